@@ -1,0 +1,128 @@
+"""How the harness meets an algorithm: two dotted names and what must stand behind them.
+
+The harness never imports an algorithm. It is handed ``module:name`` strings, because they cross to spawned
+processes and clusters, and asks of them only what is written here.
+
+The *config type* is a frozen pydantic model with a field ``seed``. It may also offer
+
+* ``preset(name, **changes)``, a class method: what ``preset = "..."`` in a study file calls;
+* ``effective() -> dict``: the settings that can make a difference. Two configs with equal effective settings
+  train identically, so a design keeps one of them (an *alias*);
+* ``problems() -> list[tuple[field, value, allowed]]``: checks too slow for construction (making the
+  environment once, say), asked before anything expensive starts.
+
+The *train function* is called as ``train(config, emit)`` and returns a :class:`RunResult`. ``emit`` takes
+progress events; the harness reads their ``fraction`` in [0, 1]. A run that diverged raises an exception whose
+``result`` is a :class:`RunResult` with ``outcome == "diverged"``: a result of its own kind, not a failure.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import pydantic
+
+from harness.errors import BadInput, Problem, did_you_mean
+
+# pandas and numpy types, named but not imported: `--help` must not pay for them.
+Table = Any
+Array = Any
+
+
+class RunResult(Protocol):
+    """What one training run returns.
+
+    Attributes:
+        outcome: ``"complete"`` or ``"diverged"``.
+        metrics: final figures that depend on the config and the seed alone.
+        timings: final figures that also depend on the machine (seconds, steps a second).
+        curves: per metric name a list of (environment step, value), thin enough to plot.
+        tables: per file stem a pandas DataFrame, stored as CSV.
+        arrays: per file stem a mapping of numpy arrays, stored as plain ``.npz``.
+    """
+
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def metrics(self) -> Mapping[str, float]: ...
+    @property
+    def timings(self) -> Mapping[str, float]: ...
+    @property
+    def curves(self) -> Mapping[str, Sequence[tuple[int, float]]]: ...
+    @property
+    def tables(self) -> Mapping[str, Table]: ...
+    @property
+    def arrays(self) -> Mapping[str, Mapping[str, Array]]: ...
+
+
+Train = Callable[[Any, Callable[[Any], None] | None], RunResult]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """The dotted names (``module:name``) of a config type and a train function."""
+
+    config: str
+    train: str
+
+    def config_type(self) -> type[pydantic.BaseModel]:
+        """Import and return the config type."""
+        return cast(type[pydantic.BaseModel], load(self.config))
+
+    def train_function(self) -> Train:
+        """Import and return the train function."""
+        return cast(Train, load(self.train))
+
+    def build(self, settings: Mapping[str, Any]) -> pydantic.BaseModel:
+        """Make one config; ``preset`` in the settings names the starting point.
+
+        Raises:
+            BadInput: with one problem per field that is not as it must be.
+        """
+        config_type = self.config_type()
+        changes = dict(settings)
+        try:
+            if (name := changes.pop("preset", None)) is not None:
+                preset = getattr(config_type, "preset", None)
+                if preset is None:
+                    raise BadInput([Problem("preset", name, f"{self.config} has no presets")])
+                return cast(pydantic.BaseModel, preset(name, **changes))
+            return config_type.model_validate(changes)
+        except pydantic.ValidationError as error:
+            raise BadInput(problems_of(error, known=config_type.model_fields)) from None
+
+
+def load(dotted: str) -> Any:
+    """Return the object named ``module:name``.
+
+    Raises:
+        BadInput: if there is no such module or name.
+    """
+    module_name, _, name = dotted.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInput([Problem("algorithm", dotted, f"must be an importable module:name ({error})")]) from None
+
+
+def problems_of(
+    error: pydantic.ValidationError, known: Mapping[str, Any], prefix: str = ""
+) -> list[Problem]:
+    """Translate pydantic's errors: field, value, what is allowed."""
+    problems = []
+    for item in error.errors(include_url=False):
+        path = [str(part) for part in item["loc"] if not str(part).startswith(("function-", "tagged-"))]
+        field = ".".join(path) or "settings"
+        if item["type"] == "extra_forbidden":
+            allowed = "no such field" + did_you_mean(path[-1], known)
+        elif item["type"] == "missing":
+            problems.append(Problem(prefix + field, None, "must be given"))
+            continue
+        else:
+            allowed = item["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+            allowed = allowed if not allowed.startswith("be ") else "must " + allowed
+        problems.append(Problem(prefix + field, item["input"], allowed))
+    return problems

@@ -1,0 +1,196 @@
+"""From a study to its runs: every cell, arm and seed, planned whole, with ids that never move.
+
+A *cell* is one combination of all factor levels except the compared one's; an *arm* is a level of the compared
+factor; a *run* is (cell, arm, seed). Runs are ordered with seeds outermost, so that an interrupted study is
+balanced: every cell and arm has as many seeds as any other, give or take one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+
+from harness.algorithm import Algorithm
+from harness.errors import BadInput, Problem
+from harness.spec import Factor, Settings, StudySpec
+
+MAX_RUNS = 200_000
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of levels of the factors that are not compared.
+
+    Attributes:
+        id: names the cell in folders, tags and tables; depends on the levels alone.
+        levels: factor name → level.
+        primary: whether the study's verdict rests on it (else it is exploratory).
+    """
+
+    id: str
+    levels: Mapping[str, Any]
+    primary: bool
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A combination whose settings come to the same as a cell that is kept."""
+
+    levels: Mapping[str, Any]
+    cell: str
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of the design and the config it trains with."""
+
+    id: str
+    cell: Cell
+    arm: str
+    seed: int
+    config: pydantic.BaseModel
+
+
+@dataclass(frozen=True)
+class Design:
+    """A study planned whole.
+
+    Attributes:
+        spec: the study.
+        arms: the compared levels as text, the baseline first.
+        cells: in the order of the sweep.
+        aliases: what was left out, and which cell stands for it.
+        runs: in the order they are to be computed.
+    """
+
+    spec: StudySpec
+    arms: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    aliases: tuple[Alias, ...]
+    runs: tuple[PlannedRun, ...]
+
+
+def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
+    """Plan a study: build and check every config, drop aliases, order the runs.
+
+    Raises:
+        BadInput: naming every field that is not as it must be.
+    """
+    compared = spec.factor(spec.compare.factor)
+    others = [factor for factor in spec.sweep if factor.name != compared.name]
+    count = math.prod(len(f.levels) for f in others) * (1 + len(spec.compare.candidates)) * len(spec.study.seeds)
+    if count > MAX_RUNS:
+        raise BadInput([Problem("sweep", f"{count} runs", f"must come to at most {MAX_RUNS} runs")])
+
+    chosen = (spec.compare.baseline, *spec.compare.candidates)
+    settings_of = {label(value): settings for value, settings in compared.levels}
+    arms = {label(value): settings_of[label(value)] for value in chosen}
+    kept: dict[str, tuple[Cell, dict[str, pydantic.BaseModel]]] = {}
+    aliases = []
+    problems: dict[Problem, None] = {}
+    for combination in itertools.product(*(factor.levels for factor in others)):
+        levels = {factor.name: value for factor, (value, _) in zip(others, combination, strict=True)}
+        cell_settings: Settings = {}
+        for _, settings in combination:
+            cell_settings.update(settings)
+        configs = {}
+        for arm, arm_settings in arms.items():
+            swept = {**cell_settings, **arm_settings}
+            try:
+                configs[arm] = algorithm.build({**spec.base, **swept, "seed": spec.study.seeds[0]})
+            except BadInput as error:
+                problems.update(dict.fromkeys(_located(error, spec.sweep)))
+        if len(configs) < len(arms):
+            continue
+        identity = _canonical({arm: _effective(config) for arm, config in configs.items()})
+        if identity in kept:
+            aliases.append(Alias(levels, kept[identity][0].id))
+        else:
+            kept[identity] = (Cell(_cell_id(levels), levels, _is_primary(levels, spec)), configs)
+    problems.update(dict.fromkeys(_slow_problems(kept.values(), spec.sweep)) if not problems else {})
+    if problems:
+        raise BadInput(list(problems))
+    runs = tuple(
+        PlannedRun(
+            f"{cell.id}__{slug(arm)}__seed-{seed}", cell, arm, seed, configs[arm].model_copy(update={"seed": seed})
+        )
+        for seed in spec.study.seeds
+        for cell, configs in kept.values()
+        for arm in arms
+    )
+    return Design(spec, tuple(arms), tuple(cell for cell, _ in kept.values()), tuple(aliases), runs)
+
+
+def label(value: object) -> str:
+    """Write a level as text: strings as they are, everything else as JSON."""
+    return value if isinstance(value, str) else _canonical(value)
+
+
+def slug(text: str) -> str:
+    """Make any text a safe file name; what does not survive is told apart by a hash."""
+    safe = _UNSAFE.sub("-", text).strip("-.")[:100]
+    if safe == text:
+        return safe
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{safe}-{digest}" if safe else digest
+
+
+def _cell_id(levels: Mapping[str, Any]) -> str:
+    return slug("_".join(f"{name}-{slug(label(value))}" for name, value in levels.items())) if levels else "all"
+
+
+def _is_primary(levels: Mapping[str, Any], spec: StudySpec) -> bool:
+    """Cells are primary where a ``primary`` entry matches them; without entries all are."""
+    chosen = spec.compare.primary
+    return not chosen or any(all(levels[name] == value for name, value in entry.items()) for entry in chosen)
+
+
+def _effective(config: pydantic.BaseModel) -> object:
+    effective = getattr(config, "effective", None)
+    return effective() if effective is not None else config.model_dump(mode="json")
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def _located(error: BadInput, sweep: tuple[Factor, ...]) -> list[Problem]:
+    """Say where in the study file a bad config field was set."""
+    homes = {
+        field: factor.name if factor.fields == {factor.name} else f"{factor.name}.{field}"
+        for factor in sweep
+        for field in factor.fields
+    }
+
+    def place(field: str) -> str:
+        head = field.split(".")[0]
+        return f"sweep.{homes[head]}" if head in homes else f"base.{field}"
+
+    return [
+        Problem(place(p.field), p.value if isinstance(p.value, str | int | float | bool) else repr(p.value), p.allowed)
+        for p in error.problems
+    ]
+
+
+def _slow_problems(kept: Any, sweep: tuple[Factor, ...]) -> list[Problem]:
+    """Ask the configs for problems that take time to find, each distinct question once."""
+    found = []
+    asked = set()
+    for _, configs in kept:
+        for config in configs.values():
+            check = getattr(config, "problems", None)
+            question = getattr(config, "problems_key", lambda config=config: id(config))()
+            if check is None or question in asked:
+                continue
+            asked.add(question)
+            found += _located(BadInput([Problem(*problem) for problem in check()]), sweep)
+    return found

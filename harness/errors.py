@@ -1,0 +1,87 @@
+"""What can go wrong with a study, and the exit code each failure means.
+
+HarnessError                       1
+├── BadInput                       2   a study file, option or environment is not as it must be
+├── StoreUnavailable               3   Optuna's or MLflow's store, or the disk, cannot be used
+├── StudyConflict                  4
+│   ├── StudyLocked                4   another process is running this study
+│   └── StudyChanged               4   finished runs were made with other settings
+└── Interrupted                  130   SIGINT (143 for SIGTERM); everything finished is kept
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an input.
+
+    Attributes:
+        field: where it stands, dotted as in the study file (``sweep.n_step``).
+        value: what stands there.
+        allowed: what may stand there, as a phrase.
+    """
+
+    field: str
+    value: object
+    allowed: str
+
+    def __str__(self) -> str:
+        shown = repr(self.value)
+        if len(shown) > 80:
+            shown = shown[:77] + "..."
+        return f"{self.field} = {shown}: {self.allowed}"
+
+
+class HarnessError(Exception):
+    """Base of every error the harness raises on purpose."""
+
+    exit_code = 1
+
+
+class BadInput(HarnessError):
+    """An input that cannot be run; carries every problem found, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class StoreUnavailable(HarnessError):
+    """A database, tracking server or disk cannot be used; results on disk are unharmed."""
+
+    exit_code = 3
+
+
+class StudyConflict(HarnessError):
+    """The study on disk cannot be continued by this command."""
+
+    exit_code = 4
+
+
+class StudyLocked(StudyConflict):
+    """Another process is running the study."""
+
+
+class StudyChanged(StudyConflict):
+    """Finished runs were computed with settings other than those now asked for."""
+
+
+class Interrupted(HarnessError):
+    """A signal stopped the study; ``exit_code`` is 128 + its number."""
+
+    def __init__(self, signal_number: int) -> None:
+        self.exit_code = 128 + signal_number
+        super().__init__(f"interrupted by signal {signal_number}")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``", did you mean 'x'?"`` for the nearest known word, or an empty string."""
+    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f", did you mean {nearest[0]!r}?" if nearest else ""

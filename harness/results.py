@@ -1,0 +1,144 @@
+"""Studies read back: the plan as it was last run, every finished run, every failure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.design import Alias, Cell, Design, slug
+from harness.errors import BadInput, Problem
+from harness.records import SCHEMA, RunRecord, finished_runs, read_json, read_record, write_json
+from harness.spec import StudySpec, parse_spec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PLAN_FILE = "study.json"
+RUNS_FOLDER = "runs"
+FAILURES_FOLDER = "failures"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that raised, timed out or died, at its last attempt.
+
+    Attributes:
+        run: its id.
+        cell: the id of its cell.
+        arm: the compared level, as text.
+        seed: its seed.
+        attempt: which try this was.
+        reason: one line.
+        detail: the traceback, where there is one.
+    """
+
+    run: str
+    cell: str
+    arm: str
+    seed: int
+    attempt: int
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything a report needs, from disk or from MLflow's artifacts.
+
+    Attributes:
+        spec: the study as last run.
+        arms: compared levels as text, the baseline first.
+        cells: the planned cells.
+        aliases: combinations another cell stands for.
+        planned: ids of the planned runs.
+        records: the finished planned runs, in planned order.
+        failures: planned runs whose last attempt failed.
+        provenance: commit, versions and machine of the last command.
+        folder: the study's folder, or where its files were downloaded to.
+    """
+
+    spec: StudySpec
+    arms: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    aliases: tuple[Alias, ...]
+    planned: tuple[str, ...]
+    records: tuple[RunRecord, ...]
+    failures: tuple[Failure, ...]
+    provenance: Mapping[str, Any]
+    folder: Path
+
+
+def write_plan(folder: Path, design: Design, provenance: Mapping[str, Any]) -> None:
+    """Write what is to be run, so that reports need neither the study file nor the algorithm."""
+    write_json(
+        folder / PLAN_FILE,
+        {
+            "schema": SCHEMA,
+            "spec": design.spec.to_toml_data(),
+            "arms": list(design.arms),
+            "cells": [asdict(cell) for cell in design.cells],
+            "aliases": [asdict(alias) for alias in design.aliases],
+            "planned": [run.id for run in design.runs],
+            "provenance": dict(provenance),
+        },
+    )
+
+
+def study_folder(name: str, out: Path) -> Path:
+    """Return the folder of the study called ``name`` under ``out``."""
+    return out / slug(name)
+
+
+def load_study(folder: Path) -> Study:
+    """Read a study's folder.
+
+    Raises:
+        BadInput: if no study was run there.
+    """
+    if not (folder / PLAN_FILE).is_file():
+        raise BadInput([Problem("study", str(folder), f"must hold a {PLAN_FILE}: run the study first")])
+    plan = read_json(folder / PLAN_FILE)
+    planned = tuple(plan["planned"])
+    finished = set(finished_runs(folder / RUNS_FOLDER))
+    failed = {path.stem: path for path in (folder / FAILURES_FOLDER).glob("*.json")}
+    return Study(
+        spec=parse_spec(plan["spec"]),
+        arms=tuple(plan["arms"]),
+        cells=tuple(Cell(**cell) for cell in plan["cells"]),
+        aliases=tuple(Alias(**alias) for alias in plan["aliases"]),
+        planned=planned,
+        records=tuple(read_record(folder / RUNS_FOLDER / run) for run in planned if run in finished),
+        failures=tuple(Failure(**read_json(failed[run])) for run in planned if run in failed and run not in finished),
+        provenance=plan["provenance"],
+        folder=folder,
+    )
+
+
+def load_results(study: Study | str | Path, out: str | Path = "out") -> pd.DataFrame:
+    """Return one row per finished run: ids, factor levels, outcome, metrics, timings.
+
+    Args:
+        study: a :class:`Study`, the folder of one, or the name of one under ``out``.
+        out: where studies are kept.
+    """
+    import pandas as pd
+
+    if not isinstance(study, Study):
+        folder = Path(study)
+        study = load_study(folder if (folder / PLAN_FILE).is_file() else study_folder(str(study), Path(out)))
+    rows = [
+        {
+            "run": record.run,
+            "cell": record.cell,
+            "arm": record.arm,
+            "seed": record.seed,
+            **record.levels,
+            "outcome": record.outcome,
+            **record.metrics,
+            **{f"time/{name}": value for name, value in record.timings.items()},
+        }
+        for record in study.records
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,255 @@
+"""What a study asks: the study file, read and checked.
+
+A study file is TOML with four tables::
+
+    [study]    name, question, seeds, time_limit
+    [base]     any config field, or preset
+    [sweep]    any config field = [levels]; or [sweep.NAME] with named levels that set several fields
+    [compare]  factor, baseline, candidates, metric, margin, level, primary
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.algorithm import problems_of
+from harness.errors import BadInput, Problem
+
+MAX_FILE_BYTES = 1_000_000
+MAX_SEEDS = 100_000
+
+Settings = dict[str, Any]
+
+
+def _seed_list(value: object) -> object:
+    """Accept ``seeds = 5`` for ``[0, 1, 2, 3, 4]``."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= MAX_SEEDS:
+            raise ValueError(f"must be from 1 to {MAX_SEEDS}, or a list of seeds")
+        return tuple(range(value))
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be a number of seeds or a list of them")
+    if len(set(map(repr, value))) != len(value):
+        raise ValueError("must not name a seed twice")
+    return tuple(value)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class StudySection(_Model):
+    """``[study]``: what it is called, what it asks, over which seeds."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    question: str = ""
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
+        pydantic.BeforeValidator(_seed_list),
+        Field(min_length=1, max_length=MAX_SEEDS),
+    ]
+    time_limit: Annotated[float, Field(gt=0, le=7 * 24 * 3600, description="seconds one run may take")] = 1800.0
+
+
+class CompareSection(_Model):
+    """``[compare]``: which factor's levels are the arms, and how they are judged."""
+
+    factor: str
+    baseline: Any
+    candidates: Annotated[tuple[Any, ...], pydantic.BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
+    metric: str = "auc"
+    higher_is_better: bool = True
+    margin: Annotated[float, Field(gt=0, description="a difference smaller than this does not matter")] = 0.1
+    level: Annotated[float, Field(ge=0.5, lt=1, description="confidence level")] = 0.95
+    primary: Annotated[
+        tuple[dict[str, Any], ...], pydantic.BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
+    ] = ()
+
+
+class Factor(_Model):
+    """One swept factor.
+
+    Attributes:
+        name: a config field, or the name of a composite factor.
+        levels: per level its value as shown and recorded, and the config fields it sets.
+    """
+
+    name: str
+    levels: tuple[tuple[Any, Settings], ...]
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The levels as they are shown: field values, or names of a composite's levels."""
+        return tuple(value for value, _ in self.levels)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The config fields this factor sets."""
+        return frozenset(field for _, settings in self.levels for field in settings)
+
+
+class StudySpec(_Model):
+    """One study, as declared. Built by :func:`read_spec`, :func:`parse_spec`, or directly in Python."""
+
+    study: StudySection
+    base: Settings = Field(default_factory=dict)
+    sweep: Annotated[tuple[Factor, ...], pydantic.BeforeValidator(lambda v: _factors(v))]
+    compare: CompareSection
+
+    @property
+    def name(self) -> str:
+        """The study's name, as written."""
+        return self.study.name
+
+    def factor(self, name: str) -> Factor:
+        """Return the swept factor of that name."""
+        return next(factor for factor in self.sweep if factor.name == name)
+
+    def with_seeds(self, count: int) -> StudySpec:
+        """Return this study over ``count`` seeds: its first ones, continued upwards if it has fewer."""
+        seeds = list(self.study.seeds[:count])
+        candidate = 0
+        while len(seeds) < count:
+            if candidate not in seeds:
+                seeds.append(candidate)
+            candidate += 1
+        return self.model_copy(update={"study": self.study.model_copy(update={"seeds": tuple(seeds)})})
+
+    def to_toml_data(self) -> dict[str, Any]:
+        """Return the study as plain data that :func:`parse_spec` reads back to an equal study."""
+        sweep: dict[str, Any] = {}
+        for factor in self.sweep:
+            if _is_composite(factor):
+                sweep[factor.name] = {str(value): settings for value, settings in factor.levels}
+            else:
+                sweep[factor.name] = list(factor.values)
+        data = self.model_dump(mode="json", exclude={"sweep"})
+        return {**data, "sweep": sweep}
+
+
+def read_spec(path: Path) -> StudySpec:
+    """Read and check a study file.
+
+    Raises:
+        BadInput: naming every field that is not as it must be.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise BadInput([Problem("study file", str(path), f"must be smaller than {MAX_FILE_BYTES} bytes")])
+        text = path.read_bytes().decode("utf-8-sig")
+        data = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise BadInput([Problem("study file", str(path), f"must be UTF-8 text ({error.reason})")]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput([Problem("study file", str(path), f"must be valid TOML ({error})")]) from None
+    except OSError as error:
+        raise BadInput([Problem("study file", str(path), f"must be a readable file ({error.strerror})")]) from None
+    return parse_spec(data)
+
+
+def parse_spec(data: Mapping[str, Any]) -> StudySpec:
+    """Check plain data with the tables of a study file.
+
+    Raises:
+        BadInput: naming every field that is not as it must be.
+    """
+    known = {
+        name
+        for model in (StudySpec, StudySection, CompareSection)
+        for name in model.model_fields
+    }
+    try:
+        data = dict(data)
+        compare = data.get("compare")
+        if isinstance(compare, Mapping) and "candidates" not in compare:
+            data["compare"] = {**compare, "candidates": _other_levels(data.get("sweep"), compare)}
+        spec = StudySpec.model_validate(data)
+    except pydantic.ValidationError as error:
+        raise BadInput(problems_of(error, known=dict.fromkeys(known))) from None
+    if problems := _contradictions(spec):
+        raise BadInput(problems)
+    return spec
+
+
+def _is_composite(factor: Factor) -> bool:
+    return any(settings != {factor.name: value} for value, settings in factor.levels)
+
+
+def _factors(sweep: object) -> object:
+    """Turn ``[sweep]`` into factors: lists sweep one field, tables name levels of several fields."""
+    if isinstance(sweep, tuple):
+        return sweep
+    if not isinstance(sweep, Mapping):
+        raise ValueError("must be a table")
+    if not sweep:
+        raise ValueError("must sweep at least the factor that is compared")
+    factors = []
+    for name, levels in sweep.items():
+        if isinstance(levels, Mapping) and levels and all(isinstance(v, Mapping) and v for v in levels.values()):
+            pairs = tuple((level, dict(settings)) for level, settings in levels.items())
+        elif isinstance(levels, list | tuple) and levels:
+            pairs = tuple((value, {name: value}) for value in levels)
+        else:
+            raise ValueError(f"{name}: must be a list of levels, or a table of named levels that set fields")
+        if len({_key(value) for value, _ in pairs}) != len(pairs):
+            raise ValueError(f"{name}: must not name a level twice")
+        factors.append(Factor(name=name, levels=pairs))
+    return tuple(factors)
+
+
+def _key(value: object) -> str:
+    """A level's identity: 1, 1.0 and true are three levels."""
+    return f"{type(value).__name__}:{value!r}"
+
+
+def _other_levels(sweep: object, compare: Mapping[str, Any]) -> list[Any]:
+    levels = sweep.get(compare.get("factor"), ()) if isinstance(sweep, Mapping) else ()
+    return [level for level in levels if level != compare.get("baseline")]
+
+
+def _contradictions(spec: StudySpec) -> list[Problem]:
+    """What each table allows alone but the study as a whole does not."""
+    problems = []
+    compare = spec.compare
+    names = [factor.name for factor in spec.sweep]
+    if compare.factor not in names:
+        return [Problem("compare.factor", compare.factor, f"must be a swept factor: {', '.join(names)}")]
+    arms = spec.factor(compare.factor).values
+    shown = ", ".join(repr(arm) for arm in arms)
+    if compare.baseline not in arms:
+        problems.append(Problem("compare.baseline", compare.baseline, f"must be a level of it: {shown}"))
+    for candidate in compare.candidates:
+        if candidate not in arms or candidate == compare.baseline:
+            problems.append(
+                Problem("compare.candidates", candidate, f"must be levels of it other than the baseline: {shown}")
+            )
+    if not compare.candidates:
+        problems.append(Problem("compare.candidates", [], "must name at least one level besides the baseline"))
+    cell_factors = {factor.name: factor.values for factor in spec.sweep if factor.name != compare.factor}
+    for chosen in compare.primary:
+        for name, value in chosen.items():
+            if name not in cell_factors:
+                allowed = f"must name swept factors other than the compared one: {', '.join(cell_factors) or 'none'}"
+                problems.append(Problem("compare.primary", name, allowed))
+            elif value not in cell_factors[name]:
+                allowed = f"must be one of {list(cell_factors[name])}"
+                problems.append(Problem(f"compare.primary.{name}", value, allowed))
+    setters: dict[str, str] = {}
+    for factor in spec.sweep:
+        for field in sorted(factor.fields):
+            if field in setters:
+                problems.append(Problem(f"sweep.{factor.name}", field, f"is already set by sweep.{setters[field]}"))
+            setters[field] = factor.name
+            if field in spec.base:
+                problems.append(Problem(f"base.{field}", spec.base[field], f"is swept by sweep.{factor.name}: drop one"))
+            if field in ("seed", "preset"):
+                problems.append(Problem(f"sweep.{factor.name}", field, "seeds stand in [study], a preset in [base]"))
+    if "seed" in spec.base:
+        problems.append(Problem("base.seed", spec.base["seed"], "seeds stand in [study] seeds"))
+    return problems
