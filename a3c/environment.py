@@ -1,0 +1,129 @@
+"""Gymnasium at the border: make an environment, check it once, then step it unchecked."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+
+from a3c.errors import EnvironmentUnsuitable
+
+if TYPE_CHECKING:
+    from a3c.config import TrainConfig
+
+Environment = gym.Env[Any, Any]
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """What the networks need to know of an environment.
+
+    Attributes:
+        observation_size: entries of an observation.
+        actions: number of actions.
+        first_action: the environment's number for action 0 (``Discrete.start``).
+        reward_threshold: the return at which it counts as solved, if it says.
+    """
+
+    observation_size: int
+    actions: int
+    first_action: int
+    reward_threshold: float | None
+
+
+def make(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") -> Environment:
+    """Make an environment without Gymnasium's step-by-step checks.
+
+    Not thread-safe (it silences Gymnasium's notice that a version is out of date): make all before threads start.
+
+    Raises:
+        EnvironmentUnsuitable: if it is not registered, lacks a package, or refuses its arguments.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
+            return gym.make(env_id, disable_env_checker=True, **env_kwargs)
+    except (gym.error.UnregisteredEnv, ModuleNotFoundError) as error:
+        raise EnvironmentUnsuitable("env_id", env_id, f"must be registered with Gymnasium ({error})") from error
+    except gym.error.DependencyNotInstalled as error:
+        raise EnvironmentUnsuitable("env_id", env_id, f"needs a package that is not installed ({error})") from error
+    except Exception as error:
+        what = f"must be arguments {env_id} accepts ({type(error).__name__}: {error})"
+        raise EnvironmentUnsuitable(field, dict(env_kwargs), what) from error
+
+
+def spaces_of(environment: Environment, env_id: str) -> Spaces:
+    """Read an environment's spaces.
+
+    Raises:
+        EnvironmentUnsuitable: unless actions are Discrete and observations a flat Box.
+    """
+    actions, observations = environment.action_space, environment.observation_space
+    if not isinstance(actions, gym.spaces.Discrete):
+        raise EnvironmentUnsuitable("env_id", env_id, f"must have a Discrete action space, not {actions}")
+    if not isinstance(observations, gym.spaces.Box) or len(observations.shape) != 1:
+        raise EnvironmentUnsuitable("env_id", env_id, f"must have a flat Box observation [k], not {observations}")
+    threshold = environment.spec.reward_threshold if environment.spec is not None else None
+    return Spaces(observations.shape[0], int(actions.n), int(actions.start), threshold)
+
+
+def probe(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") -> Spaces:
+    """Make an environment, take one step in it, and return its spaces.
+
+    Raises:
+        EnvironmentUnsuitable: if anything about it does not fit.
+    """
+    environment = make(env_id, env_kwargs, field)
+    try:
+        spaces = spaces_of(environment, env_id)
+        try:
+            first, _ = environment.reset(seed=0)
+            following, reward, _, _, _ = environment.step(spaces.first_action)
+        except Exception as error:
+            what = f"must survive a reset and a step ({type(error).__name__}: {error})"
+            raise EnvironmentUnsuitable("env_id", env_id, what) from error
+        for observation in (first, following):
+            if np.shape(observation) != (spaces.observation_size,):
+                what = f"must return observations [{spaces.observation_size}], not {list(np.shape(observation))}"
+                raise EnvironmentUnsuitable("env_id", env_id, what)
+        if not isinstance(reward, int | float | np.number):
+            raise EnvironmentUnsuitable("env_id", env_id, f"must return a number as reward, not {reward!r}")
+        return spaces
+    finally:
+        close(environment)
+
+
+def close(environment: Environment) -> None:
+    """Close an environment; an error in its ``close`` is warned of and hides nothing."""
+    try:
+        environment.close()
+    except Exception as error:
+        warnings.warn(f"the environment failed to close: {type(error).__name__}: {error}", stacklevel=2)
+
+
+def problems_of_environments(config: TrainConfig) -> list[tuple[str, object, str]]:
+    """Probe the training and the evaluation environment: (field, value, what is allowed) for each misfit."""
+    found = []
+    try:
+        training = probe(config.env_id, config.env_kwargs)
+        if config.evaluation_env_kwargs is not None:
+            evaluation = probe(config.env_id, config.evaluation_env_kwargs, "evaluation_env_kwargs")
+            if (training.observation_size, training.actions) != (evaluation.observation_size, evaluation.actions):
+                what = "must leave the observation and the actions as env_kwargs does"
+                found.append(("evaluation_env_kwargs", config.evaluation_env_kwargs, what))
+    except EnvironmentUnsuitable as error:
+        found.append((error.field, error.value, error.allowed))
+    return found
+
+
+def first_not_finite(values: np.ndarray[Any, Any]) -> int | None:
+    """Return the index of the first row that holds a NaN or an infinity, or None."""
+    if math.isfinite(float(values.sum(dtype=np.float64))):
+        return None
+    bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    return int(bad.argmax()) if bad.any() else None

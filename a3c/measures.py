@@ -1,0 +1,70 @@
+"""What a run comes to: figures over its evaluation curve, its training episodes, its updates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from a3c.config import TrainConfig
+
+CURVE_POINTS = 200
+
+
+def evaluation_measures(
+    returns: NDArray[np.float64], grid: Sequence[int], budget: int, scale: tuple[float, float]
+) -> dict[str, float]:
+    """Measure a whole evaluation curve.
+
+    Args:
+        returns: mean evaluation return at each grid point, ``[K]``, K ≥ 1.
+        grid: the grid points, in the budget's unit.
+        budget: the budget.
+        scale: the returns that score 0 and 1.
+
+    Returns:
+        ``auc`` (mean over the grid), ``final`` (mean over its last tenth), ``best``, all scaled; ``final_return``
+        in units of return; ``collapsed`` (final below half of best); ``solved`` and ``steps_to_threshold``: the
+        first grid point that scores 1, or the budget where none does.
+    """
+    low, high = scale
+    scaled = (returns - low) / (high - low)
+    last = slice(-max(1, math.ceil(len(scaled) / 10)), None)
+    reached = np.flatnonzero(returns >= high)
+    final, best = float(scaled[last].mean()), float(scaled.max())
+    return {
+        "auc": float(scaled.mean()),
+        "final": final,
+        "best": best,
+        "final_return": float(returns[last].mean()),
+        "collapsed": float(final < best / 2),
+        "solved": float(reached.size > 0),
+        "steps_to_threshold": float(grid[reached[0]] if reached.size else budget),
+    }
+
+
+def evaluation_scale(config: TrainConfig, random: float, threshold: float | None) -> tuple[float, float]:
+    """Return the returns that score 0 and 1; plain returns where the environment sets no threshold."""
+    if config.evaluation_scale is not None:
+        return config.evaluation_scale
+    if threshold is None or threshold <= random:
+        return (0.0, 1.0)
+    return (random, threshold)
+
+
+def training_curve(episodes: Sequence[tuple[int, float, int, int]], last_step: int) -> list[tuple[int, float]]:
+    """Thin the training returns to means over even stretches of environment steps, at most 200 points."""
+    if not episodes:
+        return []
+    steps = np.array([row[0] for row in episodes])
+    returns = np.array([row[1] for row in episodes])
+    bins = np.minimum(CURVE_POINTS - 1, steps * CURVE_POINTS // max(1, last_step))
+    _, start = np.unique(bins, return_index=True)
+    counts = np.diff([*start, len(steps)])
+    means = np.add.reduceat(returns, start) / counts
+    ends = start + counts - 1
+    return [(int(steps[end]), float(mean)) for end, mean in zip(ends, means, strict=True)]

@@ -1,0 +1,112 @@
+"""First-order optimizers on flat vectors; the statistics live here and are shared by all who push.
+
+Each returns the step to subtract and leaves the parameters alone, so that a step that is not finite can be
+refused. All work in place on float32 vectors of one head.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from a3c.parameters import Vector
+
+if TYPE_CHECKING:
+    from a3c.config import TrainConfig
+
+
+class Optimizer(Protocol):
+    """Turns gradients into steps."""
+
+    def step(self, gradient: Vector, learning_rate: float) -> Vector:
+        """Return what to subtract from the parameters: a view that the next call overwrites."""
+
+
+class StepCount:
+    """How many steps were taken; several Adams may share one (the published program's critics do)."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def next(self) -> int:
+        """Count one step and return its number, from 1."""
+        self.value += 1
+        return self.value
+
+
+class SGD:
+    """Plain stochastic gradient descent."""
+
+    def __init__(self, size: int) -> None:
+        self._step = np.zeros(size, dtype=np.float32)
+
+    def step(self, gradient: Vector, learning_rate: float) -> Vector:
+        """See :class:`Optimizer`."""
+        return np.multiply(gradient, np.float32(learning_rate), out=self._step)
+
+
+class RMSProp:
+    """Shared RMSProp as in Mnih et al. 2016, section 4: g ← αg + (1−α)Δθ², step η·Δθ / √(g + ε)."""
+
+    def __init__(self, size: int, decay: float, epsilon: float) -> None:
+        self._decay, self._epsilon = np.float32(decay), np.float32(epsilon)
+        self._square = np.zeros(size, dtype=np.float32)
+        self._step = np.zeros(size, dtype=np.float32)
+
+    def step(self, gradient: Vector, learning_rate: float) -> Vector:
+        """See :class:`Optimizer`."""
+        self._square *= self._decay
+        np.multiply(gradient, gradient, out=self._step)
+        self._step *= 1 - self._decay
+        self._square += self._step
+        np.add(self._square, self._epsilon, out=self._step)
+        np.sqrt(self._step, out=self._step)
+        np.divide(gradient, self._step, out=self._step)
+        self._step *= np.float32(learning_rate)
+        return self._step
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015, algorithm 1), ε outside the root."""
+
+    def __init__(self, size: int, beta1: float, beta2: float, epsilon: float, count: StepCount | None = None) -> None:
+        self._beta1, self._beta2, self._epsilon = beta1, beta2, np.float32(epsilon)
+        self._count = count if count is not None else StepCount()
+        self._mean = np.zeros(size, dtype=np.float32)
+        self._square = np.zeros(size, dtype=np.float32)
+        self._step = np.zeros(size, dtype=np.float32)
+        self._scratch = np.zeros(size, dtype=np.float32)
+
+    def step(self, gradient: Vector, learning_rate: float) -> Vector:
+        """See :class:`Optimizer`."""
+        count = self._count.next()
+        scratch, step = self._scratch, self._step
+        self._mean *= np.float32(self._beta1)
+        self._mean += np.multiply(gradient, np.float32(1 - self._beta1), out=scratch)
+        self._square *= np.float32(self._beta2)
+        np.multiply(gradient, gradient, out=scratch)
+        scratch *= np.float32(1 - self._beta2)
+        self._square += scratch
+        np.sqrt(self._square, out=scratch)
+        scratch /= np.float32(math.sqrt(1 - self._beta2**count))
+        scratch += self._epsilon
+        np.divide(self._mean, scratch, out=step)
+        step *= np.float32(learning_rate / (1 - self._beta1**count))
+        return step
+
+
+def make_optimizer(config: TrainConfig, size: int, count: StepCount | None = None) -> Optimizer:
+    """Make the optimizer a config asks for, its statistics at zero.
+
+    Args:
+        config: names it and its constants.
+        size: entries of the parameters it is for.
+        count: the step count its bias correction uses, if it shares one.
+    """
+    if config.optimizer == "adam":
+        return Adam(size, config.adam_beta1, config.adam_beta2, config.optimizer_epsilon, count)
+    if config.optimizer == "rmsprop":
+        return RMSProp(size, config.rmsprop_decay, config.optimizer_epsilon)
+    return SGD(size)

@@ -1,0 +1,158 @@
+"""N-step targets: what the project is about, on one page.
+
+A rollout is T transitions t = 0 … T-1 that end at the *cut*, index T; d = T - t is the distance to it. With
+n the number of rewards a complete window has and m = min(n, d),
+
+    G_t = r_t + γ r_{t+1} + … + γ^{m-1} r_{t+m-1}  +  γ^m · w_t
+    w_t = v_{t+n}   where n < d: the window is complete and every rule agrees
+        = what the tail rule says, where n ≥ d and the value term would stand at the cut or beyond it
+
+``b`` is the bootstrap value at the cut: V(s_T), or 0 at the true end of an episode. The two rules of the source
+("A3C multi-threaded discrete version with N step targets") differ by γ^d·b at d ≤ n and nowhere else, so they
+are the same wherever b = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Convention = Literal["textbook", "seed"]
+Floats = NDArray[np.float64]
+
+
+class Windows(NamedTuple):
+    """The n-step windows of one rollout, before a tail rule completes them; arrays are float64 ``[T]``.
+
+    Attributes:
+        rewards: r_t + … + γ^{m-1} r_{t+m-1}, m = min(n, d).
+        values: v_{t+n} where the window is complete, else 0.
+        discounts: γ^m.
+        missing: where n ≥ d: the value term is not in the rollout.
+        bootstrap: b.
+        gamma: γ.
+        n: rewards in a complete window.
+    """
+
+    rewards: Floats
+    values: Floats
+    discounts: Floats
+    missing: NDArray[np.bool_]
+    bootstrap: float
+    gamma: float
+    n: int
+
+    @property
+    def shift(self) -> Floats:
+        """γ^d·b where the window is incomplete, else 0: all that tail rules can disagree about, ``[T]``."""
+        return np.where(self.missing, self.discounts * self.bootstrap, 0.0)
+
+
+class Targets(NamedTuple):
+    """What a tail rule returns.
+
+    Attributes:
+        targets: G_t, float64 ``[T]``.
+        use: the steps that enter the loss, bool ``[T]``.
+    """
+
+    targets: Floats
+    use: NDArray[np.bool_]
+
+
+TailRule = Callable[[Windows], Targets]
+TAIL_RULES: dict[str, TailRule] = {}
+
+
+def tail_rule(function: TailRule) -> TailRule:
+    """Register a tail rule under its function's name, which is then a legal ``target`` everywhere."""
+    TAIL_RULES[function.__name__] = function
+    return function
+
+
+@tail_rule
+def missing_as_zero(w: Windows) -> Targets:
+    """w_t = 0 where n ≥ d: missing terms are treated as 0."""
+    return Targets(w.rewards + w.discounts * w.values, np.ones_like(w.missing))
+
+
+@tail_rule
+def max_terms(w: Windows) -> Targets:
+    """w_t = b where n ≥ d: the maximum terms possible (Mnih et al. 2016, algorithm S3)."""
+    return Targets(w.rewards + w.discounts * np.where(w.missing, w.bootstrap, w.values), np.ones_like(w.missing))
+
+
+def n_step_targets(
+    rewards: ArrayLike,
+    values: ArrayLike,
+    bootstrap: float,
+    gamma: float,
+    n: int,
+    tail: str,
+    convention: Convention = "textbook",
+) -> Floats:
+    """Return the n-step targets of one rollout.
+
+    Args:
+        rewards: r_t, received after the action at t, ``[T]``, T ≥ 1.
+        values: v_t = V(s_t), ``[T]``.
+        bootstrap: b, the value at the cut; 0 at the true end of an episode.
+        gamma: discount γ a step.
+        n: rewards in a complete window, ≥ 1.
+        tail: name of the tail rule (``missing_as_zero``, ``max_terms``).
+        convention: ``textbook``, or ``seed`` for the published program's own counting (see :func:`windows`).
+
+    Returns:
+        G_t, float64 ``[T]``.
+
+    Raises:
+        ValueError: on arrays of other shapes, n < 1, or an unknown tail rule or convention.
+    """
+    if tail not in TAIL_RULES:
+        raise ValueError(f"{tail=}: must be one of {', '.join(sorted(TAIL_RULES))}")
+    return TAIL_RULES[tail](windows(rewards, values, bootstrap, gamma, n, convention)).targets
+
+
+def windows(
+    rewards: ArrayLike, values: ArrayLike, bootstrap: float, gamma: float, n: int, convention: Convention = "textbook"
+) -> Windows:
+    """Sum each step's window of rewards and find its value term; arguments as in :func:`n_step_targets`.
+
+    The ``seed`` convention is the published program's: it clamps its N to T and then sums N-1 rewards with the
+    value at index N-1, so its N is the textbook n = min(N, T) - 1; N = 1 makes every target equal to v_t.
+    """
+    r = np.asarray(rewards, dtype=np.float64)
+    v = np.asarray(values, dtype=np.float64)
+    if r.ndim != 1 or r.shape != v.shape or not r.size:
+        raise ValueError(f"rewards and values must be [T] with T >= 1, not {r.shape} and {v.shape}")
+    if n < 1:
+        raise ValueError(f"{n=}: must be at least 1")
+    if convention not in ("textbook", "seed"):
+        raise ValueError(f"{convention=}: must be textbook or seed")
+    length = r.size
+    if convention == "seed":
+        n = min(n, length) - 1
+    reach = min(n, length)  # windows longer than the rollout are cut by it
+
+    sums = np.zeros(length)
+    ahead = np.concatenate([r, np.zeros(reach)])
+    for k in reversed(range(reach)):  # Horner in γ: sums_t = r_{t+k} + γ (…)
+        sums = ahead[k : k + length] + gamma * sums
+    distance = np.arange(length, 0, -1)
+    missing = n >= distance
+    complete = np.concatenate([v[reach:], np.zeros(reach)])
+    return Windows(sums, complete, gamma ** np.minimum(n, distance), missing, float(bootstrap), gamma, n)
+
+
+def discounted_returns(rewards: ArrayLike, bootstrap: float, gamma: float) -> Floats:
+    """Return r_t + γ r_{t+1} + … + γ^d b for every step of the rollout, float64 ``[T]``."""
+    r = np.asarray(rewards, dtype=np.float64)
+    returns = np.empty_like(r)
+    following = float(bootstrap)
+    for t in reversed(range(r.size)):
+        following = r[t] + gamma * following
+        returns[t] = following
+    return returns

@@ -1,0 +1,81 @@
+"""One worker thread: pull, collect, learn, push, as in algorithm S3 of Mnih et al. 2016."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from a3c.engines import Engine
+from a3c.learner import Learner
+from a3c.rollout import Collector
+from a3c.schedules import Schedule, Stopped
+from a3c.store import ParameterStore, Push
+
+
+class Worker:
+    """Trains until the store's budget is reached or somebody stops the schedule.
+
+    Args:
+        number: its place among the workers, from 0.
+        store: the global network.
+        schedule: who pushes next.
+        engine: the local network.
+        collector: the environment.
+        learner: targets and losses.
+        turn_before_learning: whether learning itself must happen in turn (a local critic step counts in the
+            global critic's step count).
+        pushed: called in turn after each push.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        store: ParameterStore,
+        schedule: Schedule,
+        engine: Engine,
+        collector: Collector,
+        learner: Learner,
+        turn_before_learning: bool,
+        pushed: Callable[[Push], None],
+    ) -> None:
+        self.number = number
+        self._store = store
+        self._schedule = schedule
+        self._engine = engine
+        self._collector = collector
+        self._learner = learner
+        self._turn_before_learning = turn_before_learning
+        self._pushed = pushed
+
+    @property
+    def steps(self) -> int:
+        """Environment steps this worker has taken."""
+        return self._collector.steps
+
+    def pull(self) -> None:
+        """Copy version 0; done for all workers before any starts."""
+        self._version = self._store.pull(self._engine.parameters)
+
+    def work(self) -> None:
+        """Train until stopped; what goes wrong is raised in this worker's turn and stops the others."""
+        try:
+            while True:
+                self._update()
+        except Stopped:
+            return
+
+    def _update(self) -> None:
+        try:
+            rollout = self._collector.collect(self._engine.act, self._schedule)
+            lesson = None if self._turn_before_learning else self._learner.learn(rollout, self._version)
+        except Stopped:
+            raise
+        except BaseException:
+            with self._schedule.turn(self.number):  # so that a failure, too, repeats exactly
+                raise
+        with self._schedule.turn(self.number):
+            if lesson is None:
+                lesson = self._learner.learn(rollout, self._version)
+            self._version = self._store.push_and_pull(lesson.push, self._engine.parameters)
+            self._pushed(lesson.push)
+            if self._store.finished:
+                self._schedule.stop()
