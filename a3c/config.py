@@ -14,6 +14,23 @@ from a3c.targets import TAIL_RULES
 
 DEFAULT_STEPS = 100_000
 
+TRAINING_METRICS = frozenset(
+    {
+        "differing_target_share",
+        "episodes",
+        "mean_target_shift",
+        "staleness_max",
+        "staleness_mean",
+        "staleness_median",
+        "steps",
+        "training_return_last_100",
+        "updates",
+    }
+)
+EVALUATION_METRICS = frozenset(
+    {"auc", "best", "collapsed", "final", "final_return", "random_return", "solved", "steps_to_threshold"}
+)
+
 
 def _known_tail_rule(name: object) -> object:
     if name not in TAIL_RULES:
@@ -176,6 +193,10 @@ class TrainConfig(BaseModel):
         for field in unused[self.optimizer]:
             del settings[field]
         return settings
+
+    def metric_names(self) -> frozenset[str]:
+        """Return the metrics a complete run will have."""
+        return TRAINING_METRICS | EVALUATION_METRICS if self.evaluations else TRAINING_METRICS
 
     def problems(self) -> list[tuple[str, object, str]]:
         """Make the environments once and say what is wrong with them: (field, value, allowed) each."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from a3c.config import TrainConfig
 
-CURVE_POINTS = 200
+CURVE_POINTS = 100
 
 
 def evaluation_measures(
@@ -57,7 +57,7 @@ def evaluation_scale(config: TrainConfig, random: float, threshold: float | None
 
 
 def training_curve(episodes: Sequence[tuple[int, float, int, int]], last_step: int) -> list[tuple[int, float]]:
-    """Thin the training returns to means over even stretches of environment steps, at most 200 points."""
+    """Thin the training returns to means over even stretches of environment steps, at most 100 points."""
     if not episodes:
         return []
     steps = np.array([row[0] for row in episodes])

@@ -69,7 +69,11 @@ class RMSProp:
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015, algorithm 1), ε outside the root."""
+    """Adam in the order of section 2 of Kingma & Ba 2015, as the published program's TensorFlow computes it.
+
+    m̂ and v̂ are folded into the rate, η·√(1−β2^t)/(1−β1^t) · m/(√v + ε): ε is the paper's ε̂, added outside the
+    root before v is corrected.
+    """
 
     def __init__(self, size: int, beta1: float, beta2: float, epsilon: float, count: StepCount | None = None) -> None:
         self._beta1, self._beta2, self._epsilon = beta1, beta2, np.float32(epsilon)
@@ -90,10 +94,9 @@ class Adam:
         scratch *= np.float32(1 - self._beta2)
         self._square += scratch
         np.sqrt(self._square, out=scratch)
-        scratch /= np.float32(math.sqrt(1 - self._beta2**count))
         scratch += self._epsilon
         np.divide(self._mean, scratch, out=step)
-        step *= np.float32(learning_rate / (1 - self._beta1**count))
+        step *= np.float32(learning_rate * math.sqrt(1 - self._beta2**count) / (1 - self._beta1**count))
         return step
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from a3c.config import TrainConfig
 
 UPDATE = np.dtype([("worker", "<u2"), ("pulled", "<u4"), ("step", "<u8")])
-CURVE_BINS = 200
+CURVE_BINS = 50
 
 
 @dataclass(frozen=True, slots=True)

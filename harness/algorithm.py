@@ -8,8 +8,9 @@ The *config type* is a frozen pydantic model with a field ``seed``. It may also 
 * ``preset(name, **changes)``, a class method: what ``preset = "..."`` in a study file calls;
 * ``effective() -> dict``: the settings that can make a difference. Two configs with equal effective settings
   train identically, so a design keeps one of them (an *alias*);
+* ``metric_names() -> frozenset[str]``: the metrics a run of this config will have;
 * ``problems() -> list[tuple[field, value, allowed]]``: checks too slow for construction (making the
-  environment once, say), asked before anything expensive starts.
+  environment once, say), asked before anything expensive starts, once per distinct ``problems_key() -> str``.
 
 The *train function* is called as ``train(config, emit)`` and returns a :class:`RunResult`. ``emit`` takes
 progress events; the harness reads their ``fraction`` in [0, 1]. A run that diverged raises an exception whose
@@ -93,6 +94,25 @@ class Algorithm:
             return config_type.model_validate(changes)
         except pydantic.ValidationError as error:
             raise BadInput(problems_of(error, known=config_type.model_fields)) from None
+        except ValueError as error:  # no such preset
+            raise BadInput([Problem("preset", name, str(error))]) from None
+
+    def build_checked(self, settings: Mapping[str, Any]) -> pydantic.BaseModel:
+        """Make one config as :meth:`build` does, and ask it for problems that take time to find.
+
+        Raises:
+            BadInput: naming every field that is not as it must be.
+        """
+        config = self.build(settings)
+        if found := slow_problems(config):
+            raise BadInput(found)
+        return config
+
+
+def slow_problems(config: pydantic.BaseModel) -> list[Problem]:
+    """Return what a config's own ``problems()`` finds, if it has one."""
+    check = getattr(config, "problems", None)
+    return [] if check is None else [Problem(*problem) for problem in check()]
 
 
 def load(dotted: str) -> Any:
@@ -115,7 +135,7 @@ def problems_of(
     problems = []
     for item in error.errors(include_url=False):
         path = [str(part) for part in item["loc"] if not str(part).startswith(("function-", "tagged-"))]
-        field = ".".join(path) or "settings"
+        field, value = ".".join(path) or "settings", item["input"]
         if item["type"] == "extra_forbidden":
             allowed = "no such field" + did_you_mean(path[-1], known)
         elif item["type"] == "missing":
@@ -124,5 +144,8 @@ def problems_of(
         else:
             allowed = item["msg"].removeprefix("Value error, ").removeprefix("Input should ")
             allowed = allowed if not allowed.startswith("be ") else "must " + allowed
-        problems.append(Problem(prefix + field, item["input"], allowed))
+        if not path and ": " in allowed:  # a check across fields names the one to blame itself
+            field, _, allowed = allowed.partition(": ")
+            value = value.get(field.split()[0]) if isinstance(value, Mapping) else None
+        problems.append(Problem(prefix + field, value, allowed))
     return problems

@@ -18,8 +18,8 @@ from typing import Any
 
 import pydantic
 
-from harness.algorithm import Algorithm
-from harness.errors import BadInput, Problem
+from harness.algorithm import Algorithm, slow_problems
+from harness.errors import BadInput, Problem, did_you_mean
 from harness.spec import Factor, Settings, StudySpec
 
 MAX_RUNS = 200_000
@@ -51,12 +51,22 @@ class Alias:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of the design and the config it trains with."""
+    """One run of the design.
+
+    Attributes:
+        id: names it everywhere; depends on its levels and seed alone.
+        cell: its cell.
+        arm: its level of the compared factor, as text.
+        seed: its seed.
+        levels: factor name → level, the compared factor included.
+        config: what it trains with.
+    """
 
     id: str
     cell: Cell
     arm: str
     seed: int
+    levels: Mapping[str, Any]
     config: pydantic.BaseModel
 
 
@@ -92,8 +102,8 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
         raise BadInput([Problem("sweep", f"{count} runs", f"must come to at most {MAX_RUNS} runs")])
 
     chosen = (spec.compare.baseline, *spec.compare.candidates)
-    settings_of = {label(value): settings for value, settings in compared.levels}
-    arms = {label(value): settings_of[label(value)] for value in chosen}
+    known = {label(value): (value, settings) for value, settings in compared.levels}
+    arms = {label(value): known[label(value)] for value in chosen}
     kept: dict[str, tuple[Cell, dict[str, pydantic.BaseModel]]] = {}
     aliases = []
     problems: dict[Problem, None] = {}
@@ -103,7 +113,7 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
         for _, settings in combination:
             cell_settings.update(settings)
         configs = {}
-        for arm, arm_settings in arms.items():
+        for arm, (_, arm_settings) in arms.items():
             swept = {**cell_settings, **arm_settings}
             try:
                 configs[arm] = algorithm.build({**spec.base, **swept, "seed": spec.study.seeds[0]})
@@ -112,20 +122,27 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
         if len(configs) < len(arms):
             continue
         identity = _canonical({arm: _effective(config) for arm, config in configs.items()})
-        if identity in kept:
+        if identity in kept:  # equal settings arm by arm: the same runs under another name
             aliases.append(Alias(levels, kept[identity][0].id))
         else:
             kept[identity] = (Cell(_cell_id(levels), levels, _is_primary(levels, spec)), configs)
+    for _, configs in kept.values():
+        problems.update(dict.fromkeys(_metric_problems(spec, configs)))
     problems.update(dict.fromkeys(_slow_problems(kept.values(), spec.sweep)) if not problems else {})
     if problems:
         raise BadInput(list(problems))
     runs = tuple(
         PlannedRun(
-            f"{cell.id}__{slug(arm)}__seed-{seed}", cell, arm, seed, configs[arm].model_copy(update={"seed": seed})
+            id=f"{cell.id}__{slug(arm)}__seed-{seed}",
+            cell=cell,
+            arm=arm,
+            seed=seed,
+            levels={**cell.levels, compared.name: level},
+            config=configs[arm].model_copy(update={"seed": seed}),
         )
         for seed in spec.study.seeds
         for cell, configs in kept.values()
-        for arm in arms
+        for arm, (level, _) in arms.items()
     )
     return Design(spec, tuple(arms), tuple(cell for cell, _ in kept.values()), tuple(aliases), runs)
 
@@ -181,16 +198,25 @@ def _located(error: BadInput, sweep: tuple[Factor, ...]) -> list[Problem]:
     ]
 
 
+def _metric_problems(spec: StudySpec, configs: Mapping[str, pydantic.BaseModel]) -> list[Problem]:
+    """Check that every run will measure what is compared, where the config type can tell."""
+    metric = spec.compare.metric
+    for config in configs.values():
+        names = getattr(config, "metric_names", None)
+        if names is not None and metric not in (known := names()):
+            allowed = f"must be one of {', '.join(sorted(known))}{did_you_mean(metric, known)}"
+            return [Problem("compare.metric", metric, allowed)]
+    return []
+
+
 def _slow_problems(kept: Any, sweep: tuple[Factor, ...]) -> list[Problem]:
     """Ask the configs for problems that take time to find, each distinct question once."""
     found = []
     asked = set()
     for _, configs in kept:
         for config in configs.values():
-            check = getattr(config, "problems", None)
             question = getattr(config, "problems_key", lambda config=config: id(config))()
-            if check is None or question in asked:
-                continue
-            asked.add(question)
-            found += _located(BadInput([Problem(*problem) for problem in check()]), sweep)
+            if question not in asked:
+                asked.add(question)
+                found += _located(BadInput(slow_problems(config)), sweep)
     return found

@@ -1,0 +1,57 @@
+"""The program a :class:`~harness.executors.ProcessExecutor` runs: receive a task, compute it, send what came out.
+
+``python -m harness.child FD CORE`` talks over the socket FD, pins itself to CORE (if given) before it imports
+anything numeric, and ends when its standard input does, which is when its parent dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+PROGRESS_SECONDS = 0.25
+
+
+def main(descriptor: int, core: int | None) -> None:
+    """Serve tasks until the parent closes the socket or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    if core is not None:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {core})
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    from harness.executors import Advanced, Task, compute
+
+    connection = Connection(descriptor)
+    while True:
+        try:
+            task: Task = connection.recv()
+        except EOFError:
+            return
+        last = 0.0
+
+        def emit(event: Any, task: Task = task) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= PROGRESS_SECONDS:
+                last = now
+                connection.send(Advanced(task.run, float(event.fraction)))
+
+        connection.send(compute(task, emit))
+
+
+def _die_with_parent() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]) if sys.argv[2] else None)

@@ -1,0 +1,274 @@
+"""The one process that decides what runs, keeps what comes back, and tells the stores.
+
+A finished run is written to disk first; Optuna and MLflow mirror the disk and are repaired from it when a study is
+continued. So whatever breaks, the same command goes on from what is there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness import provenance
+from harness.algorithm import Algorithm
+from harness.databases import sqlite_url
+from harness.design import Design, PlannedRun, expand
+from harness.errors import BadInput, Problem, StudyChanged
+from harness.executors import Advanced, Event, Executor, Failed, Finished, InlineExecutor, ProcessExecutor, Task
+from harness.interrupts import Interrupts
+from harness.lock import study_lock
+from harness.observer import Observer
+from harness.projection import Projection
+from harness.records import RunRecord, finished_runs, read_record, remove_drafts, write_json, write_record
+from harness.results import (
+    FAILURES_FOLDER,
+    PLAN_FILE,
+    RUNS_FOLDER,
+    Failure,
+    Study,
+    load_study,
+    study_folder,
+    write_plan,
+)
+from harness.spec import StudySpec
+
+if TYPE_CHECKING:
+    from harness.tracking import Tracker
+
+ATTEMPTS_FOLDER = "attempts"
+ARTIFACTS_FOLDER = "mlartifacts"
+MAX_TRIES = 3  # of one run in one command, where its process dies under it
+POLL_SECONDS = 0.2
+
+
+def run_study(
+    spec: StudySpec,
+    algorithm: Algorithm,
+    *,
+    out: str | Path = "out",
+    jobs: int | None = None,
+    storage: str | None = None,
+    tracking_uri: str | None = None,
+    executor: Literal["processes", "inline"] = "processes",
+    observer: Observer | None = None,
+    report: Callable[[Study], Sequence[Path]] | None = None,
+) -> Study:
+    """Run a study, or continue it: every planned run that is not finished is computed.
+
+    Args:
+        spec: what to run.
+        algorithm: dotted names of the config type and the train function.
+        out: folder for studies; this one's files go to ``<out>/<name>/``.
+        jobs: runs at a time; None: one a core.
+        storage: Optuna's storage URL; None: a SQLite file in the study's folder.
+        tracking_uri: MLflow's tracking URI; None: ``mlflow.db`` in the working directory.
+        executor: child processes, or this process (one run at a time).
+        observer: is told what happens.
+        report: called when nothing is left to run; the files it returns are kept in MLflow beside the study.
+
+    Returns:
+        The study as it stands on disk, failures included.
+
+    Raises:
+        BadInput: before anything runs, naming every field that is not as it must be.
+        StudyLocked: if another process is running it.
+        StudyChanged: if finished runs were made with other settings.
+        StoreUnavailable: if Optuna's or MLflow's store cannot be used.
+        Interrupted: after SIGINT or SIGTERM; what was finished is kept.
+    """
+    observer = observer or Observer()
+    if jobs is not None and not 1 <= jobs <= 1024:
+        raise BadInput([Problem("jobs", jobs, "must be from 1 to 1024")])
+    with Interrupts() as interrupts:
+        design = expand(spec, algorithm)
+        folder = study_folder(spec.name, Path(out))
+        with study_lock(folder):
+            remove_drafts(folder / RUNS_FOLDER)
+            records = _finished(folder, design)
+            origin = provenance.collect()
+            write_plan(folder, design, origin)
+            engine = InlineExecutor(lambda: interrupts.caught is not None) if executor == "inline" else None
+            chosen = engine or ProcessExecutor(min(jobs or _cores(), max(1, len(design.runs) - len(records))))
+            observer.planned(design, len(records), chosen.slots)
+            interrupts.check()
+            observer.preparing("opening Optuna's and MLflow's stores")
+            projections = _open_projections(design, folder, storage, tracking_uri, origin)
+            dispatcher = _Dispatcher(design, algorithm, folder, chosen, projections, observer, interrupts, origin)
+            dispatcher.run(records, report)
+        return load_study(folder)
+
+
+def open_tracker(spec_name: str, tracking_uri: str | None, origin: Mapping[str, Any], parent: str | None) -> Tracker:
+    """Open the MLflow experiment of a study; its defaults are files in the working directory."""
+    from harness.tracking import Tracker
+
+    uri = tracking_uri or sqlite_url(Path("mlflow.db"))
+    return Tracker(uri, spec_name, Path(ARTIFACTS_FOLDER), origin, parent)
+
+
+def _open_projections(
+    design: Design, folder: Path, storage: str | None, tracking_uri: str | None, origin: Mapping[str, Any]
+) -> list[Projection]:
+    from harness.trials import Trials
+
+    name = design.spec.name
+    tracker = open_tracker(name, tracking_uri, origin, parent=name)
+    tracker.attach([folder / PLAN_FILE])
+    return [Trials(storage or sqlite_url(folder / "optuna.db"), design), tracker]
+
+
+class _Dispatcher:
+    def __init__(
+        self,
+        design: Design,
+        algorithm: Algorithm,
+        folder: Path,
+        executor: Executor,
+        projections: Sequence[Projection],
+        observer: Observer,
+        interrupts: Interrupts,
+        origin: Mapping[str, Any],
+    ) -> None:
+        self._design = design
+        self._algorithm = algorithm
+        self._folder = folder
+        self._executor = executor
+        self._projections = projections
+        self._observer = observer
+        self._interrupts = interrupts
+        self._origin = origin
+        self._queue: deque[PlannedRun] = deque()
+        self._running: dict[str, tuple[PlannedRun, int]] = {}
+        self._tries: dict[str, int] = {}
+        self._failed = False
+
+    def run(self, records: Sequence[RunRecord], report: Callable[[Study], Sequence[Path]] | None) -> None:
+        """Compute what is missing; leave nothing running, however it ends."""
+        status = "KILLED"
+        try:
+            for projection in self._projections:
+                projection.repair(records)
+            done = {record.run for record in records}
+            self._queue.extend(run for run in self._design.runs if run.id not in done)
+            while self._queue or self._running:
+                self._interrupts.check()
+                self._fill()
+                for event in self._executor.events(POLL_SECONDS):
+                    self._handle(event)
+            if report is not None:
+                self._observer.preparing("writing the report")
+                files = report(load_study(self._folder))
+                for projection in self._projections:
+                    projection.attach(files)
+            status = "FAILED" if self._failed else "FINISHED"
+        finally:
+            self._executor.close()
+            for run in list(self._running):
+                for projection in self._projections:
+                    projection.interrupted(run)
+            for projection in self._projections:
+                projection.close(status)
+
+    def _fill(self) -> None:
+        """Give every free slot a run, then tell the stores: children need not wait for databases."""
+        begun = []
+        while self._queue and len(self._running) < self._executor.slots:
+            run = self._queue.popleft()
+            attempt = self._next_attempt(run.id)
+            settings = run.config.model_dump()
+            self._executor.submit(Task(run.id, self._algorithm, settings, self._design.spec.study.time_limit))
+            self._running[run.id] = (run, attempt)
+            begun.append((run, attempt))
+        for run, attempt in begun:
+            self._observer.started(run, attempt)
+            for projection in self._projections:
+                projection.started(run, attempt)
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Advanced):
+            self._observer.advanced(event.run, event.fraction)
+            return
+        self._interrupts.check()  # what a stopping run reports is no result
+        run, attempt = self._running.pop(event.run)
+        if isinstance(event, Finished):
+            self._fill()
+            record = self._keep(run, attempt, event)
+            self._observer.finished(record)
+            for projection in self._projections:
+                projection.finished(record)
+        else:
+            self._give_up_or_retry(run, attempt, event)
+
+    def _keep(self, run: PlannedRun, attempt: int, event: Finished) -> RunRecord:
+        record = RunRecord(
+            run=run.id,
+            cell=run.cell.id,
+            arm=run.arm,
+            seed=run.seed,
+            levels=run.levels,
+            attempt=attempt,
+            outcome=event.output.outcome,
+            metrics=event.output.metrics,
+            timings=event.output.timings,
+            started=event.started,
+            seconds=event.seconds,
+            config=run.config.model_dump(mode="json"),
+            provenance=self._origin,
+            folder=self._folder / RUNS_FOLDER / run.id,
+        )
+        record = write_record(self._folder / RUNS_FOLDER, record, event.output)
+        (self._folder / FAILURES_FOLDER / f"{run.id}.json").unlink(missing_ok=True)
+        return record
+
+    def _give_up_or_retry(self, run: PlannedRun, attempt: int, event: Failed) -> None:
+        self._tries[run.id] = self._tries.get(run.id, 0) + 1
+        will_retry = event.crashed and self._tries[run.id] < MAX_TRIES
+        failure = Failure(run.id, run.cell.id, run.arm, run.seed, attempt, event.reason, event.detail)
+        failures = self._folder / FAILURES_FOLDER
+        failures.mkdir(exist_ok=True)
+        write_json(failures / f"{run.id}.json", asdict(failure))
+        self._observer.failed(failure, will_retry)
+        for projection in self._projections:
+            projection.failed(failure, will_retry)
+        if will_retry:
+            self._queue.appendleft(run)
+        else:
+            self._failed = True
+
+    def _next_attempt(self, run: str) -> int:
+        """Count attempts across commands: an interrupted one leaves no other trace on disk."""
+        path = self._folder / ATTEMPTS_FOLDER / run
+        path.parent.mkdir(exist_ok=True)
+        attempt = 1 + (int(path.read_text(encoding="ascii") or 0) if path.exists() else 0)
+        path.write_text(str(attempt), encoding="ascii")
+        return attempt
+
+
+def _finished(folder: Path, design: Design) -> list[RunRecord]:
+    """Read the planned runs that are finished, and refuse to mix them with runs of other settings."""
+    present = set(finished_runs(folder / RUNS_FOLDER))
+    records = []
+    for run in design.runs:
+        if run.id not in present:
+            continue
+        record = read_record(folder / RUNS_FOLDER / run.id)
+        now = run.config.model_dump(mode="json")
+        differing = [key for key in sorted({*now, *record.config}) if now.get(key) != record.config.get(key)]
+        if differing:
+            changes = ", ".join(f"{key} was {record.config.get(key)!r}, is {now.get(key)!r}" for key in differing)
+            raise StudyChanged(
+                f"{folder} holds runs with other settings ({run.id}: {changes}); "
+                "give the study another name or --out another folder"
+            )
+        records.append(record)
+    return records
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+

@@ -1,0 +1,29 @@
+"""Who watches a study: the dispatcher says what happens, an observer shows it."""
+
+from __future__ import annotations
+
+from harness.design import Design, PlannedRun
+from harness.records import RunRecord
+from harness.results import Failure
+
+
+class Observer:
+    """Hears of everything and says nothing; subclasses show what they care for."""
+
+    def planned(self, design: Design, done: int, slots: int) -> None:
+        """Called once before anything runs: how many runs are finished already, how many go at a time."""
+
+    def preparing(self, what: str) -> None:
+        """Called when something slow begins that is not a run."""
+
+    def started(self, run: PlannedRun, attempt: int) -> None:
+        """A run began."""
+
+    def advanced(self, run: str, fraction: float) -> None:
+        """A run got on; ``fraction`` of its budget in [0, 1]."""
+
+    def finished(self, record: RunRecord) -> None:
+        """A run's record is on disk."""
+
+    def failed(self, failure: Failure, will_retry: bool) -> None:
+        """An attempt came to nothing."""

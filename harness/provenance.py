@@ -1,0 +1,73 @@
+"""Where a result comes from: commit, versions, machine. An allow-list, never the whole environment."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.databases import redact
+
+PACKAGES = ("gymnasium", "mlflow", "numpy", "optuna", "pandas", "scipy", "torch")
+
+
+def collect() -> dict[str, Any]:
+    """Return what a reader needs to repeat a result: plain data, ready for JSON."""
+    commit, dirty = _git()
+    return {
+        "commit": commit,
+        "dirty": dirty,
+        "versions": {"python": platform.python_version(), **_versions()},
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "host": socket.gethostname(),
+        "command": redact(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git() -> tuple[str | None, bool | None]:
+    """Return the commit of the code that runs and whether it was changed since; None outside a checkout."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            answer = subprocess.run(  # noqa: S603 - a fixed command
+                ["git", "-C", str(Path(__file__).parent), *arguments],  # noqa: S607 - found on PATH
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return answer.stdout.strip()
+
+    if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None, None  # installed inside somebody else's checkout
+    status = git("status", "--porcelain")
+    return git("rev-parse", "HEAD"), None if status is None else bool(status)
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,86 @@
+"""One run by itself, recorded and tracked like any run of a study."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness import provenance
+from harness.algorithm import Algorithm
+from harness.dispatcher import open_tracker
+from harness.errors import HarnessError, Interrupted
+from harness.executors import Advanced, Failed, InlineExecutor, Task
+from harness.interrupts import Interrupts
+from harness.records import RunRecord, write_record
+from harness.results import RUNS_FOLDER, Failure, study_folder
+
+EXPERIMENT = "train"
+NO_LIMIT = 10 * 365 * 24 * 3600.0
+
+
+class RunFailed(HarnessError):
+    """The run raised; its last line says what."""
+
+
+def run_single(
+    settings: dict[str, Any],
+    algorithm: Algorithm,
+    *,
+    out: str | Path = "out",
+    tracking_uri: str | None = None,
+    emit: Callable[[Any], None] | None = None,
+) -> RunRecord:
+    """Compute one run in this process; its files go to ``<out>/train/runs/<id>/``, its results to MLflow.
+
+    Args:
+        settings: config fields, or ``preset``.
+        algorithm: dotted names of the config type and the train function.
+        out: folder for results.
+        tracking_uri: MLflow's tracking URI; None: ``mlflow.db`` in the working directory.
+        emit: is called with the train function's progress events.
+
+    Raises:
+        BadInput: before anything runs.
+        RunFailed: if the run raised; MLflow has it as FAILED.
+        Interrupted: after SIGINT or SIGTERM; MLflow has it as KILLED.
+    """
+    config = algorithm.build_checked(settings)
+    seed = int(getattr(config, "seed", 0))
+    run = f"{time.strftime('%Y%m%d-%H%M%S')}-seed-{seed}-{uuid.uuid4().hex[:6]}"
+    origin = provenance.collect()
+    with Interrupts() as interrupts:
+        tracker = open_tracker(EXPERIMENT, tracking_uri, origin, parent=None)
+        tracker.start(run, {"seed": str(seed)}, attempt=1)
+        executor = InlineExecutor(lambda: interrupts.caught is not None, emit)
+        executor.submit(Task(run, algorithm, config.model_dump(), NO_LIMIT))
+        (event,) = executor.events(0)
+        assert not isinstance(event, Advanced)  # noqa: S101 - progress goes to `emit`
+        if interrupts.caught is not None:
+            tracker.interrupted(run)
+            raise Interrupted(interrupts.caught)
+        if isinstance(event, Failed):
+            tracker.failed(Failure(run, "", "", seed, 1, event.reason, event.detail), will_retry=False)
+            raise RunFailed(event.reason)
+        runs = study_folder(EXPERIMENT, Path(out)) / RUNS_FOLDER
+        record = RunRecord(
+            run=run,
+            cell="",
+            arm="",
+            seed=seed,
+            levels={},
+            attempt=1,
+            outcome=event.output.outcome,
+            metrics=event.output.metrics,
+            timings=event.output.timings,
+            started=event.started,
+            seconds=event.seconds,
+            config=config.model_dump(mode="json"),
+            provenance=origin,
+            folder=runs / run,
+        )
+        record = write_record(runs, record, event.output)
+        tracker.finished(record)
+        return record

@@ -1,0 +1,247 @@
+"""MLflow as the record of results: write and read back. The only file that imports mlflow.
+
+One experiment per study; in it one parent run, reused by every command, and a child run per attempt. Nothing here
+uses MLflow's fluent calls, which keep their state per thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Metric, Param, RunTag, ViewType
+from mlflow.entities import Run as MlflowRun
+
+from harness.databases import ensure_database, redact, sqlite_path
+from harness.design import PlannedRun, slug
+from harness.errors import BadInput, Problem, StoreUnavailable
+from harness.records import RunRecord
+from harness.results import PLAN_FILE, RUNS_FOLDER, Failure, Study, load_study
+
+MAX_METRICS, MAX_PARAMS, MAX_PARAM_LENGTH = 1000, 100, 6000  # MLflow's limits a call and a value
+PAGE = 1000
+PARENT_TAG, PARENT = "role", "study"
+
+
+class Tracker:
+    """An MLflow experiment and the runs of one command in it.
+
+    Args:
+        uri: tracking URI; a ``sqlite:///`` one is created where it is missing.
+        experiment: its name.
+        artifacts: folder for the artifacts of a new experiment; servers use their own.
+        provenance: see :mod:`harness.provenance`.
+        parent: name of the parent run, or None for an experiment of single runs.
+
+    Raises:
+        StoreUnavailable: if the store cannot be used.
+    """
+
+    def __init__(
+        self, uri: str, experiment: str, artifacts: Path, provenance: Mapping[str, Any], parent: str | None
+    ) -> None:
+        self._name = experiment
+        self._provenance = provenance
+        self._open: dict[str, str] = {}
+        self._parent: str | None = None
+        with _store_errors(uri):
+            ensure_database(uri, lambda draft: _touch(draft))
+            self._client = MlflowClient(tracking_uri=uri)
+            self._experiment = self._ensure_experiment(sqlite_path(uri) is not None, artifacts)
+            if parent is not None:
+                self._parent = self._ensure_parent(parent)
+
+    def repair(self, records: Sequence[RunRecord]) -> None:
+        """See :class:`~harness.projection.Projection`."""
+        finished = {record.run: record for record in records}
+        complete: set[str] = set()
+        for run in self._runs():
+            name = run.data.tags.get("run")
+            if name is None:
+                continue
+            if run.info.status == "FINISHED" and name in finished and name not in complete:
+                complete.add(name)
+            elif run.info.status in ("RUNNING", "SCHEDULED", "FINISHED"):
+                self._client.set_terminated(run.info.run_id, "KILLED")
+        for name, record in finished.items():
+            if name not in complete:
+                self.finished(record)
+
+    def started(self, run: PlannedRun, attempt: int) -> None:
+        """See :class:`~harness.projection.Projection`."""
+        self.start(run.id, {"cell": run.cell.id, "arm": run.arm, "seed": str(run.seed)}, attempt)
+
+    def start(self, run: str, who: Mapping[str, str], attempt: int, started: float | None = None) -> None:
+        """Create a child run.
+
+        Args:
+            run: its name.
+            who: further tags.
+            attempt: 1 for the first try.
+            started: seconds since the epoch; None: now.
+        """
+        tags = {**_source_tags(self._provenance), **who, "study": self._name, "run": run, "attempt": str(attempt)}
+        if self._parent is not None:
+            tags["mlflow.parentRunId"] = self._parent
+        start_time = None if started is None else _milliseconds(started)
+        made = self._client.create_run(self._experiment.experiment_id, start_time=start_time, tags=tags, run_name=run)
+        self._open[run] = made.info.run_id
+
+    def finished(self, record: RunRecord) -> None:
+        """See :class:`~harness.projection.Projection`."""
+        if record.run not in self._open:
+            who = {"cell": record.cell, "arm": record.arm, "seed": str(record.seed)}
+            self.start(record.run, who, record.attempt, record.started)
+        run_id = self._open.pop(record.run)
+        ended = _milliseconds(record.started + record.seconds)
+        metrics = [
+            Metric(name, value, ended, int(record.metrics.get("steps", 0)))
+            for name, value in {**record.metrics, **record.timings}.items()
+        ]
+        metrics += [Metric(row.metric, row.value, ended, row.step) for row in record.curves().itertuples()]
+        params = _params(record.config)
+        tags = [RunTag("outcome", record.outcome)]
+        for start in range(0, max(len(metrics), len(params)), MAX_METRICS):
+            batch = slice(start, start + MAX_METRICS)
+            self._client.log_batch(run_id, metrics=metrics[batch])
+        for start in range(0, len(params), MAX_PARAMS):
+            self._client.log_batch(run_id, params=params[start : start + MAX_PARAMS], tags=tags)
+        self._client.log_artifacts(run_id, str(record.folder))
+        self._client.set_terminated(run_id, "FINISHED", end_time=ended)
+
+    def failed(self, failure: Failure, will_retry: bool) -> None:
+        """See :class:`~harness.projection.Projection`."""
+        if (run_id := self._open.pop(failure.run, None)) is not None:
+            self._client.set_tag(run_id, "outcome", "failed")
+            self._client.set_tag(run_id, "reason", failure.reason[:MAX_PARAM_LENGTH])
+            self._client.set_terminated(run_id, "FAILED")
+
+    def interrupted(self, run: str) -> None:
+        """See :class:`~harness.projection.Projection`."""
+        if (run_id := self._open.pop(run, None)) is not None:
+            self._client.set_terminated(run_id, "KILLED")
+
+    def attach(self, paths: Sequence[Path]) -> None:
+        """See :class:`~harness.projection.Projection`; artifacts of the parent run, replaced where they are there."""
+        for path in paths:
+            self._client.log_artifact(self._parent, str(path))
+
+    def close(self, status: str) -> None:
+        """See :class:`~harness.projection.Projection`."""
+        if self._parent is not None:
+            self._client.set_terminated(self._parent, status)
+
+    def _ensure_experiment(self, local: bool, artifacts: Path) -> Experiment:
+        found = self._client.get_experiment_by_name(self._name)
+        if found is None:
+            location = (artifacts / slug(self._name)).absolute().as_uri() if local else None
+            # the tag makes the UI open on runs and curves instead of its view for language models
+            tags = {"mlflow.experimentKind": "custom_model_development"}
+            made = self._client.create_experiment(self._name, artifact_location=location, tags=tags)
+            found = self._client.get_experiment(made)
+        elif found.lifecycle_stage != "active":
+            self._client.restore_experiment(found.experiment_id)
+        return found
+
+    def _ensure_parent(self, name: str) -> str:
+        parents = [run for run in self._runs() if run.data.tags.get(PARENT_TAG) == PARENT]
+        if not parents:
+            tags = {**_source_tags(self._provenance), "study": self._name, PARENT_TAG: PARENT}
+            made = self._client.create_run(self._experiment.experiment_id, tags=tags, run_name=name)
+            return str(made.info.run_id)
+        kept = min(parents, key=lambda run: run.info.start_time)
+        for ghost in parents:  # a retried request can have left a second
+            if ghost is not kept:
+                self._client.delete_run(ghost.info.run_id)
+        self._client.update_run(kept.info.run_id, status="RUNNING")
+        return str(kept.info.run_id)
+
+    def _runs(self) -> Iterator[MlflowRun]:
+        return _search(self._client, self._experiment.experiment_id)
+
+
+def download_study(name: str, uri: str, folder: Path) -> Study:
+    """Read a study back from MLflow's artifacts.
+
+    Args:
+        name: the study's name, which is its experiment's.
+        uri: tracking URI.
+        folder: where the artifacts are put; must be empty.
+
+    Raises:
+        BadInput: if no such study was recorded there.
+        StoreUnavailable: if the store cannot be used.
+    """
+    if (path := sqlite_path(uri)) is not None and not path.exists():
+        raise BadInput([Problem("tracking URI", redact(uri), "must be a store that exists")])
+    with _store_errors(uri):
+        client = MlflowClient(tracking_uri=uri)
+        experiment = client.get_experiment_by_name(name)
+        runs = list(_search(client, experiment.experiment_id)) if experiment is not None else []
+        parent = next((run for run in runs if run.data.tags.get(PARENT_TAG) == PARENT), None)
+        if parent is None:
+            raise BadInput([Problem("study", name, f"must be a study recorded in {redact(uri)}")])
+        client.download_artifacts(parent.info.run_id, PLAN_FILE, str(folder))
+        for run in runs:
+            child = run.data.tags.get("run")
+            if child is not None and run.info.status == "FINISHED":
+                target = folder / RUNS_FOLDER / slug(child)
+                target.mkdir(parents=True)
+                client.download_artifacts(run.info.run_id, "", str(target))
+    return load_study(folder)
+
+
+@contextmanager
+def _store_errors(uri: str) -> Iterator[None]:
+    """Name the store in whatever goes wrong with it."""
+    try:
+        yield
+    except (BadInput, StoreUnavailable):
+        raise
+    except Exception as error:
+        raise StoreUnavailable(f"MLflow cannot use {redact(uri)}: {redact(str(error))}") from error
+
+
+def _search(client: MlflowClient, experiment_id: str) -> Iterator[MlflowRun]:
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment_id], "", ViewType.ACTIVE_ONLY, PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _touch(url: str) -> None:
+    MlflowClient(tracking_uri=url).search_experiments(max_results=1)
+
+
+def _source_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags MLflow's fluent calls would have set, and ours."""
+    tags = {
+        "mlflow.source.name": str(provenance["command"]),
+        "mlflow.source.type": "LOCAL",
+        "git_commit": str(provenance["commit"]),
+        "git_dirty": str(provenance["dirty"]).lower(),
+    }
+    if provenance["commit"]:
+        tags["mlflow.source.git.commit"] = str(provenance["commit"])
+    return tags
+
+
+def _params(config: Mapping[str, Any]) -> list[Param]:
+    """Return settings as MLflow params; what is longer than it takes stands in the config artifact."""
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    return [Param(key, text if len(text) <= MAX_PARAM_LENGTH else "see config.json") for key, text in texts.items()]
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,165 @@
+"""Optuna as the record of trials. The only file that talks to Optuna.
+
+The design is planned whole, so Optuna proposes nothing here: a run is enqueued when it starts, asked for at once
+and told when its record is on disk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from harness.databases import ensure_database, redact
+from harness.design import Design, PlannedRun, label
+from harness.errors import StoreUnavailable
+from harness.records import RunRecord
+from harness.results import Failure
+
+RUN = "run"  # the user attribute that names a trial's run
+DISTRIBUTIONS = "distributions"
+
+
+class Trials:
+    """One Optuna study: a trial per attempt, its parameters the run's factor levels and seed.
+
+    Args:
+        url: any Optuna RDB URL.
+        design: the study's design.
+
+    Raises:
+        StoreUnavailable: if the storage cannot be used.
+    """
+
+    def __init__(self, url: str, design: Design) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._compare = design.spec.compare
+        self._distributions = _distributions(design)
+        self._open: dict[str, int] = {}
+        try:
+            ensure_database(url, lambda draft: _close(optuna.storages.RDBStorage(draft)))
+            self._storage = optuna.storages.RDBStorage(url)
+            self._study = self._open_study(design.spec.name)
+        except Exception as error:
+            raise StoreUnavailable(f"Optuna cannot use {redact(url)}: {redact(str(error))}") from error
+
+    def repair(self, records: Sequence[RunRecord]) -> None:
+        """See :class:`~harness.projection.Projection`."""
+        trials = self._study.get_trials(deepcopy=False)
+        while any(trial.state == TrialState.WAITING for trial in self._study.get_trials(deepcopy=False)):
+            self._study.ask()  # enqueued when the process died; it fails below like any other that was running
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._study.tell(trial.number, state=TrialState.FAIL)
+        told = {trial.user_attrs.get(RUN) for trial in trials if trial.state == TrialState.COMPLETE}
+        for record in records:
+            if record.run not in told:
+                self._add(record)
+
+    def started(self, run: PlannedRun, attempt: int) -> None:
+        """See :class:`~harness.projection.Projection`."""
+        self._study.enqueue_trial(_parameters(run.levels, run.seed), user_attrs={RUN: run.id, "attempt": attempt})
+        self._open[run.id] = self._study.ask(self._distributions).number
+
+    def finished(self, record: RunRecord) -> None:
+        """See :class:`~harness.projection.Projection`."""
+        number = self._open.pop(record.run, None)
+        value = self._value(record)
+        if number is None:
+            self._add(record)
+        elif value is None:
+            self._study.tell(number, state=TrialState.FAIL)
+        else:
+            self._study.tell(number, value)
+
+    def failed(self, failure: Failure, will_retry: bool) -> None:
+        """See :class:`~harness.projection.Projection`."""
+        self.interrupted(failure.run)
+
+    def interrupted(self, run: str) -> None:
+        """See :class:`~harness.projection.Projection`."""
+        if (number := self._open.pop(run, None)) is not None:
+            self._study.tell(number, state=TrialState.FAIL)
+
+    def attach(self, paths: Sequence[Path]) -> None:
+        """Optuna keeps no files."""
+
+    def close(self, status: str) -> None:
+        """See :class:`~harness.projection.Projection`."""
+        _close(self._storage)
+
+    def _open_study(self, name: str) -> optuna.Study:
+        """Open the study, or make it anew where its factors' levels have changed: it is a mirror, not a source."""
+        described = {
+            key: optuna.distributions.distribution_to_json(value) for key, value in self._distributions.items()
+        }
+        direction = "maximize" if self._compare.higher_is_better else "minimize"
+
+        def make() -> optuna.Study:
+            return optuna.create_study(
+                study_name=name,
+                storage=self._storage,
+                direction=direction,
+                load_if_exists=True,
+                sampler=optuna.samplers.RandomSampler(seed=0),
+            )
+
+        study = make()
+        before = study.user_attrs.get(DISTRIBUTIONS)
+        if before is not None and before != described:
+            optuna.delete_study(study_name=name, storage=self._storage)
+            study = make()
+        if before != described:
+            study.set_user_attr(DISTRIBUTIONS, described)
+            study.set_user_attr("metric", self._compare.metric)
+        return study
+
+    def _add(self, record: RunRecord) -> None:
+        value = self._value(record)
+        trial: FrozenTrial = create_trial(
+            state=TrialState.COMPLETE if value is not None else TrialState.FAIL,
+            value=value,
+            params=_parameters(record.levels, record.seed),
+            distributions=self._distributions,
+            user_attrs={RUN: record.run, "attempt": record.attempt},
+        )
+        self._study.add_trial(trial)
+
+    def _value(self, record: RunRecord) -> float | None:
+        if record.outcome == "diverged":
+            return self._compare.diverged_score
+        value = record.metrics.get(self._compare.metric)
+        return value if value is not None and math.isfinite(value) else None
+
+
+def _distributions(design: Design) -> Mapping[str, BaseDistribution]:
+    """Describe factors and seed for Optuna: numbers as ranges, everything else as choices."""
+    described: dict[str, BaseDistribution] = {}
+    for factor in design.spec.sweep:
+        values = factor.values
+        if all(type(value) is int for value in values):
+            described[factor.name] = IntDistribution(min(values), max(values))
+        elif all(type(value) in (int, float) for value in values):
+            described[factor.name] = FloatDistribution(min(values), max(values))
+        else:
+            described[factor.name] = CategoricalDistribution([_scalar(value) for value in values])
+    seeds = design.spec.study.seeds
+    return {**described, "seed": IntDistribution(0, max(2**31 - 1, *seeds))}
+
+
+def _parameters(levels: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    return {**{name: _scalar(value) for name, value in levels.items()}, "seed": seed}
+
+
+def _scalar(value: object) -> bool | int | float | str | None:
+    """Return a level as Optuna can store it: lists and tables as JSON text."""
+    return value if value is None or isinstance(value, bool | int | float | str) else label(value)
+
+
+def _close(storage: optuna.storages.RDBStorage) -> None:
+    storage.remove_session()
+    storage.engine.dispose()

@@ -1,0 +1,55 @@
+"""Where studies are found: files that come with the project, files of the user's, results on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import BadInput, Problem, did_you_mean
+from harness.results import PLAN_FILE, study_folder
+from harness.spec import StudySpec, read_spec
+
+HERE = Path(__file__).parent
+
+
+def named_studies() -> dict[str, Path]:
+    """Return the study files that come with the project, by name."""
+    return {path.stem: path for path in sorted(HERE.glob("*.toml"))}
+
+
+def find_spec(study: str) -> StudySpec:
+    """Read the study file meant by a name or a path.
+
+    Raises:
+        BadInput: if there is none, or it is not as it must be.
+    """
+    if study in (named := named_studies()):
+        return read_spec(named[study])
+    path = Path(study)
+    if path.suffix == ".toml" or path.is_file():
+        return read_spec(path)
+    allowed = f"must be a study file (*.toml) or one of {', '.join(named)}{did_you_mean(study, named)}"
+    raise BadInput([Problem("study", study, allowed)])
+
+
+def find_folder(study: str, out: Path) -> Path:
+    """Return the results folder meant by a study's name, file or folder.
+
+    Raises:
+        BadInput: if no such study was run.
+    """
+    path = Path(study)
+    candidates = [path, study_folder(study, out)]
+    if study in named_studies() or path.suffix == ".toml":
+        candidates.append(study_folder(find_spec(study).name, out))
+    for folder in candidates:
+        if (folder / PLAN_FILE).is_file():
+            return folder
+    ran = recorded_studies(out)
+    shown = ", ".join(folder.name for folder in ran) or "none yet"
+    hint = did_you_mean(study, [folder.name for folder in ran])
+    raise BadInput([Problem("study", study, f"must have been run; under {out}: {shown}{hint}")])
+
+
+def recorded_studies(out: Path) -> list[Path]:
+    """Return the folders of studies that were run."""
+    return sorted(path.parent for path in out.glob(f"*/{PLAN_FILE}"))

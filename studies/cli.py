@@ -1,0 +1,342 @@
+"""The command line, ``a3c-bench``. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+if TYPE_CHECKING:
+    from harness.design import Design
+    from harness.records import RunRecord
+    from harness.results import Study
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for results.")]
+TrackingUri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow's tracking URI. (default: ./mlflow.db)")]
+StudyName = Annotated[str, typer.Argument(help="A study's name or file (see `a3c-bench list`).", metavar="STUDY")]
+DEFAULT_OUT = Path("out")
+
+app = typer.Typer(
+    name="a3c-bench",
+    help="Does a detail of an asynchronous actor-critic matter? Studies that answer with paired seeds and a control.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 runs failed, 2 bad input, 3 a store unavailable, 4 conflict."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; problems go to standard error, one line each."""
+    from harness.errors import HarnessError
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # before anything numeric is imported
+    arguments = list(arguments)
+    debug = "--debug" in arguments
+    if debug:
+        arguments.remove("--debug")
+    if arguments[:1] == ["train"]:
+        _add_field_options()
+    try:
+        code = app(arguments, standalone_mode=False)
+    except HarnessError as error:
+        if debug:
+            raise
+        for line in str(error).splitlines():
+            print(f"a3c-bench: {line}", file=sys.stderr)
+        return error.exit_code
+    except TyperException as error:
+        if debug:
+            raise
+        print(f"a3c-bench: {error.format_message() or 'see a3c-bench --help'}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+@app.command("run")
+def run_command(
+    study: StudyName,
+    jobs: Annotated[int | None, typer.Option("--jobs", help="Runs at a time. (default: one a core)")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", help="How many seeds, instead of the study's own.")] = None,
+    out: Out = DEFAULT_OUT,
+    storage: Annotated[
+        str | None, typer.Option("--storage", help="Optuna's storage URL. (default: OUT/STUDY/optuna.db)")
+    ] = None,
+    tracking_uri: TrackingUri = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the design; run nothing.")] = False,
+) -> int:
+    """Run a study, or continue one that was interrupted, and write its report."""
+    from harness.design import expand
+    from harness.errors import BadInput, Interrupted, Problem
+    from studies import A3C, run_study
+    from studies.catalogue import find_spec
+
+    spec = find_spec(study)
+    if seeds is not None:
+        if seeds < 1:
+            raise BadInput([Problem("--seeds", seeds, "must be at least 1")])
+        spec = spec.with_seeds(seeds)
+    if dry_run:
+        _show_design(expand(spec, A3C))
+        return 0
+    from studies.display import StudyDisplay
+
+    resume = _again(["run", study], jobs=jobs, seeds=seeds, out=out, storage=storage, tracking_uri=tracking_uri)
+    try:
+        with StudyDisplay(_console()) as display:
+            result = run_study(
+                spec,
+                out=out,
+                jobs=jobs,
+                storage=storage,
+                tracking_uri=tracking_uri,
+                observer=display,
+                report=lambda finished: [_write_report(finished)],
+            )
+    except Interrupted:
+        print(f"stopped; what was finished is kept. To continue: {resume}", file=sys.stderr)
+        raise
+    _show_end(result, tracking_uri, resume)
+    return 1 if result.failures else 0
+
+
+@app.command()
+def status(study: StudyName, out: Out = DEFAULT_OUT) -> None:
+    """Show how far a study has come."""
+    from collections import Counter
+
+    from harness.results import load_study
+    from studies.catalogue import find_folder
+
+    found = load_study(find_folder(study, out))
+    outcomes = Counter(record.outcome for record in found.records)
+    print(f"{found.spec.name}: {len(found.records)} of {len(found.planned)} runs finished", end="")
+    print(f", {outcomes['diverged']} of them diverged" if outcomes["diverged"] else "")
+    for arm in found.arms:
+        print(f"  {arm}: {sum(record.arm == arm for record in found.records)}")
+    for failure in found.failures:
+        print(f"  failed: {failure.run} (attempt {failure.attempt}): {failure.reason}")
+    page = found.folder / "report.html"
+    print(f"report: {page if page.exists() else 'not written yet'}")
+
+
+@app.command()
+def report(
+    study: StudyName,
+    out: Out = DEFAULT_OUT,
+    tracking_uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="Read from MLflow's artifacts instead of OUT.")
+    ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Write a study's report again, from its records on disk or from MLflow's artifacts."""
+    import tempfile
+
+    from harness.results import load_study, study_folder
+    from studies.catalogue import find_folder, find_spec, named_studies
+
+    if tracking_uri is None:
+        page = _write_report(load_study(find_folder(study, out)))
+    else:
+        from harness.tracking import download_study
+        from reports import write_report
+
+        name = find_spec(study).name if study in named_studies() or study.endswith(".toml") else study
+        with tempfile.TemporaryDirectory() as folder:
+            page = write_report(download_study(name, tracking_uri, Path(folder)), study_folder(name, out))
+    print(f"report: {page}")
+    if open_page:
+        typer.launch(page.absolute().as_uri())
+
+
+@app.command("list")
+def list_command(out: Out = DEFAULT_OUT) -> None:
+    """List the studies that come with the project, and those that were run."""
+    from harness.results import load_study
+    from studies.catalogue import find_spec, named_studies, recorded_studies
+
+    print("studies that come with the project:")
+    for name in named_studies():
+        print(f"  {name:18} {find_spec(name).study.question}")
+    print(f"studies run under {out}:")
+    folders = recorded_studies(out)
+    for folder in folders:
+        found = load_study(folder)
+        print(f"  {folder.name:18} {len(found.records)} of {len(found.planned)} runs finished")
+    if not folders:
+        print("  none yet: try `a3c-bench run smoke`")
+
+
+@app.command()
+def train(
+    out: Out = DEFAULT_OUT,
+    tracking_uri: TrackingUri = None,
+    **fields: str | None,
+) -> None:
+    """Train one run, shown live and tracked in MLflow's experiment `train`.
+
+    Every setting is an option; values are as in a study file (--hidden-sizes "[64, 64]", --env-kwargs '{"a": 1}').
+    """
+    from harness.single import run_single
+    from studies import A3C
+    from studies.live import LiveRun
+
+    settings = {name: _value(text) for name, text in fields.items() if text is not None}
+    with LiveRun(_console()) as live:
+        record = run_single(settings, A3C, out=out, tracking_uri=tracking_uri, emit=live.emit)
+    _show_run(record, tracking_uri)
+
+
+@app.command()
+def doctor() -> int:
+    """Say what is installed, what is missing, and what this machine offers."""
+    from studies.doctor import examine
+
+    healthy = True
+    for finding in examine():
+        healthy &= finding.good
+        print(f"{'ok     ' if finding.good else 'MISSING'} {finding.what}: {finding.detail}")
+    return 0 if healthy else 1
+
+
+def _add_field_options() -> None:
+    """Give `train` an option per config field; only then is the config type imported."""
+    import inspect
+
+    from a3c import TrainConfig
+
+    def option(name: str, hint: str, default: object) -> inspect.Parameter:
+        dashed = "--" + name.replace("_", "-")
+        names = [dashed] if "_" not in name else [dashed, "--" + name]
+        text = f"{hint} (default: {'none' if default is None else default})" if default != {} else hint
+        annotation = Annotated[str | None, typer.Option(*names, help=text, metavar="VALUE", show_default=False)]
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+    signature = inspect.signature(train, eval_str=True)
+    kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    kept = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in kept]
+    added = [option("preset", "default, seed (the published program) or mnih2016; other options change it.", None)]
+    for name, field in TrainConfig.model_fields.items():
+        added.append(option(name, _docs(TrainConfig).get(name, ""), field.default))
+    parameters = [*kept, *added]
+    train.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    train.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
+
+
+def _docs(model: type) -> dict[str, str]:
+    """Return the docstring under each field of a class."""
+    import ast
+    import inspect
+    import textwrap
+
+    body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    assert isinstance(body, ast.ClassDef)  # noqa: S101 - the source of a class
+    docs = {}
+    for field, text in zip(body.body, body.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(field.target, ast.Name):
+            docs[field.target.id] = inspect.cleandoc(ast.literal_eval(text.value))
+    return docs
+
+
+def _value(text: str) -> object:
+    """Read an option as a study file would: numbers, booleans, lists and tables, else text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _write_report(study: Study) -> Path:
+    from reports import write_report
+
+    return write_report(study)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+def _show_design(design: Design) -> None:
+    spec = design.spec
+    print(f"{spec.name}: {spec.study.question}")
+    print(f"compared: {spec.compare.factor}: {' vs '.join(design.arms)}, by {spec.compare.metric}")
+    for cell in design.cells:
+        print(f"  cell {cell.id}" + ("" if cell.primary else " (exploratory)"))
+    for alias in design.aliases:
+        levels = ", ".join(f"{name}={value}" for name, value in alias.levels.items())
+        print(f"  {levels} comes to the same as {alias.cell}: kept once")
+    cells, arms, seeds = len(design.cells), len(design.arms), len(spec.study.seeds)
+    print(f"{len(design.runs)} runs: {cells} cells × {arms} arms × {seeds} seeds")
+
+
+def _show_end(study: Study, tracking_uri: str | None, resume: str) -> None:
+    diverged = sum(record.outcome == "diverged" for record in study.records)
+    print(f"{len(study.records)} of {len(study.planned)} runs finished", end="")
+    print(f", {diverged} of them diverged" if diverged else "", end="")
+    print(f", {len(study.failures)} failed" if study.failures else "")
+    print(f"report:    {study.folder / 'report.html'}")
+    print(f"runs:      {_mlflow_command(tracking_uri)}")
+    print(f"continue:  {resume}" + ("  (failed runs are tried again)" if study.failures else "  (nothing is lost)"))
+
+
+def _show_run(record: RunRecord, tracking_uri: str | None) -> None:
+    for name, value in {**record.metrics, **record.timings}.items():
+        print(f"  {name:26} {value:.6g}")
+    print(f"{record.outcome}; files: {record.folder}")
+    print(f"runs:      {_mlflow_command(tracking_uri)}")
+
+
+def _mlflow_command(tracking_uri: str | None) -> str:
+    beside = Path(sys.executable).with_name("mlflow")
+    program = "mlflow" if shutil.which("mlflow") or not beside.exists() else _shown(beside)
+    if tracking_uri is None:
+        return f"{program} ui"
+    if tracking_uri.startswith(("http://", "https://")):
+        from harness.databases import redact
+
+        return redact(tracking_uri)
+    return f"{program} ui --backend-store-uri {tracking_uri}"
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _again(command: list[str], **options: Any) -> str:
+    """Return the command that continues, with the options this one was given."""
+    import shlex
+
+    from harness.databases import redact
+
+    defaults = {"out": DEFAULT_OUT}
+    words = ["a3c-bench", *command]
+    for name, value in options.items():
+        if value is not None and value != defaults.get(name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    beside = Path(sys.executable).with_name("a3c-bench")
+    if not shutil.which("a3c-bench") and beside.exists():
+        words[0] = _shown(beside)
+    return redact(shlex.join(words))
+
+
+if __name__ == "__main__":
+    main()

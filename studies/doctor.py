@@ -1,0 +1,61 @@
+"""A look at the machine: what a study needs, and what is there."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+NEEDED = (
+    "torch", "gymnasium", "numpy", "pandas", "scipy", "mlflow", "optuna", "seaborn", "matplotlib", "pydantic",
+    "jinja2", "typer", "rich",
+)  # fmt: skip
+FREE_BYTES = 10**9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    good: bool
+    what: str
+    detail: str
+
+
+def examine() -> Iterator[Finding]:
+    """Yield one finding after another."""
+    yield Finding(sys.version_info >= (3, 11), "Python", f"{platform.python_version()} (3.11 or later is needed)")
+    for package in NEEDED:
+        yield _package(package)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding(True, "cores", f"{cores}: as many runs go at a time")
+    here = Path.cwd()
+    yield Finding(os.access(here, os.W_OK), "working directory", f"{here}, results and mlflow.db go there")
+    free = shutil.disk_usage(here).free
+    yield Finding(free > FREE_BYTES, "disk", f"{free / 1e9:.1f} GB free (1 GB is plenty for a study)")
+    yield Finding(True, "git", shutil.which("git") or "absent: records will not name the commit")
+    yield _environment()
+
+
+def _package(name: str) -> Finding:
+    try:
+        importlib.import_module(name)
+        return Finding(True, name, importlib.metadata.version(name))
+    except Exception as error:
+        return Finding(False, name, f"{type(error).__name__}: {error}")
+
+
+def _environment() -> Finding:
+    try:
+        from a3c.environment import probe
+
+        probe("CartPole-v1", {})
+    except Exception as error:
+        return Finding(False, "CartPole-v1", f"{type(error).__name__}: {error}")
+    return Finding(True, "CartPole-v1", "makes, resets and steps")
