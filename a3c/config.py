@@ -103,11 +103,11 @@ class TrainConfig(BaseModel):
     log_epsilon: Annotated[float, Field(ge=0, le=0.1)] = 0.0
     """Added to probabilities inside logarithms (the source: 1e-5)."""
 
-    learning_rate: Rate = 1e-3
+    learning_rate: Rate = 3e-4
     """Step size of the actor, and of the critic unless it has its own."""
-    critic_learning_rate: Rate | None = None
+    critic_learning_rate: Rate | None = 5e-3
     """Step size of the critic; None: as the actor's."""
-    anneal_learning_rate: bool = False
+    anneal_learning_rate: bool = True
     """Whether step sizes fall linearly to 0 over the budget."""
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
     """Applied by the parameter store, its statistics shared by all workers."""
@@ -122,7 +122,9 @@ class TrainConfig(BaseModel):
     """Whether the worker's critic takes a step of its own on the rollout before the baseline is read (the source)."""
 
     hidden_sizes: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=4096)], ...], BeforeValidator(_tuple), Field(min_length=1, max_length=8)
+        tuple[Annotated[int, Field(ge=1, le=4096)], ...],
+        BeforeValidator(_tuple),
+        Field(min_length=1, max_length=8),
     ] = (128,)
     """Units of each hidden layer, for the actor and the critic alike."""
     activation: Literal["relu6", "relu", "tanh"] = "relu6"
@@ -225,6 +227,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "entropy_coef": 0.1,
         "log_epsilon": 1e-5,
         "learning_rate": 0.01,
+        "critic_learning_rate": None,
+        "anneal_learning_rate": False,
         "optimizer": "adam",
         "adam_beta1": 0.99,
         "local_critic_step": True,
@@ -239,6 +243,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "gamma": 0.99,
         "entropy_coef": 0.01,
         "learning_rate": 7e-4,
+        "critic_learning_rate": None,
         "anneal_learning_rate": True,
         "optimizer": "rmsprop",
         "rmsprop_decay": 0.99,

@@ -108,12 +108,15 @@ def close(environment: Environment) -> None:
 
 def problems_of_environments(config: TrainConfig) -> list[tuple[str, object, str]]:
     """Probe the training and the evaluation environment: (field, value, what is allowed) for each misfit."""
-    found = []
+    found: list[tuple[str, object, str]] = []
     try:
         training = probe(config.env_id, config.env_kwargs)
         if config.evaluation_env_kwargs is not None:
             evaluation = probe(config.env_id, config.evaluation_env_kwargs, "evaluation_env_kwargs")
-            if (training.observation_size, training.actions) != (evaluation.observation_size, evaluation.actions):
+            if (training.observation_size, training.actions) != (
+                evaluation.observation_size,
+                evaluation.actions,
+            ):
                 what = "must leave the observation and the actions as env_kwargs does"
                 found.append(("evaluation_env_kwargs", config.evaluation_env_kwargs, what))
     except EnvironmentUnsuitable as error:

@@ -51,9 +51,9 @@ def evaluate(config: TrainConfig, layout: Layout, spaces: Spaces, snapshots: NDA
 
     def policy(observations: Observations) -> NDArray[np.int64]:
         logits = forward(layers, config.activation, observations.reshape(count, episodes, -1))
-        if config.evaluation_policy == "sampled":
-            logits = logits + random.gumbel(size=logits.shape)
-        return logits.argmax(axis=-1).reshape(-1) + spaces.first_action
+        if config.evaluation_policy == "sampled":  # by the Gumbel-max trick
+            logits += random.gumbel(size=logits.shape).astype(np.float32)
+        return np.asarray(logits.argmax(axis=-1).reshape(-1) + spaces.first_action)
 
     seed = reset_seed(config.seed, Purpose.EVALUATION_ENVIRONMENT)
     played = play(config.env_id, evaluation_kwargs(config), count * episodes, policy, seed)
@@ -110,7 +110,7 @@ def _random_return(env_id: str, env_kwargs: str) -> float:
     assert isinstance(space, gym.spaces.Discrete)  # noqa: S101 - checked before training
 
     def policy(observations: Observations) -> NDArray[np.int64]:
-        return space.start + random.integers(space.n, size=len(observations))
+        return np.asarray(space.start + random.integers(space.n, size=len(observations)))
 
     return float(play(env_id, kwargs, RANDOM_EPISODES, policy, RANDOM_SEED).returns.mean())
 

@@ -46,5 +46,3 @@ def _shared(values: Vector, gradient: Vector) -> nn.Parameter:
     parameter = nn.Parameter(torch.from_numpy(values))
     parameter.grad = torch.from_numpy(gradient)  # backward() adds into it in place
     return parameter
-
-

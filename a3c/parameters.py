@@ -45,7 +45,7 @@ class Layout:
     @property
     def size(self) -> int:
         """Entries of the vector."""
-        return self.spans["critic"].stop
+        return int(self.spans["critic"].stop)
 
     def layers(self, vectors: NDArray[np.float32], head: Head) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Return views (weight ``[…, out, in]``, bias ``[…, out]``) into vectors ``[…, size]``, layer by layer."""

@@ -95,7 +95,12 @@ class Collector:
             Stopped: if training stopped meanwhile; the rollout is discarded.
             Diverged: if a reward or an observation is not finite.
         """
-        step, uniform, limit, first_action = self._environment.step, self._uniforms.next, self._limit, self._first_action
+        step, uniform, limit, first_action = (
+            self._environment.step,
+            self._uniforms.next,
+            self._limit,
+            self._first_action,
+        )
         self._observations[0] = self._following if self._following is not None else self._reset()
         t = 0
         try:
@@ -132,7 +137,10 @@ class Collector:
         return Rollout(observations, self._actions[:t], rewards, terminated, truncated, episode)
 
     def _reset(self) -> NDArray[np.float32]:
-        seed, self._reset_seed = self._reset_seed, None  # later episodes follow from the environment's generator
+        seed, self._reset_seed = (
+            self._reset_seed,
+            None,
+        )  # later episodes follow from the environment's generator
         observation: NDArray[np.float32] = self._environment.reset(seed=seed)[0]
         return observation
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol
 
 
@@ -101,7 +101,5 @@ def make_schedule(name: str, workers: int) -> Schedule:
 
 def _open(gate: threading.Lock) -> None:
     """Open a gate; one that ``stop`` has opened already stays open."""
-    try:
+    with suppress(RuntimeError):
         gate.release()
-    except RuntimeError:
-        pass

@@ -117,7 +117,12 @@ def n_step_targets(
 
 
 def windows(
-    rewards: ArrayLike, values: ArrayLike, bootstrap: float, gamma: float, n: int, convention: Convention = "textbook"
+    rewards: ArrayLike,
+    values: ArrayLike,
+    bootstrap: float,
+    gamma: float,
+    n: int,
+    convention: Convention = "textbook",
 ) -> Windows:
     """Sum each step's window of rewards and find its value term; arguments as in :func:`n_step_targets`.
 

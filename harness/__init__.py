@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from harness.algorithm import Algorithm
     from harness.design import Design, expand
     from harness.dispatcher import run_study
-    from harness.errors import BadInput, HarnessError, Interrupted, StoreUnavailable, StudyChanged, StudyLocked
+    from harness.errors import (
+        BadInput,
+        HarnessError,
+        Interrupted,
+        StoreUnavailable,
+        StudyChanged,
+        StudyLocked,
+    )
     from harness.observer import Observer
     from harness.records import RunRecord
     from harness.results import Study, load_results, load_study

@@ -34,29 +34,31 @@ Array = Any
 
 
 class RunResult(Protocol):
-    """What one training run returns.
-
-    Attributes:
-        outcome: ``"complete"`` or ``"diverged"``.
-        metrics: final figures that depend on the config and the seed alone.
-        timings: final figures that also depend on the machine (seconds, steps a second).
-        curves: per metric name a list of (environment step, value), thin enough to plot.
-        tables: per file stem a pandas DataFrame, stored as CSV.
-        arrays: per file stem a mapping of numpy arrays, stored as plain ``.npz``.
-    """
+    """What one training run returns."""
 
     @property
-    def outcome(self) -> str: ...
+    def outcome(self) -> str:
+        """``complete`` or ``diverged``."""
+
     @property
-    def metrics(self) -> Mapping[str, float]: ...
+    def metrics(self) -> Mapping[str, float]:
+        """Final figures that depend on the config and the seed alone."""
+
     @property
-    def timings(self) -> Mapping[str, float]: ...
+    def timings(self) -> Mapping[str, float]:
+        """Final figures that also depend on the machine: seconds, steps a second."""
+
     @property
-    def curves(self) -> Mapping[str, Sequence[tuple[int, float]]]: ...
+    def curves(self) -> Mapping[str, Sequence[tuple[int, float]]]:
+        """Per metric name (environment step, value), thin enough to plot."""
+
     @property
-    def tables(self) -> Mapping[str, Table]: ...
+    def tables(self) -> Mapping[str, Table]:
+        """Per file stem a pandas DataFrame, kept as CSV."""
+
     @property
-    def arrays(self) -> Mapping[str, Mapping[str, Array]]: ...
+    def arrays(self) -> Mapping[str, Mapping[str, Array]]:
+        """Per file stem named numpy arrays, kept as plain ``.npz``."""
 
 
 Train = Callable[[Any, Callable[[Any], None] | None], RunResult]
@@ -128,9 +130,7 @@ def load(dotted: str) -> Any:
         raise BadInput([Problem("algorithm", dotted, f"must be an importable module:name ({error})")]) from None
 
 
-def problems_of(
-    error: pydantic.ValidationError, known: Mapping[str, Any], prefix: str = ""
-) -> list[Problem]:
+def problems_of(error: pydantic.ValidationError, known: Mapping[str, Any], prefix: str = "") -> list[Problem]:
     """Translate pydantic's errors: field, value, what is allowed."""
     problems = []
     for item in error.errors(include_url=False):

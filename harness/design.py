@@ -193,7 +193,11 @@ def _located(error: BadInput, sweep: tuple[Factor, ...]) -> list[Problem]:
         return f"sweep.{homes[head]}" if head in homes else f"base.{field}"
 
     return [
-        Problem(place(p.field), p.value if isinstance(p.value, str | int | float | bool) else repr(p.value), p.allowed)
+        Problem(
+            place(p.field),
+            p.value if isinstance(p.value, str | int | float | bool) else repr(p.value),
+            p.allowed,
+        )
         for p in error.problems
     ]
 

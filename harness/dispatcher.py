@@ -18,7 +18,16 @@ from harness.algorithm import Algorithm
 from harness.databases import sqlite_url
 from harness.design import Design, PlannedRun, expand
 from harness.errors import BadInput, Problem, StudyChanged
-from harness.executors import Advanced, Event, Executor, Failed, Finished, InlineExecutor, ProcessExecutor, Task
+from harness.executors import (
+    Advanced,
+    Event,
+    Executor,
+    Failed,
+    Finished,
+    InlineExecutor,
+    ProcessExecutor,
+    Task,
+)
 from harness.interrupts import Interrupts
 from harness.lock import study_lock
 from harness.observer import Observer
@@ -270,5 +279,3 @@ def _finished(folder: Path, design: Design) -> list[RunRecord]:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-

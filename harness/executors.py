@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Protocol
 
-from harness.algorithm import Algorithm
+from harness.algorithm import Algorithm, RunResult
 from harness.records import RunOutput
 
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -106,10 +106,11 @@ def compute(task: Task, emit: Callable[[Any], None]) -> Finished | Failed:
         config = task.algorithm.config_type().model_validate(dict(task.settings))
         result = task.algorithm.train_function()(config, emit)
     except Exception as error:
-        result = getattr(error, "result", None)
-        if result is None or result.outcome != "diverged":
+        partial: RunResult | None = getattr(error, "result", None)
+        if partial is None or partial.outcome != "diverged":
             cause = error.__cause__ if isinstance(error.__cause__, OutOfTime) else error
             return Failed(task.run, f"{type(cause).__name__}: {cause}", traceback.format_exc())
+        result = partial
     return Finished(task.run, RunOutput.of(result), started, time.monotonic() - clock)
 
 
@@ -258,8 +259,12 @@ class ProcessExecutor:
         child.process.wait()
         code = child.process.returncode
         how = f"killed by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exited with code {code}"
-        failed = Failed(child.task.run, f"the process was {how}" if code < 0 else f"the process {how}",
-                        child.last_words(), crashed=True)
+        failed = Failed(
+            child.task.run,
+            f"the process was {how}" if code < 0 else f"the process {how}",
+            child.last_words(),
+            crashed=True,
+        )
         self._replace(child)
         return failed
 

@@ -160,11 +160,7 @@ def parse_spec(data: Mapping[str, Any]) -> StudySpec:
     Raises:
         BadInput: naming every field that is not as it must be.
     """
-    known = {
-        name
-        for model in (StudySpec, StudySection, CompareSection)
-        for name in model.model_fields
-    }
+    known = {name for model in (StudySpec, StudySection, CompareSection) for name in model.model_fields}
     try:
         data = dict(data)
         compare = data.get("compare")
@@ -248,7 +244,9 @@ def _contradictions(spec: StudySpec) -> list[Problem]:
                 problems.append(Problem(f"sweep.{factor.name}", field, f"is already set by sweep.{setters[field]}"))
             setters[field] = factor.name
             if field in spec.base:
-                problems.append(Problem(f"base.{field}", spec.base[field], f"is swept by sweep.{factor.name}: drop one"))
+                problems.append(
+                    Problem(f"base.{field}", spec.base[field], f"is swept by sweep.{factor.name}: drop one")
+                )
             if field in ("seed", "preset"):
                 problems.append(Problem(f"sweep.{factor.name}", field, "seeds stand in [study], a preset in [base]"))
     if "seed" in spec.base:

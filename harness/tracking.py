@@ -88,7 +88,13 @@ class Tracker:
             attempt: 1 for the first try.
             started: seconds since the epoch; None: now.
         """
-        tags = {**_source_tags(self._provenance), **who, "study": self._name, "run": run, "attempt": str(attempt)}
+        tags = {
+            **_source_tags(self._provenance),
+            **who,
+            "study": self._name,
+            "run": run,
+            "attempt": str(attempt),
+        }
         if self._parent is not None:
             tags["mlflow.parentRunId"] = self._parent
         start_time = None if started is None else _milliseconds(started)

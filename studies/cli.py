@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from harness.results import Study
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for results.")]
-TrackingUri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow's tracking URI. (default: ./mlflow.db)")]
+TrackingUri = Annotated[
+    str | None, typer.Option("--tracking-uri", help="MLflow's tracking URI. (default: ./mlflow.db)")
+]
 StudyName = Annotated[str, typer.Argument(help="A study's name or file (see `a3c-bench list`).", metavar="STUDY")]
 DEFAULT_OUT = Path("out")
 

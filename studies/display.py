@@ -52,7 +52,10 @@ class StudyDisplay(Observer):
             self._say("nothing to run")
         elif self._console.is_terminal:
             self._bar = Progress(
-                SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"),
+                SpinnerColumn(),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[pace]}"),
                 console=self._console,
             )
             self._bar.add_task("runs", total=self._planned, completed=done, pace="")

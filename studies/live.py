@@ -26,7 +26,12 @@ class LiveRun:
 
     def __enter__(self) -> LiveRun:
         if self._console.is_terminal:
-            columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[figures]}"), TimeRemainingColumn())
+            columns = (
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[figures]}"),
+                TimeRemainingColumn(),
+            )
             self._bar = Progress(*columns, console=self._console)
             self._bar.add_task("training", total=1.0, figures="")
             self._bar.start()

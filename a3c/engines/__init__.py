@@ -45,7 +45,11 @@ class Engine(Protocol):
         """Return V(s) for observations ``[N, k]``, as ``[N]``."""
 
     def actor_gradient(
-        self, observations: NDArray[np.float32], actions: NDArray[np.int64], advantages: Floats, weights: Floats
+        self,
+        observations: NDArray[np.float32],
+        actions: NDArray[np.int64],
+        advantages: Floats,
+        weights: Floats,
     ) -> ActorLoss:
         """Write the gradient of the actor's loss into its span of :attr:`gradient`; arguments ``[T, …]``."""
 

@@ -41,7 +41,11 @@ class AutogradEngine:
         return values
 
     def actor_gradient(
-        self, observations: NDArray[np.float32], actions: NDArray[np.int64], advantages: Floats, weights: Floats
+        self,
+        observations: NDArray[np.float32],
+        actions: NDArray[np.int64],
+        advantages: Floats,
+        weights: Floats,
     ) -> ActorLoss:
         """See :meth:`a3c.engines.Engine.actor_gradient`."""
         self.gradient[self._spans["actor"]] = 0
