@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RUN_OPTIONS := $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study smoke report ui test check format clean
+.PHONY: help setup study smoke report ui test lint check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,11 +39,12 @@ ui: $(READY) ## browse the recorded runs at http://localhost:5000
 test: $(READY) ## run every test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-check: $(READY) ## format, lint, strict types, then every test
+lint: $(READY) ## format, lint and strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(MAKE) --no-print-directory test
+
+check: lint test ## everything that must hold before a commit
 
 format: $(READY) ## rewrite the code in the project's format
 	$(BIN)/ruff format .

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol
 
 
-class Stopped(Exception):  # noqa: N818 - a signal between threads, never seen outside this package
+class Stopped(Exception):
     """Training is over: whatever this worker was doing is to be discarded."""
 
 

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Protocol
@@ -214,10 +215,8 @@ class ProcessExecutor:
             if child is None:
                 child = self._children[slot] = _Child(self._cores[slot])
             if child.task is None:
-                try:
+                with suppress(OSError):  # it died while idle: `events` reports that
                     child.give(task)
-                except OSError:  # it died while idle: `events` reports that and starts another
-                    pass
                 return
         raise RuntimeError("every slot is taken")
 
