@@ -115,8 +115,12 @@ def open_tracker(spec_name: str, tracking_uri: str | None, origin: Mapping[str, 
     """Open the MLflow experiment of a study; its defaults are files in the working directory."""
     from harness.tracking import Tracker
 
-    uri = tracking_uri or sqlite_url(Path("mlflow.db"))
-    return Tracker(uri, spec_name, Path(ARTIFACTS_FOLDER), origin, parent)
+    return Tracker(tracking_uri or default_tracking_uri(), spec_name, Path(ARTIFACTS_FOLDER), origin, parent)
+
+
+def default_tracking_uri() -> str:
+    """Return the store a plain ``mlflow ui`` in the working directory shows."""
+    return sqlite_url(Path("mlflow.db"))
 
 
 def _open_projections(

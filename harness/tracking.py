@@ -108,16 +108,15 @@ class Tracker:
             self.start(record.run, who, record.attempt, record.started)
         run_id = self._open.pop(record.run)
         ended = _milliseconds(record.started + record.seconds)
-        metrics = [
-            Metric(name, value, ended, int(record.metrics.get("steps", 0)))
-            for name, value in {**record.metrics, **record.timings}.items()
-        ]
-        metrics += [Metric(row.metric, row.value, ended, row.step) for row in record.curves().itertuples()]
+        last_step = int(record.metrics.get("steps", 0))
+        finals = {**record.metrics, **{f"time/{name}": value for name, value in record.timings.items()}}
+        metrics = [Metric(name, value, ended, last_step) for name, value in finals.items()]
+        curves = record.curves().itertuples()  # the prefix gives them a section of their own in the UI
+        metrics += [Metric(f"curve/{row.metric}", row.value, ended, row.step) for row in curves]
         params = _params(record.config)
         tags = [RunTag("outcome", record.outcome)]
-        for start in range(0, max(len(metrics), len(params)), MAX_METRICS):
-            batch = slice(start, start + MAX_METRICS)
-            self._client.log_batch(run_id, metrics=metrics[batch])
+        for start in range(0, len(metrics), MAX_METRICS):
+            self._client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS])
         for start in range(0, len(params), MAX_PARAMS):
             self._client.log_batch(run_id, params=params[start : start + MAX_PARAMS], tags=tags)
         self._client.log_artifacts(run_id, str(record.folder))
@@ -203,6 +202,13 @@ def download_study(name: str, uri: str, folder: Path) -> Study:
                 target.mkdir(parents=True)
                 client.download_artifacts(run.info.run_id, "", str(target))
     return load_study(folder)
+
+
+def experiment_page(name: str, uri: str) -> str:
+    """Return where an MLflow UI shows an experiment, after its host: by default it opens for language models."""
+    with _store_errors(uri):
+        experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name(name)
+    return f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
 
 
 @contextmanager

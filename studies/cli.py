@@ -293,27 +293,38 @@ def _show_end(study: Study, tracking_uri: str | None, resume: str) -> None:
     print(f", {diverged} of them diverged" if diverged else "", end="")
     print(f", {len(study.failures)} failed" if study.failures else "")
     print(f"report:    {study.folder / 'report.html'}")
-    print(f"runs:      {_mlflow_command(tracking_uri)}")
+    _show_tracking(study.spec.name, tracking_uri)
     print(f"continue:  {resume}" + ("  (failed runs are tried again)" if study.failures else "  (nothing is lost)"))
 
 
 def _show_run(record: RunRecord, tracking_uri: str | None) -> None:
+    from harness.single import EXPERIMENT
+
     for name, value in {**record.metrics, **record.timings}.items():
         print(f"  {name:26} {value:.6g}")
     print(f"{record.outcome}; files: {record.folder}")
-    print(f"runs:      {_mlflow_command(tracking_uri)}")
+    _show_tracking(EXPERIMENT, tracking_uri)
 
 
-def _mlflow_command(tracking_uri: str | None) -> str:
-    beside = Path(sys.executable).with_name("mlflow")
-    program = "mlflow" if shutil.which("mlflow") or not beside.exists() else _shown(beside)
-    if tracking_uri is None:
-        return f"{program} ui"
-    if tracking_uri.startswith(("http://", "https://")):
-        from harness.databases import redact
+def _show_tracking(experiment: str, tracking_uri: str | None) -> None:
+    """Print the command that shows the runs, and the page; MLflow's front page hides them behind a switch."""
+    from harness.databases import redact
+    from harness.dispatcher import default_tracking_uri
+    from harness.tracking import experiment_page
 
-        return redact(tracking_uri)
-    return f"{program} ui --backend-store-uri {tracking_uri}"
+    page = experiment_page(experiment, tracking_uri or default_tracking_uri())
+    if tracking_uri is not None and tracking_uri.startswith(("http://", "https://")):
+        print(f"runs:      {redact(tracking_uri).rstrip('/')}/{page}")
+        return
+    store = f" --backend-store-uri {redact(tracking_uri)}" if tracking_uri is not None else ""
+    print(f"runs:      {_program('mlflow')} ui{store}")
+    print(f"           then http://localhost:5000/{page}")
+
+
+def _program(name: str) -> str:
+    """Return how to call a program of this environment from here."""
+    beside = Path(sys.executable).with_name(name)
+    return name if shutil.which(name) or not beside.exists() else _shown(beside)
 
 
 def _shown(path: Path) -> str:
@@ -330,13 +341,10 @@ def _again(command: list[str], **options: Any) -> str:
     from harness.databases import redact
 
     defaults = {"out": DEFAULT_OUT}
-    words = ["a3c-bench", *command]
+    words = [_program("a3c-bench"), *command]
     for name, value in options.items():
         if value is not None and value != defaults.get(name):
             words += [f"--{name.replace('_', '-')}", str(value)]
-    beside = Path(sys.executable).with_name("a3c-bench")
-    if not shutil.which("a3c-bench") and beside.exists():
-        words[0] = _shown(beside)
     return redact(shlex.join(words))
 
 

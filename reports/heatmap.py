@@ -1,0 +1,117 @@
+"""The heatmap of paired differences: the study's answer on one grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.results import Study
+from reports.cells import Comparison
+from reports.layout import Layout, Panel, Place
+from reports.style import FAINT, INK, MUTED, Picture, better_or_worse, drawing, picture
+from reports.text import brief, count, show, signed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_FIELD = (0.98, 0.62)
+
+
+def heatmaps(study: Study, layout: Layout, comparisons: Sequence[Comparison]) -> list[Picture]:
+    """Draw the paired difference over the layout's two axes: a picture for each candidate and panel, one scale.
+
+    A study of one cell gets none: the number stands in the table.
+    """
+    known = [c for c in comparisons if c.estimate.mean is not None and c.control is None]
+    limit = max((abs(c.estimate.mean or 0.0) for c in known), default=0.0) or 1.0
+    if sum(len(panel.places) for panel in layout.panels) < 2:
+        return []
+    pictures = []
+    for candidate in study.arms[1:]:
+        found = {c.cell.id: c for c in comparisons if c.candidate == candidate}
+        if not any(c.estimate.count or c.control for c in found.values()):
+            continue
+        versus = f"{show(candidate)} minus {show(study.arms[0])}" if len(study.arms) > 2 else ""
+        for panel in layout.panels:
+            title = " · ".join(part for part in (versus, panel.title) if part)
+            pictures.append(_heatmap(study, layout, panel, found, limit, title))
+    return pictures
+
+
+def _heatmap(
+    study: Study, layout: Layout, panel: Panel, found: Mapping[str, Comparison], limit: float, title: str
+) -> Picture:
+    from matplotlib.figure import Figure
+
+    across, down = len(layout.columns), len(layout.rows)
+    with drawing():
+        figure = Figure(figsize=(across * _FIELD[0] + 0.6, down * _FIELD[1] + 0.5), layout="constrained")
+        axes = figure.subplots()
+        _draw(axes, layout, panel, found, limit, study.spec.compare.higher_is_better)
+        axes.set_xlabel(show(layout.column, 40))
+        axes.set_ylabel(show(layout.row, 40))
+        return picture(figure, title, _alt([found[place.cell] for place in panel.places.values()]))
+
+
+def _draw(
+    axes: Axes, layout: Layout, panel: Panel, found: Mapping[str, Comparison], limit: float, higher_is_better: bool
+) -> None:
+    import pandas as pd
+    import seaborn as sns
+
+    def shade(place: Place | None) -> float:
+        comparison = found[place.cell] if place else None
+        if comparison is None or comparison.estimate.mean is None or comparison.control:
+            return math.nan
+        return comparison.estimate.mean if higher_is_better else -comparison.estimate.mean
+
+    table = pd.DataFrame(
+        [[shade(panel.places.get((row, column))) for column in layout.columns] for row in layout.rows],
+        index=[show(row, 14) for row in layout.rows],
+        columns=[show(column, 14) for column in layout.columns],
+    )
+    sns.heatmap(table, ax=axes, cmap=better_or_worse(), vmin=-limit, vmax=limit, cbar=False)
+    axes.grid(False)
+    axes.tick_params(length=0, labelrotation=0)
+    for y, row in enumerate(layout.rows):
+        for x, column in enumerate(layout.columns):
+            axes.add_patch(_frame(x, y))
+            if place := panel.places.get((row, column)):
+                _write_field(axes, x, y, found[place.cell], place.alias)
+
+
+def _frame(x: int, y: int) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x, y), 1, 1, fill=False, edgecolor=FAINT, linewidth=0.8)
+
+
+def _write_field(axes: Axes, x: int, y: int, comparison: Comparison, alias: bool) -> None:
+    estimate = comparison.estimate
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontstyle": "italic" if alias else "normal"}
+    mark = "= " if alias else ""
+    if comparison.control:
+        axes.text(x + 0.5, y + 0.5, f"{mark}same\ntargets", color=MUTED, fontsize=9, **style)
+        return
+    if estimate.mean is None:
+        axes.text(x + 0.5, y + 0.5, f"{mark}no pairs", color=MUTED, fontsize=9, **style)
+        return
+    weight = "bold" if estimate.side else "normal"
+    below = count(estimate.count, "pair")
+    if estimate.low is not None and estimate.high is not None:
+        below = f"[{brief(estimate.low)}, {brief(estimate.high)}]"
+    sign = "+" if estimate.mean > 0 else ""
+    axes.text(x + 0.5, y + 0.36, mark + sign + brief(estimate.mean), color=INK, fontsize=11, weight=weight, **style)
+    axes.text(x + 0.5, y + 0.70, below, color=INK, fontsize=8, **style)
+
+
+def _alt(found: Collection[Comparison]) -> str:
+    known = [c.estimate for c in found if c.control is None]
+    means = [estimate.mean for estimate in known if estimate.mean is not None]
+    if not means:
+        return "Heatmap without a difference to show: no cell can be compared."
+    return (
+        f"Heatmap of the mean paired difference over {count(len(means), 'cell')}: from {signed(min(means))} to "
+        f"{signed(max(means))}; {count(sum(bool(estimate.side) for estimate in known), 'interval')} without 0."
+    )

@@ -1,0 +1,166 @@
+"""The report: one HTML page that fetches nothing, and its tables as CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.results import Study
+from reports import views
+from reports.cells import compare_cells, comparisons_table
+from reports.curves import budget_unit, evaluation_curves, measure, training_curves
+from reports.frame import SCALED, paired_differences, runs_table
+from reports.heatmap import heatmaps
+from reports.layout import arrange
+from reports.learning import CurveStyle, learning_curves
+from reports.statistics import MIN_PAIRS
+from reports.style import arm_colours, dark_colour
+from reports.summary import summarise, unit_of
+from reports.tables import write_csv, write_text
+from reports.text import cell_name, count, interval, number, percent, show, signed
+from reports.throughput import throughput_figure, throughput_table
+from reports.vacuity import compares_targets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAGE_FILE = "report.html"
+TABLES_FOLDER = "tables"
+
+
+def write_report(study: Study, folder: Path | None = None) -> Path:
+    """Write ``report.html`` and ``tables/*.csv``, each file whole or not at all; return the page's path.
+
+    Args:
+        study: the study, finished or not.
+        folder: where to write; the study's own folder by default.
+
+    Raises:
+        OSError: if the disk takes no more; files that were there stay as they were.
+    """
+    folder = study.folder if folder is None else folder
+    (folder / TABLES_FOLDER).mkdir(parents=True, exist_ok=True)
+    comparisons = compare_cells(study)
+    layout = arrange(study)
+    speeds, series = throughput_table(study)
+    evaluations, training = evaluation_curves(study), training_curves(study)
+    tables: dict[str, pd.DataFrame] = {
+        "cells": comparisons_table(study, comparisons),
+        "curves": evaluations,
+        "pairs": paired_differences(study),
+        "runs": runs_table(study),
+        "throughput": speeds,
+        "training": training,
+    }
+    vacuous = {c.cell.id for c in comparisons if c.control}
+    page = _render(
+        {
+            **_opening(study),
+            "summary": summarise(study, comparisons),
+            "counts": views.counts(study),
+            "rows": views.cell_rows(study, comparisons),
+            "controls": [c for c in comparisons if c.control],
+            "heatmaps": heatmaps(study, layout, comparisons),
+            "curves": learning_curves(study, layout, evaluations, _evaluation_style(study, evaluations, vacuous)),
+            "training": learning_curves(study, layout, training, _training_style(study, vacuous)),
+            "speed_figure": throughput_figure(speeds, series),
+            "speed_rows": views.throughput_rows(speeds, series),
+            "speed_series": series,
+        }
+    )
+    for name, table in tables.items():
+        write_csv(folder / TABLES_FOLDER / f"{name}.csv", table)
+    write_text(folder / PAGE_FILE, page)
+    return folder / PAGE_FILE
+
+
+def _opening(study: Study) -> dict[str, Any]:
+    """Return what the page says whatever came out: the question, the design, settings and versions."""
+    compare = study.spec.compare
+    budget = _budget(study)
+    colours = arm_colours(study.arms)
+    return {
+        "name": show(study.spec.name, 200),
+        "question": show(study.spec.study.question, 2000),
+        "factor": show(compare.factor),
+        "baseline": show(study.arms[0]),
+        "candidates": [show(arm) for arm in study.arms[1:]],
+        "arms": [(show(arm), colour, dark_colour(colour)) for arm, colour in colours.items()],
+        "metric": show(compare.metric),
+        "unit": unit_of(compare.metric),
+        "scaled": compare.metric in SCALED,
+        "higher_is_better": compare.higher_is_better,
+        "level": percent(compare.level),
+        "min_pairs": MIN_PAIRS,
+        "environment": views.setting(study, "env_id"),
+        "budget": budget,
+        "schedule": views.setting(study, "schedule"),
+        "cells": len(study.cells),
+        "seeds": len(study.spec.study.seeds),
+        "targets": compares_targets(study),
+        "by_episode": budget_unit(study) == "episodes",
+        "factors": [show(name, 30) for name in views.cell_factors(study)],
+        "sweep": [
+            (show(f.name), ", ".join(show(v, 30) for v in f.values), f.name == compare.factor) for f in study.spec.sweep
+        ],
+        "settings": views.settings(study),
+        "provenance": views.provenance(study),
+        "failures": views.failure_rows(study),
+        "diverged": views.diverged_rows(study),
+        "aliases": views.alias_rows(study),
+    }
+
+
+def _budget(study: Study) -> str:
+    """Return how long each run trains, with its unit; empty if it is not known."""
+    unit = budget_unit(study)
+    amount = views.setting(study, "total_episodes" if unit == "episodes" else "total_steps")
+    if amount.isdecimal():
+        amount = f"{int(amount):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{amount} {unit}" if amount else ""
+
+
+def _evaluation_style(study: Study, curves: pd.DataFrame, vacuous: set[str]) -> CurveStyle:
+    column = measure(curves)
+    threshold = _threshold(study)
+    if column == "scaled":
+        of = f" ({number(threshold).rstrip('0').rstrip('.')})" if threshold is not None else ""
+        marks = {1.0: f"reward threshold{of}"}
+        label = "scaled evaluation return"
+    else:
+        marks = {} if threshold is None else {threshold: "reward threshold"}
+        label = "evaluation return"
+    return CurveStyle(column, budget_unit(study), label, marks, study.spec.compare.level, vacuous)
+
+
+def _training_style(study: Study, vacuous: set[str]) -> CurveStyle:
+    threshold = _threshold(study)
+    marks = {} if threshold is None else {threshold: "reward threshold"}
+    return CurveStyle("return", budget_unit(study), "training return", marks, study.spec.compare.level, vacuous)
+
+
+def _threshold(study: Study) -> float | None:
+    """Return the environment's reward threshold, if all runs share one."""
+    seen = {r.metrics["reward_threshold"] for r in study.records if "reward_threshold" in r.metrics}
+    return next(iter(seen)) if len(seen) == 1 else None
+
+
+def _render(context: dict[str, Any]) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("reports"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        count=count,
+        number=number,
+        signed=signed,
+        cell_name=cell_name,
+        interval=interval,
+        control_finding=views.control_finding,
+    )
+    return environment.get_template("report.html").render(context)

@@ -1,0 +1,51 @@
+"""Tables as files: CSV that a spreadsheet opens without running anything, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def neutral(value: object) -> object:
+    """Put an apostrophe before text that a spreadsheet would take for a formula; numbers stay as they are."""
+    if not isinstance(value, str) or not value.lstrip(" ").startswith(_FORMULA_STARTS):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return "'" + value
+    return value
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table with every text neutralised, its column names included."""
+    safe = table.copy()
+    for position in range(safe.shape[1]):
+        if safe.dtypes.iloc[position].kind not in "biuf":
+            safe.isetitem(position, [neutral(value) for value in safe.iloc[:, position]])
+    safe.columns = safe.columns.map(lambda name: neutral(str(name)))
+    write_text(path, safe.to_csv(index=False))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that readers see the old one or the new one, never a part.
+
+    Raises:
+        OSError: if the disk takes no more; the file that was there stays.
+    """
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with draft.open("w", encoding="utf-8", errors="replace", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,80 @@
+"""Cells in which the arms' targets never differed: nothing to compare, and a control for the machinery.
+
+Where no target differs, both arms do the same arithmetic. Under the round-robin schedule their runs must then
+agree in every bit; where they do not, something other than the compared factor got in: a bug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.records import RunRecord
+from harness.results import Study
+
+Finding = Literal["identical", "differs", "chance", "unchecked"]
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a vacuous cell showed.
+
+    Attributes:
+        checked: pairs of runs whose results could be compared bit by bit.
+        identical: how many of them agreed in every bit.
+        deterministic: whether all its runs used the round-robin schedule, which leaves no room for chance.
+    """
+
+    checked: int
+    identical: int
+    deterministic: bool
+
+    @property
+    def finding(self) -> Finding:
+        """``identical``, ``differs`` (a bug), ``chance`` (a racing schedule), or ``unchecked``."""
+        if not self.checked:
+            return "unchecked"
+        if self.identical == self.checked:
+            return "identical"
+        return "differs" if self.deterministic else "chance"
+
+
+def compares_targets(study: Study) -> bool:
+    """Whether the arms differ in the target alone; vacuity means nothing for other factors."""
+    return study.spec.factor(study.spec.compare.factor).fields == {"target"}
+
+
+def is_vacuous(records: Sequence[RunRecord]) -> bool:
+    """Whether every run that measured it found no target for which the tail rule matters."""
+    shares = [record.metrics["differing_target_share"] for record in records if _has_share(record)]
+    return bool(shares) and all(share == 0 for share in shares)
+
+
+def check_control(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> Control:
+    """Compare the runs of a vacuous cell pair by pair: final parameters and evaluation returns, to the bit."""
+    answers = [answer for one, other in pairs if (answer := identical(one, other)) is not None]
+    schedules = {record.config.get("schedule") for pair in pairs for record in pair}
+    return Control(len(answers), sum(answers), schedules == {"round_robin"})
+
+
+def identical(one: RunRecord, other: RunRecord) -> bool | None:
+    """Whether two runs ended with the same bits; None if they left nothing to tell by."""
+    answers = []
+    if _both_have("parameters.npz", one, other):
+        a, b = (record.arrays("parameters")["parameters"] for record in (one, other))
+        answers.append(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
+    if _both_have("evaluations.csv", one, other):
+        # The text of the file: numbers are written with every digit, so equal text is equal bits.
+        texts = [(record.folder / "evaluations.csv").read_bytes() for record in (one, other)]
+        answers.append(texts[0] == texts[1])
+    return all(answers) if answers else None
+
+
+def _both_have(name: str, *records: RunRecord) -> bool:
+    return all((record.folder / name).is_file() for record in records)
+
+
+def _has_share(record: RunRecord) -> bool:
+    share = record.metrics.get("differing_target_share")
+    return share is not None and share == share

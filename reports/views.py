@@ -1,0 +1,217 @@
+"""The page's tables as rows of text: what is shown, in which words. The template only lays them out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.design import label
+from harness.results import Study
+from reports.cells import Comparison
+from reports.statistics import MIN_PAIRS
+from reports.text import cell_name, count, interval, number, percent, show, signed
+from reports.vacuity import Control
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_IDENTITY = ("commit", "dirty", "cpu")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An interval drawn in a table row, in percent of the row's width."""
+
+    left: float
+    width: float
+    mean: float
+    zero: float
+
+
+@dataclass(frozen=True)
+class CellRow:
+    """One comparison in the table of cells."""
+
+    levels: tuple[str, ...]
+    candidate: str
+    state: str
+    means: tuple[str, str]
+    difference: str
+    interval: str
+    side: int
+    pairs: str
+    share: str
+    note: str
+    bar: Bar | None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How far the study is, in runs."""
+
+    planned: int
+    done: int
+    diverged: int
+    failed: int
+
+    @property
+    def waiting(self) -> int:
+        """Runs that have neither finished nor failed."""
+        return self.planned - self.done - self.failed
+
+
+def counts(study: Study) -> Counts:
+    """Count the study's runs."""
+    diverged = sum(record.outcome == "diverged" for record in study.records)
+    return Counts(len(study.planned), len(study.records), diverged, len(study.failures))
+
+
+def cell_factors(study: Study) -> tuple[str, ...]:
+    """Return the names of the factors that make cells, in the order of the sweep."""
+    return tuple(factor.name for factor in study.spec.sweep if factor.name != study.spec.compare.factor)
+
+
+def cell_rows(study: Study, comparisons: Sequence[Comparison]) -> list[CellRow]:
+    """Write every comparison as a row, with its interval drawn on an axis common to all rows."""
+    factors = cell_factors(study)
+    shown = [c for c in comparisons if c.estimate.mean is not None and c.control is None]
+    ends = [0.0, *(end for c in shown for end in (c.estimate.mean, c.estimate.low, c.estimate.high) if end is not None)]
+    low, high = min(ends), max(ends)
+    return [
+        CellRow(
+            levels=tuple(show(c.cell.levels[name], 30) for name in factors),
+            candidate=show(c.candidate, 30),
+            state=c.state,
+            means=(number(c.baseline_mean), number(c.candidate_mean)),
+            difference="" if c.control else signed(c.estimate.mean),
+            interval="" if c.control else interval(c.estimate.low, c.estimate.high),
+            side=c.estimate.side * (1 if study.spec.compare.higher_is_better else -1),
+            pairs=f"{c.estimate.count} of {c.planned}",
+            share=percent(c.share),
+            note=_note(c),
+            bar=_bar(c, low, high) if c in shown else None,
+        )
+        for c in comparisons
+    ]
+
+
+def control_finding(control: Control) -> str:
+    """Write what a vacuous cell showed."""
+    of = f"{control.identical} of {count(control.checked, 'pair')} bit-identical"
+    return {
+        "identical": f"{of}, as theory says",
+        "differs": f"{of}: this is a bug",
+        "chance": f"{of}; this schedule races, so runs differ by chance alone",
+        "unchecked": "no pair of finished runs to check yet",
+    }[control.finding]
+
+
+def throughput_rows(table: pd.DataFrame, series: str) -> list[tuple[str, ...]]:
+    """Write speed and staleness for each number of workers and level of ``series``: median and range over runs."""
+    rows = []
+    for (workers, level), group in table.dropna(subset=["workers"]).groupby(["workers", "series"], sort=False):
+        speed = group["steps_per_second"].dropna()
+        rows.append(
+            (
+                str(workers),
+                *([show(level, 30)] if series else []),
+                str(len(group)),
+                number(speed.median()) if len(speed) else "–",
+                f"{number(speed.min())} to {number(speed.max())}" if len(speed) else "–",
+                number(group["train_seconds"].mean(), 1),
+                *(number(group[f"staleness_{name}"].mean(), 1) for name in ("mean", "median")),
+                number(group["staleness_max"].max(), 0),
+            )
+        )
+    return sorted(rows, key=lambda row: float(row[0]))
+
+
+def settings(study: Study) -> list[tuple[str, str]]:
+    """Write every setting the runs trained with; one that was swept with all its values."""
+    if not study.records:
+        return [(show(name), show(value, 200)) for name, value in study.spec.base.items()]
+    values: dict[str, dict[str, None]] = {}
+    for record in study.records:
+        for name, value in record.config.items():
+            if name != "seed":
+                values.setdefault(name, {})["not set" if value is None else label(value)] = None
+    return [(show(name), show(" | ".join(seen), 200)) for name, seen in values.items()]
+
+
+def provenance(study: Study) -> list[tuple[str, str]]:
+    """Write where the numbers come from; identities that differ between runs with how many runs had each."""
+    rows = [(show(name), show(value, 300)) for name, value in _flat(study.provenance)]
+    for name in _IDENTITY:
+        seen = Counter(label(r.provenance[name]) for r in study.records if name in r.provenance)
+        if len(seen) > 1:
+            told = "; ".join(f"{show(value, 80)} ({count(runs, 'run')})" for value, runs in seen.items())
+            rows.append((f"{name} of the runs", told))
+    return rows
+
+
+def setting(study: Study, name: str) -> str:
+    """Return one setting's value or values as text; empty if it is not known."""
+    seen = dict.fromkeys(label(r.config[name]) for r in study.records if r.config.get(name) is not None)
+    if not seen and study.spec.base.get(name) is not None:
+        seen = {label(study.spec.base[name]): None}
+    return ", ".join(show(value, 40) for value in list(seen)[:4]) + (", …" if len(seen) > 4 else "")
+
+
+def _note(comparison: Comparison) -> str:
+    notes = []
+    if comparison.control:
+        notes.append(
+            "same targets: a bug, see the control" if comparison.control.finding == "differs" else "same targets"
+        )
+    elif 0 < comparison.estimate.count < MIN_PAIRS:
+        notes.append(f"fewer than {MIN_PAIRS} pairs: no interval")
+    if not comparison.cell.primary:
+        notes.append("exploratory")
+    if comparison.diverged:
+        notes.append(f"{comparison.diverged} diverged")
+    if comparison.failed:
+        notes.append(f"{comparison.failed} failed")
+    return "; ".join(notes)
+
+
+def _bar(comparison: Comparison, low: float, high: float) -> Bar:
+    estimate = comparison.estimate
+
+    def at(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2) if high > low else 50.0
+
+    mean = estimate.mean or 0.0
+    left = at(mean if estimate.low is None else estimate.low)
+    right = at(mean if estimate.high is None else estimate.high)
+    return Bar(left, round(right - left, 2), at(mean), at(0.0))
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, object]]:
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def failure_rows(study: Study) -> list[tuple[str, ...]]:
+    """Write every run that failed, and why."""
+    return [(show(f.run, 120), str(f.attempt), show(f.reason, 300)) for f in study.failures]
+
+
+def diverged_rows(study: Study) -> list[tuple[str, ...]]:
+    """Write every run that diverged, and how far it came."""
+    return [
+        (show(record.run, 120), number(record.metrics.get("steps")))
+        for record in study.records
+        if record.outcome == "diverged"
+    ]
+
+
+def alias_rows(study: Study) -> list[tuple[str, ...]]:
+    """Write every combination left out of the design, and the cell that stands for it."""
+    names = {cell.id: cell_name(cell) for cell in study.cells}
+    factors = cell_factors(study)
+    return [(*(show(alias.levels[name], 30) for name in factors), names[alias.cell]) for alias in study.aliases]

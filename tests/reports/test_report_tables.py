@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reports.tables import neutral, write_csv, write_text
+from reports.text import brief, count, interval, listing, number, percent, show, signed
+
+
+@pytest.mark.parametrize("text", ["=cmd()", "+1+1", "-2+3", "@SUM(A1)", "\tx", "  =x", "\r=x"])
+def test_formulas_are_neutralised(text: str) -> None:
+    assert neutral(text) == "'" + text
+
+
+@pytest.mark.parametrize("value", ["-0.5", "+3", "-1e-3", -0.5, 7, None, "max_terms", "a=b"])
+def test_numbers_and_plain_text_are_untouched(value: object) -> None:
+    assert neutral(value) == value
+
+
+def test_csv_keeps_numbers_and_neutralises_names_everywhere(tmp_path: Path) -> None:
+    table = pd.DataFrame({"=f": ["=a", "b"], "difference": [-0.25, 1e-17], "n": [-1, 2], "mixed": [5, "@x"]})
+    write_csv(tmp_path / "x.csv", table)
+    assert (tmp_path / "x.csv").read_text() == "'=f,difference,n,mixed\n'=a,-0.25,-1,5\nb,1e-17,2,'@x\n"
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text(tmp_path / "page", "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_text(tmp_path / "page", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+    assert (tmp_path / "page").read_text() == "old"
+
+
+def test_numbers_are_written_for_people() -> None:
+    assert number(0.12345) == "0.123"
+    assert number(-12.34) == "−12.3"
+    assert number(123_456.0) == "123\N{NARROW NO-BREAK SPACE}456"
+    assert number(None) == number(float("nan")) == "–"
+    assert signed(0.5) == "+0.500"
+    assert signed(-0.5) == "−0.500"
+    assert brief(24_488.0) == "24.5k"
+    assert interval(-0.1, 0.25) == "[−0.100, 0.250]"
+    assert percent(0.0001) == "<0.1\N{NARROW NO-BREAK SPACE}%"
+    assert percent(0.95) == "95\N{NARROW NO-BREAK SPACE}%"
+    assert count(1, "cell") == "1 cell"
+    assert count(2, "cell") == "2 cells"
+    assert listing(["a", "b", "c"]) == "a, b and c"
+
+
+def test_names_are_made_printable_and_short() -> None:
+    assert show("a\x00b\ud800c") == "a\ufffdb\ufffdc"
+    assert len(show("x" * 10_000)) == 60
+    assert show([1, 2]) == "[1,2]"
