@@ -65,7 +65,7 @@ class CompareSection(_Model):
     candidates: Annotated[tuple[Any, ...], pydantic.BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
     metric: str = "auc"
     higher_is_better: bool = True
-    diverged_score: Annotated[float, Field(description="what a diverged run counts as: the worst value")] = 0.0
+    diverged_score: Annotated[float | None, Field(description="what a diverged run counts as; None: the worst")] = None
     margin: Annotated[float, Field(gt=0, description="a difference smaller than this does not matter")] = 0.1
     level: Annotated[float, Field(ge=0.5, lt=1, description="confidence level")] = 0.95
     primary: Annotated[

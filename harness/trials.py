@@ -6,7 +6,6 @@ and told when its record is on disk.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from harness.design import Design, PlannedRun, label
 from harness.errors import StoreUnavailable
 from harness.records import RunRecord
 from harness.results import Failure
+from harness.scores import score
 
 RUN = "run"  # the user attribute that names a trial's run
 DISTRIBUTIONS = "distributions"
@@ -41,6 +41,7 @@ class Trials:
         self._compare = design.spec.compare
         self._distributions = _distributions(design)
         self._open: dict[str, int] = {}
+        self._seen: list[float] = []
         try:
             ensure_database(url, lambda draft: _close(optuna.storages.RDBStorage(draft)))
             self._storage = optuna.storages.RDBStorage(url)
@@ -130,10 +131,10 @@ class Trials:
         self._study.add_trial(trial)
 
     def _value(self, record: RunRecord) -> float | None:
-        if record.outcome == "diverged":
-            return self._compare.diverged_score
-        value = record.metrics.get(self._compare.metric)
-        return value if value is not None and math.isfinite(value) else None
+        value = score(record, self._compare, self._seen)
+        if value is not None and record.outcome == "complete":
+            self._seen.append(value)
+        return value
 
 
 def _distributions(design: Design) -> Mapping[str, BaseDistribution]:

@@ -1,6 +1,6 @@
 """From a study's records to tidy tables: one row a run, one row a pair.
 
-A run that diverged is never dropped: for the compared metric it counts as the worst value (:func:`worst_value`).
+A run that diverged is never dropped: for the compared metric it counts as the worst value (:mod:`harness.scores`).
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING
 
 from harness.records import RunRecord
 from harness.results import Study, load_results
+from harness.scores import score
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Evaluation returns scaled so that the random policy is 0 and the environment's reward threshold is 1.
-SCALED = frozenset({"auc", "best", "final"})
-_WORST = {**dict.fromkeys(SCALED, 0.0), "solved": 0.0, "collapsed": 1.0}
 
 RunKey = tuple[str, str, int]
 
@@ -50,28 +47,13 @@ def by_key(study: Study) -> dict[RunKey, RunRecord]:
     return {(record.cell, record.arm, record.seed): record for record in study.records}
 
 
-def worst_value(study: Study, record: RunRecord) -> float | None:
-    """Return what a diverged run counts as: the worst its metric can be, or the worst seen where that is unknown."""
-    compare = study.spec.compare
-    if compare.higher_is_better and compare.metric in _WORST:
-        return _WORST[compare.metric]
-    if compare.metric == "steps_to_threshold" and (budget := record.config.get("total_steps")):
-        return float(budget)
-    seen = [v for r in study.records if r.outcome == "complete" and (v := _metric(r, compare.metric)) is not None]
-    if not seen:
-        return None
-    return min(seen) if compare.higher_is_better else max(seen)
-
-
 def compared_values(study: Study) -> dict[RunKey, float]:
     """Return the compared metric of every run that has one, diverged runs at the worst value."""
-    values = {}
-    for key, record in by_key(study).items():
-        diverged = record.outcome == "diverged"
-        value = worst_value(study, record) if diverged else _metric(record, study.spec.compare.metric)
-        if value is not None:
-            values[key] = value
-    return values
+    compare = study.spec.compare
+    complete = [record for record in study.records if record.outcome == "complete"]
+    seen = [value for record in complete if (value := score(record, compare, ())) is not None]
+    scored = {key: score(record, compare, seen) for key, record in by_key(study).items()}
+    return {key: value for key, value in scored.items() if value is not None}
 
 
 def pairs(study: Study) -> tuple[Pair, ...]:
@@ -107,8 +89,3 @@ def runs_table(study: Study) -> pd.DataFrame:
     values = compared_values(study)
     table["compared_value"] = [values.get((r.cell, r.arm, r.seed), math.nan) for r in study.records]
     return table
-
-
-def _metric(record: RunRecord, name: str) -> float | None:
-    value = record.metrics.get(name)
-    return float(value) if value is not None and math.isfinite(value) else None

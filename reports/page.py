@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.results import Study
+from harness.scores import SCALED
 from reports import views
 from reports.cells import compare_cells, comparisons_table
 from reports.curves import budget_unit, evaluation_curves, measure, training_curves
-from reports.frame import SCALED, paired_differences, runs_table
+from reports.frame import paired_differences, runs_table
 from reports.heatmap import heatmaps
 from reports.layout import arrange
 from reports.learning import CurveStyle, learning_curves

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.results import Study
+from harness.scores import SCALED
 from reports.cells import Comparison
-from reports.frame import SCALED, compared_values
+from reports.frame import compared_values
 from reports.statistics import MIN_PAIRS
 from reports.text import cell_name, count, interval, number, percent, show, signed
 
@@ -120,6 +121,7 @@ def _not_compared(comparisons: Sequence[Comparison]) -> list[str]:
         told += [
             f"{_how_many(chance, controls)}under a schedule that races, so that runs differ by chance alone"
         ] * bool(chance)
+        told += _by_chance(comparisons)
         detail = f" ({'; '.join(told)})" if told else ""
         if len(controls) == len(comparisons):
             sentences.append(f"Nothing to compare: the arms computed the same targets in every run{detail}.")
@@ -129,6 +131,16 @@ def _not_compared(comparisons: Sequence[Comparison]) -> list[str]:
                 f"compare{detail}."
             )
     return sentences
+
+
+def _by_chance(comparisons: Sequence[Comparison]) -> list[str]:
+    """Show what chance does, where a study has nothing but one control: the A/A comparison."""
+    if len(comparisons) != 1 or comparisons[0].control is None or comparisons[0].control.finding != "chance":
+        return []
+    estimate = comparisons[0].estimate
+    if estimate.low is None:
+        return []
+    return [f"here by {signed(estimate.mean)} {interval(estimate.low, estimate.high)}, and that is what chance does"]
 
 
 def _how_many(some: int, all_of: Sequence[object]) -> str:

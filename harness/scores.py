@@ -1,0 +1,40 @@
+"""What a run counts as in a comparison: its metric, or the worst there is if it diverged. Never silently dropped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from harness.records import RunRecord
+from harness.spec import CompareSection
+
+# Evaluation returns scaled so that the random policy is 0 and the environment's reward threshold is 1.
+SCALED = frozenset({"auc", "best", "final"})
+_WORST = {**dict.fromkeys(SCALED, 0.0), "solved": 0.0, "collapsed": 1.0}
+
+
+def score(record: RunRecord, compare: CompareSection, seen: Collection[float]) -> float | None:
+    """Return the compared metric of a run, or None where it has none.
+
+    Args:
+        record: the run.
+        compare: what is compared. Its ``diverged_score`` is what a diverged run counts as; None: the worst its
+            metric can be, or where that is unknown the worst in ``seen``.
+        seen: the metric in complete runs of the study.
+    """
+    if record.outcome == "diverged":
+        return _worst(record, compare, seen)
+    value = record.metrics.get(compare.metric)
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _worst(record: RunRecord, compare: CompareSection, seen: Collection[float]) -> float | None:
+    if compare.diverged_score is not None:
+        return compare.diverged_score
+    if compare.higher_is_better and compare.metric in _WORST:
+        return _WORST[compare.metric]
+    if compare.metric == "steps_to_threshold" and (budget := record.config.get("total_steps")):
+        return float(budget)
+    if not seen:
+        return None
+    return min(seen) if compare.higher_is_better else max(seen)
