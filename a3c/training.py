@@ -102,7 +102,7 @@ def train(config: TrainConfig, emit: Emit | None = None) -> TrainResult:
 
     Args:
         config: every setting.
-        emit: called after every push with the progress, from the worker's thread and in its turn; what it raises
+        emit: called after every push with the progress, from worker threads but one call at a time; what it raises
             stops training.
 
     Raises:
@@ -129,10 +129,13 @@ def _train(config: TrainConfig, emit: Emit | None) -> TrainResult:
         store = ParameterStore(config, layout, layout.initial(generator(config.seed, Purpose.PARAMETERS)))
         schedule = make_schedule(config.schedule, config.workers)
 
+        emitting = threading.Lock()  # under `free` several workers can have pushed at once
+
         def pushed(push: Push) -> None:
             if emit is not None:
                 last = push.episode.total if push.episode is not None else None
-                emit(Progress(min(1.0, store.progress / config.budget), store.steps, len(store.episodes), last))
+                with emitting:
+                    emit(Progress(min(1.0, store.progress / config.budget), store.steps, len(store.episodes), last))
 
         workers = []
         for number, environment in enumerate(environments):

@@ -10,7 +10,7 @@ from harness.results import Study
 from reports.cells import Comparison
 from reports.layout import Layout, Panel, Place
 from reports.style import FAINT, INK, MUTED, Picture, better_or_worse, drawing, picture
-from reports.text import brief, count, show, signed
+from reports.text import arm_name, brief, count, show, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,8 @@ def heatmaps(study: Study, layout: Layout, comparisons: Sequence[Comparison]) ->
         found = {c.cell.id: c for c in comparisons if c.candidate == candidate}
         if not any(c.estimate.count or c.control for c in found.values()):
             continue
-        versus = f"{show(candidate)} minus {show(study.arms[0])}" if len(study.arms) > 2 else ""
+        factor = study.spec.compare.factor
+        versus = f"{arm_name(factor, candidate)} minus {show(study.arms[0])}" if len(study.arms) > 2 else ""
         for panel in layout.panels:
             title = " · ".join(part for part in (versus, panel.title) if part)
             pictures.append(_heatmap(study, layout, panel, found, limit, title))

@@ -101,9 +101,7 @@ def _opening(study: Study) -> dict[str, Any]:
         "targets": compares_targets(study),
         "by_episode": budget_unit(study) == "episodes",
         "factors": [show(name, 30) for name in views.cell_factors(study)],
-        "sweep": [
-            (show(f.name), ", ".join(show(v, 30) for v in f.values), f.name == compare.factor) for f in study.spec.sweep
-        ],
+        "sweep": views.factor_rows(study),
         "settings": views.settings(study),
         "provenance": views.provenance(study),
         "failures": views.failure_rows(study),

@@ -10,7 +10,7 @@ from harness.scores import SCALED
 from reports.cells import Comparison
 from reports.frame import compared_values
 from reports.statistics import MIN_PAIRS
-from reports.text import cell_name, count, interval, number, percent, show, signed
+from reports.text import arm_name, cell_name, count, interval, number, percent, show, signed
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def _findings(study: Study, comparisons: Sequence[Comparison]) -> tuple[str, ...
         own = [c for c in comparisons if c.candidate == candidate]
         primary = [c for c in own if c.cell.primary]
         findings += _counted(study, candidate, primary, "comparable" if len(primary) == len(own) else "primary")
-        findings += _largest(study, primary)
         findings += _counted(study, candidate, [c for c in own if not c.cell.primary], "exploratory")
+    findings += _largest(study, [c for c in comparisons if c.cell.primary])
     findings += _not_compared(comparisons)
     return tuple(findings)
 
@@ -60,14 +60,20 @@ def _counted(study: Study, candidate: str, group: Sequence[Comparison], kind: st
     judged = [c for c in group if c.state == "compared"]
     if not judged:
         return []
+    factor = study.spec.compare.factor
     direction = 1 if study.spec.compare.higher_is_better else -1
     better = sum(c.estimate.side == direction for c in judged)
     worse = sum(c.estimate.side == -direction for c in judged)
     level = percent(study.spec.compare.level)
     open_ones = len(judged) - better - worse
     interval_says = f"the {level} interval of the paired difference"
+    if not better and not worse:
+        return [
+            f"The runs do not tell {arm_name(factor, candidate)} from {arm_name(factor, study.arms[0])} in any of "
+            f"{count(len(judged), f'{kind} cell')} ({interval_says} holds 0)."
+        ]
     return [
-        f"{show(candidate)} came out ahead of {show(study.arms[0])} in {better or 'none'} of "
+        f"{arm_name(factor, candidate)} came out ahead of {arm_name(factor, study.arms[0])} in {better or 'none'} of "
         f"{count(len(judged), f'{kind} cell')} and behind in {worse or 'none'}"
         + (
             f"; in {open_ones} the runs do not tell ({interval_says} holds 0)."
@@ -85,9 +91,10 @@ def _largest(study: Study, group: Sequence[Comparison]) -> list[str]:
     largest = max(judged, key=lambda c: abs(c.estimate.mean or 0.0))
     unit = unit_of(study.spec.compare.metric)
     metric = show(study.spec.compare.metric) + (f" ({unit})" if unit else "")
+    whose = f" ({arm_name(study.spec.compare.factor, largest.candidate)})" if len(study.arms) > 2 else ""
     return [
         f"The largest difference in {metric} is {signed(largest.estimate.mean)} "
-        f"{interval(largest.estimate.low, largest.estimate.high)}, from {place_of(largest)}."
+        f"{interval(largest.estimate.low, largest.estimate.high)}{whose}, from {place_of(largest)}."
     ]
 
 

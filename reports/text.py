@@ -74,6 +74,11 @@ def levels_name(levels: Mapping[str, Any], limit: int = 30) -> str:
     return ", ".join(f"{show(name, limit)} {show(value, limit)}" for name, value in levels.items())
 
 
+def arm_name(factor: str, arm: str) -> str:
+    """Name an arm in a sentence: by itself where it is a word, with its factor where it is a number or the like."""
+    return show(arm) if arm[:1].isalpha() and arm not in ("true", "false", "null") else f"{show(factor)} {show(arm)}"
+
+
 def cell_name(cell: Cell) -> str:
     """Name a cell by its levels; a study that only sweeps the compared factor has just one."""
     return levels_name(cell.levels) or "the only cell"

@@ -128,6 +128,24 @@ def throughput_rows(table: pd.DataFrame, series: str) -> list[tuple[str, ...]]:
     return sorted(rows, key=lambda row: float(row[0]))
 
 
+def factor_rows(study: Study) -> list[tuple[str, str, bool]]:
+    """Write every swept factor with its levels, a composite's with the fields they set, and whether it is compared."""
+
+    def level(name: str, value: object, fields: Mapping[str, Any]) -> str:
+        if fields == {name: value}:
+            return show(value, 30)
+        return f"{show(value, 30)} ({', '.join(f'{show(k)} {show(v, 30)}' for k, v in fields.items())})"
+
+    return [
+        (
+            show(f.name),
+            ", ".join(level(f.name, value, fields) for value, fields in f.levels),
+            f.name == study.spec.compare.factor,
+        )
+        for f in study.spec.sweep
+    ]
+
+
 def settings(study: Study) -> list[tuple[str, str]]:
     """Write every setting the runs trained with; one that was swept with all its values."""
     if not study.records:
@@ -193,7 +211,7 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, obje
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value
+            yield f"{prefix}{name}", "unknown" if value is None else value
 
 
 def failure_rows(study: Study) -> list[tuple[str, ...]]:
