@@ -200,7 +200,7 @@ def bare(run: Any, output: dict[str, Any]) -> None:
         (
             plan(sweep=ARMS3, compare={"factor": "gamma", "baseline": 0.99, "metric": "final"}),
             {},
-            ["0.99 (baseline), 0.9 and 0.999", "0.9 minus 0.99", "0.999 came out"],
+            ["0.99 (baseline), 0.9 and 0.999", "gamma 0.9 minus 0.99", "do not tell gamma 0.999 from gamma 0.99"],
         ),
         (plan(base=BY_EPISODE), {}, ["500 episodes a run", "Nothing to compare: the arms computed the same targets"]),
     ],
