@@ -33,7 +33,7 @@ EVALUATION_METRICS = frozenset(
 
 
 def _known_tail_rule(name: object) -> object:
-    if name not in TAIL_RULES:
+    if not isinstance(name, str) or name not in TAIL_RULES:
         near = difflib.get_close_matches(str(name), TAIL_RULES, n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"must be one of {', '.join(sorted(TAIL_RULES))}{hint}")

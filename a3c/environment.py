@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -48,10 +48,10 @@ def make(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
             return gym.make(env_id, disable_env_checker=True, **env_kwargs)
-    except (gym.error.UnregisteredEnv, ModuleNotFoundError) as error:
-        raise EnvironmentUnsuitable("env_id", env_id, f"must be registered with Gymnasium ({error})") from error
     except gym.error.DependencyNotInstalled as error:
         raise EnvironmentUnsuitable("env_id", env_id, f"needs a package that is not installed ({error})") from error
+    except (gym.error.Error, ModuleNotFoundError) as error:
+        raise EnvironmentUnsuitable("env_id", env_id, f"must be registered with Gymnasium ({error})") from error
     except Exception as error:
         what = f"must be arguments {env_id} accepts ({type(error).__name__}: {error})"
         raise EnvironmentUnsuitable(field, dict(env_kwargs), what) from error
@@ -106,27 +106,34 @@ def close(environment: Environment) -> None:
         warnings.warn(f"the environment failed to close: {type(error).__name__}: {error}", stacklevel=2)
 
 
+def require_same_spaces(config: TrainConfig, training: Spaces) -> None:
+    """Probe the evaluation environment.
+
+    Raises:
+        EnvironmentUnsuitable: if it cannot be made, or observes or acts otherwise than the training environment.
+    """
+    kwargs = config.evaluation_env_kwargs or {}
+    evaluation = probe(config.env_id, kwargs, "evaluation_env_kwargs")
+    if replace(evaluation, reward_threshold=None) != replace(training, reward_threshold=None):
+        what = "must leave the observation and the actions as env_kwargs does"
+        raise EnvironmentUnsuitable("evaluation_env_kwargs", dict(kwargs), what)
+
+
 def problems_of_environments(config: TrainConfig) -> list[tuple[str, object, str]]:
     """Probe the training and the evaluation environment: (field, value, what is allowed) for each misfit."""
-    found: list[tuple[str, object, str]] = []
     try:
         training = probe(config.env_id, config.env_kwargs)
         if config.evaluation_env_kwargs is not None:
-            evaluation = probe(config.env_id, config.evaluation_env_kwargs, "evaluation_env_kwargs")
-            if (training.observation_size, training.actions) != (
-                evaluation.observation_size,
-                evaluation.actions,
-            ):
-                what = "must leave the observation and the actions as env_kwargs does"
-                found.append(("evaluation_env_kwargs", config.evaluation_env_kwargs, what))
+            require_same_spaces(config, training)
     except EnvironmentUnsuitable as error:
-        found.append((error.field, error.value, error.allowed))
-    return found
+        return [(error.field, error.value, error.allowed)]
+    return []
 
 
 def first_not_finite(values: np.ndarray[Any, Any]) -> int | None:
     """Return the index of the first row that holds a NaN or an infinity, or None."""
-    if math.isfinite(float(values.sum(dtype=np.float64))):
-        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(float(values.sum(dtype=np.float64))):
+            return None
     bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
     return int(bad.argmax()) if bad.any() else None

@@ -41,7 +41,7 @@ def evaluation_measures(
         "final": final,
         "best": best,
         "final_return": float(returns[last].mean()),
-        "collapsed": float(final < best / 2),
+        "collapsed": float(best > 0 and final < best / 2),
         "solved": float(reached.size > 0),
         "steps_to_threshold": float(grid[reached[0]] if reached.size else budget),
     }

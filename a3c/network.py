@@ -21,9 +21,9 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.heads = nn.ModuleDict()
         for head in HEADS:
-            layers: list[nn.Module] = []
+            layers: list[nn.Module] = []  # on "meta" they hold no weights and draw none from torch's global generator
             for out, inp in layout.shapes(head):
-                layers += [nn.Linear(inp, out), ACTIVATIONS[activation]()]
+                layers += [nn.Linear(inp, out, device="meta"), ACTIVATIONS[activation]()]
             self.heads[head] = nn.Sequential(*layers[:-1])
             linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
             views = zip(layout.layers(parameters, head), layout.layers(gradient, head), strict=True)

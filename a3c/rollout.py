@@ -101,6 +101,7 @@ class Collector:
             self._limit,
             self._first_action,
         )
+        shape = self._observations.shape[1:]
         self._observations[0] = self._following if self._following is not None else self._reset()
         t = 0
         try:
@@ -112,6 +113,8 @@ class Collector:
                 self._actions[t] = action
                 self._rewards[t] = reward
                 t += 1
+                if getattr(observation, "shape", None) != shape and np.shape(observation) != shape:
+                    raise ValueError(f"observation of shape {np.shape(observation)}, must be {shape}")
                 self._observations[t] = observation
                 if terminated or truncated or t == limit:
                     break

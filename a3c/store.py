@@ -146,7 +146,8 @@ class ParameterStore:
         with self.lock:
             if self.finished:
                 raise Stopped
-            self._apply(push.gradient)
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found and refused
+                self._apply(push.gradient)
             self._count(push)
             np.copyto(out, self.parameters)
             return self.version
@@ -161,13 +162,12 @@ class ParameterStore:
         return {name: list(zip(steps, means[:, i].tolist(), strict=True)) for i, name in enumerate(names)}
 
     def _apply(self, gradient: Vector) -> None:
-        norm = math.sqrt(float(np.dot(gradient, gradient)))
-        if not math.isfinite(norm):  # float32 squares overflow long before their root does
-            norm = float(np.linalg.norm(gradient.astype(np.float64)))
-        if not math.isfinite(norm):
-            raise Diverged("a gradient is not finite")
-        if self._max_norm is not None and norm > self._max_norm:
-            gradient = gradient * np.float32(self._max_norm / norm)
+        if self._max_norm is not None:
+            norm = float(np.linalg.norm(gradient.astype(np.float64)))  # float32 squares overflow before their root
+            if norm > self._max_norm:
+                gradient = gradient * np.float32(self._max_norm / norm)
+        if not math.isfinite(float(np.dot(gradient, gradient))):  # else the statistics hold infinities for ever
+            raise Diverged("a gradient, or its square, is not finite")
         for head in HEADS:
             span = self._spans[head]
             step = self._optimizers[head].step(gradient[span], self.learning_rate(head))

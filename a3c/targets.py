@@ -137,6 +137,7 @@ def windows(
         raise ValueError(f"{n=}: must be at least 1")
     if convention not in ("textbook", "seed"):
         raise ValueError(f"{convention=}: must be textbook or seed")
+    gamma = float(gamma)  # powers of an int overflow
     length = r.size
     if convention == "seed":
         n = min(n, length) - 1

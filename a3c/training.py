@@ -16,7 +16,7 @@ import torch
 
 from a3c.config import TrainConfig
 from a3c.engines import choose_engine, make_engine
-from a3c.environment import Spaces, close, make, spaces_of
+from a3c.environment import Spaces, close, make, require_same_spaces, spaces_of
 from a3c.errors import Diverged, WorkerFailed
 from a3c.evaluate import evaluate, random_return
 from a3c.learner import Learner
@@ -125,6 +125,8 @@ def _train(config: TrainConfig, emit: Emit | None) -> TrainResult:
             environments.append(make(config.env_id, config.env_kwargs))
             stack.callback(close, environments[-1])
         spaces = spaces_of(environments[0], config.env_id)
+        if config.evaluations and config.evaluation_env_kwargs is not None:
+            require_same_spaces(config, spaces)
         layout = Layout(spaces.observation_size, spaces.actions, config.hidden_sizes)
         store = ParameterStore(config, layout, layout.initial(generator(config.seed, Purpose.PARAMETERS)))
         schedule = make_schedule(config.schedule, config.workers)
@@ -187,8 +189,9 @@ def _run_threads(workers: list[Worker], schedule: Schedule) -> tuple[Worker, Bas
     except BaseException:  # Ctrl-C arrives here, in the main thread
         schedule.stop()
         for thread in threads:
-            if thread.ident is not None:
-                thread.join()
+            while thread in threading.enumerate():  # one whose start was interrupted is listed before it can be joined
+                if thread.ident is not None:
+                    thread.join()
         raise
     return failures[0] if failures else None
 

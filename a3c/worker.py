@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from a3c.engines import Engine
 from a3c.learner import Learner
 from a3c.rollout import Collector
@@ -58,8 +60,9 @@ class Worker:
     def work(self) -> None:
         """Train until stopped; what goes wrong is raised in this worker's turn and stops the others."""
         try:
-            while True:
-                self._update()
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found and reported as such
+                while True:
+                    self._update()
         except Stopped:
             return
 

@@ -1,0 +1,47 @@
+"""Fixtures of the a3c tests."""
+
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from a3c import tail_rule
+from a3c.targets import TAIL_RULES, Targets
+
+settings.register_profile("repeatable", deadline=None, derandomize=True)  # a busy machine is no failure
+settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def drop_incomplete():
+    """A third tail rule, for as long as one test lasts: incomplete windows stay out of the loss."""
+
+    @tail_rule
+    def drop_incomplete(w):
+        return Targets(w.rewards + w.discounts * w.values, ~w.missing)
+
+    yield "drop_incomplete"
+    del TAIL_RULES["drop_incomplete"]
+
+
+@pytest.fixture
+def switch_interval():
+    """How long CPython lets a thread run, changed for a ``with`` block."""
+
+    @contextmanager
+    def changed(seconds):
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(seconds)
+        try:
+            yield
+        finally:
+            sys.setswitchinterval(before)
+
+    return changed
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(20260707)

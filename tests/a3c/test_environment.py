@@ -1,0 +1,117 @@
+"""The border with Gymnasium: what cannot be trained on is refused by field, value and what is allowed."""
+
+import threading
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from a3c import EnvironmentUnsuitable, train
+from a3c.environment import first_not_finite, make, spaces_of
+from tests.a3c.oracles import small_config
+
+UNSUITABLE = [
+    pytest.param({"env_id": "CartPoll-v1"}, "env_id", "registered", id="unregistered"),
+    pytest.param({"env_id": "CartPole-v99"}, "env_id", "registered", id="no such version"),
+    pytest.param({"env_id": "no_such_module:Env-v0"}, "env_id", "registered", id="no such module"),
+    pytest.param({"env_id": "not an id!"}, "env_id", "registered", id="malformed"),
+    pytest.param({"env_id": "Pendulum-v1"}, "env_id", "Discrete action", id="Box actions"),
+    pytest.param({"env_id": "FrozenLake-v1"}, "env_id", "flat Box", id="Discrete observations"),
+    pytest.param({"env_id": "Blackjack-v1"}, "env_id", "flat Box", id="Tuple observations"),
+    pytest.param({"env_kwargs": {"gravity": 9.8}}, "env_kwargs", "arguments", id="wrong arguments"),
+    pytest.param(
+        {"evaluation_env_kwargs": {"gravity": 9.8}},
+        "evaluation_env_kwargs",
+        "arguments",
+        id="wrong evaluation arguments",
+    ),
+]
+BROKEN = [
+    ("reset", {"at": 1}, "survive"),
+    ("step", {"at": 1}, "survive"),
+    ("four", {"at": 1}, "survive"),
+    ("shape", {"at": 1, "shape": [7]}, "observations"),
+    ("shape", {"at": 1, "shape": [1]}, "observations"),
+    ("shape", {"at": 1, "shape": []}, "observations"),
+]
+
+
+@pytest.mark.parametrize(("changes", "field", "allowed"), UNSUITABLE)
+def test_training_refuses_an_unsuitable_environment_before_anything_is_computed(changes, field, allowed):
+    config = small_config(evaluations=1, **changes)
+    pushes, threads = [], threading.active_count()
+    with pytest.raises(EnvironmentUnsuitable, match=allowed) as caught:
+        train(config, pushes.append)
+    assert (caught.value.field, caught.value.value) == (field, getattr(config, field))
+    assert allowed in caught.value.allowed
+    assert field in str(caught.value)
+    assert repr(getattr(config, field)) in str(caught.value)
+    assert not pushes
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize(("changes", "field", "allowed"), UNSUITABLE)
+def test_a_config_tells_the_problems_of_its_environments(changes, field, allowed):
+    config = small_config(**changes)
+    ((found, value, says),) = config.problems()
+    assert (found, value) == (field, getattr(config, field))
+    assert allowed in says
+
+
+@pytest.mark.parametrize(("fault", "details", "allowed"), BROKEN)
+def test_an_environment_that_breaks_at_once_is_a_problem(fault, details, allowed):
+    config = small_config(env_id="Misbehaving-v0", env_kwargs={"fault": fault, **details})
+    ((field, value, says),) = config.problems()
+    assert (field, value) == ("env_id", "Misbehaving-v0")
+    assert allowed in says
+
+
+@pytest.mark.parametrize("changes", [{"size": 5}, {"actions": 4}, {"start": 2}])
+def test_an_evaluation_environment_with_other_spaces_is_a_problem(changes):
+    config = small_config(evaluation_env_kwargs=changes)
+    ((field, value, _),) = config.problems()
+    assert (field, value) == ("evaluation_env_kwargs", changes)
+
+
+def test_a_suitable_environment_has_no_problems():
+    assert small_config(env_kwargs={"start": 3, "dtype": "uint8"}, evaluation_env_kwargs=None).problems() == []
+    assert small_config(env_id="CartPole-v0").problems() == []
+    assert small_config(env_id="CartPole-v1", evaluation_env_kwargs={"sutton_barto_reward": True}).problems() == []
+
+
+def test_configs_with_the_same_environments_share_a_key():
+    key = small_config().problems_key()
+    assert small_config(seed=3, workers=1, gamma=0.5).problems_key() == key
+    for changes in ({"env_id": "CartPole-v1"}, {"env_kwargs": {"start": 1}}, {"evaluation_env_kwargs": {}}):
+        assert small_config(**changes).problems_key() != key
+
+
+def test_the_spaces_are_read_from_the_environment():
+    small_config()
+    scripted = make("Scripted-v0", {"size": 5, "actions": 4, "start": -2})
+    spaces = spaces_of(scripted, "Scripted-v0")
+    assert (spaces.observation_size, spaces.actions, spaces.first_action) == (5, 4, -2)
+    assert spaces.reward_threshold is None
+    assert spaces_of(gym.make("CartPole-v1"), "CartPole-v1").reward_threshold == 475
+
+
+@pytest.mark.parametrize(
+    ("values", "row"),
+    [
+        ([], None),
+        ([1.0, 2.0], None),
+        ([1e308, 1e308, 1e308], None),
+        ([0.0, np.nan, np.inf], 1),
+        ([np.inf, -np.inf], 0),
+        ([[0.0, 1.0], [2.0, -np.inf], [np.nan, 0.0]], 1),
+    ],
+)
+def test_the_first_row_that_is_not_finite_is_found(values, row):
+    assert first_not_finite(np.array(values)) == row
+
+
+def test_rows_of_float32_are_searched_too():
+    values = np.full((4, 3), 3e38, dtype=np.float32)
+    assert first_not_finite(values) is None
+    values[2, 1] = np.nan
+    assert first_not_finite(values) == 2

@@ -1,0 +1,172 @@
+"""Environments that do exactly what a test asks: scripted, sleeping, misbehaving.
+
+Importing this module registers them; ``tests.environments:Sleeping-v0`` as an id makes Gymnasium import it, also in
+a spawned process.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+ENDINGS = {"terminated": (True, False), "truncated": (False, True), "both": (True, True)}
+
+
+def scripted_observation(episode: int, t: int, size: int = 3, dtype: str = "float32") -> np.ndarray:
+    """What Scripted-v0 shows before step ``t`` of its ``episode``, both from 0."""
+    whole = np.array([t % 16, episode % 16, *((t * j) % 5 for j in range(2, size))])[:size]
+    return (whole / 4 if dtype.startswith("float") else whole).astype(dtype)
+
+
+class Scripted(gym.Env):
+    """Episodes of the given lengths, over and over; step t (from 0) is rewarded as ``reward`` says.
+
+    ``count``: t + 1, so that an episode of length L returns L·(L + 1) / 2. ``action``: the action as received.
+    ``digits``: 1000 to the power of the action counted from 0, so that a return tells how often each was taken.
+    """
+
+    def __init__(
+        self,
+        lengths: tuple[int, ...] = (10,),
+        ending: str = "terminated",
+        reward: str = "count",
+        actions: int = 2,
+        start: int = 0,
+        size: int = 3,
+        dtype: str = "float32",
+        unbounded: bool = False,
+    ) -> None:
+        low, high = (-np.inf, np.inf) if unbounded else (0, 16)
+        self.observation_space = spaces.Box(low, high, (size,), np.dtype(dtype))
+        self.action_space = spaces.Discrete(actions, start=start)
+        self._lengths, self._ending, self._reward = lengths, ENDINGS[ending], reward
+        self._size, self._dtype = size, dtype
+        self._episode, self._t = -1, None
+        self.life = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self._episode, self._t = self._episode + 1, 0
+        return self._observe(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        if self._t is None:
+            raise RuntimeError("stepped before a reset or after an end")
+        if not self.action_space.contains(action):
+            raise ValueError(f"there is no action {action!r}")
+        self._t += 1
+        self.life += 1
+        reward = {
+            "count": float(self._t),
+            "action": float(action),
+            "digits": 1000.0 ** (action - int(self.action_space.start)),
+        }[self._reward]
+        observation = self._observe()
+        terminated = truncated = False
+        if self._t == self._lengths[self._episode % len(self._lengths)]:
+            terminated, truncated = self._ending
+            self._t = None
+        return observation, reward, terminated, truncated, {}
+
+    def _observe(self) -> np.ndarray:
+        return scripted_observation(self._episode, self._t, self._size, self._dtype)
+
+
+class Sleeping(Scripted):
+    """Every step takes the given time, without the GIL."""
+
+    def __init__(self, seconds: float = 0.001, **scripted: Any) -> None:
+        super().__init__(**scripted)
+        self._seconds = seconds
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        time.sleep(self._seconds)
+        return super().step(action)
+
+
+class Misbehaving(Scripted):
+    """Goes wrong at step ``at`` of its life, from 1.
+
+    ``fault``: ``step``, ``exit``, ``memory`` raise there; ``reset`` raises in the first reset from then on; ``close``
+    raises whenever closed; ``four`` returns four things; ``reward`` and ``observation`` take the given values (names
+    such as "nan", one a step); ``shape`` returns observations of that shape. With ``only_reset_seed``, only the
+    environment first reset with that seed does.
+    """
+
+    def __init__(
+        self,
+        fault: str,
+        at: int = 1,
+        values: tuple[str, ...] = ("nan",),
+        shape: tuple[int, ...] = (),
+        only_reset_seed: int | None = None,
+        **scripted: Any,
+    ) -> None:
+        super().__init__(**scripted)
+        self._fault, self._at, self._values, self._shape = fault, at, values, tuple(shape)
+        self._only, self._armed = only_reset_seed, only_reset_seed is None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        self._armed |= seed is not None and seed == self._only
+        if self._armed and self._fault == "reset" and self.life + 1 >= self._at:
+            raise RuntimeError("scripted failure in reset")
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: int) -> Any:
+        since = self.life + 1 - self._at
+        if not self._armed or since < 0:
+            return super().step(action)
+        if self._fault == "step":
+            raise RuntimeError("scripted failure in step")
+        if self._fault == "exit":
+            raise SystemExit(3)
+        if self._fault == "memory":
+            raise MemoryError("scripted")
+        observation, reward, terminated, truncated, info = super().step(action)
+        if self._fault == "four":
+            return observation, reward, terminated, info
+        if self._fault == "shape":
+            observation = np.zeros(self._shape, dtype=observation.dtype)
+        if since < len(self._values):
+            if self._fault == "reward":
+                reward = float(self._values[since])
+            elif self._fault == "observation":
+                observation[0] = float(self._values[since])
+        return observation, reward, terminated, truncated, info
+
+    def close(self) -> None:
+        if self._fault == "close":
+            raise RuntimeError("scripted failure in close")
+
+
+class Corridor(gym.Env):
+    """Left, right or stay between two ends, at most 20 steps; the same from every seed, and actions matter."""
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Box(-2, 2, (3,), np.float32)
+        self.action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self._x, self._t = 0, 0
+        return self._observe(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self._x += (-1, 1, 0)[int(action)]
+        self._t += 1
+        reward = 1.0 + 0.5 * self._x - 0.01 * self._t * int(action)
+        return self._observe(), reward, abs(self._x) == 6, self._t == 20, {}
+
+    def _observe(self) -> np.ndarray:
+        return np.array([self._x / 4, self._t / 20, math.sin(self._x * self._t)], dtype=np.float32)
+
+
+for _environment in (Scripted, Sleeping, Misbehaving, Corridor):
+    _id = f"{_environment.__name__}-v0"
+    if _id not in gym.registry:
+        gym.register(_id, entry_point=_environment)
