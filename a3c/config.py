@@ -173,7 +173,7 @@ class TrainConfig(BaseModel):
             ValueError: if there is no such preset.
             pydantic.ValidationError: if a field is not as it must be.
         """
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise ValueError(f"{preset=}: must be one of {', '.join(PRESETS)}")
         settings = dict(PRESETS[preset])
         for budget, other in (("total_steps", "total_episodes"), ("total_episodes", "total_steps")):

@@ -61,6 +61,11 @@ def _remove_abandoned(path: Path) -> None:
             continue
 
 
+def explain(error: BaseException) -> str:
+    """Return the first line of what went wrong, without passwords."""
+    return redact(next(iter(str(error).strip().splitlines()), type(error).__name__))
+
+
 def redact(text: str) -> str:
     """Hide user names and passwords of every URI in a text."""
     return re.sub(r"://[^/@\s]+@", "://***@", text)

@@ -188,6 +188,7 @@ class _Child:
         self.connection.close()
         assert self.process.stdin is not None  # noqa: S101 - asked for above
         self.process.stdin.close()
+        self.errors.close()
 
     def last_words(self) -> str:
         """Return the end of what the child printed."""

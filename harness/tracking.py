@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, RunTag, ViewType
 from mlflow.entities import Run as MlflowRun
 
-from harness.databases import ensure_database, redact, sqlite_path
+from harness.databases import ensure_database, explain, redact, sqlite_path
 from harness.design import PlannedRun, slug
 from harness.errors import BadInput, Problem, StoreUnavailable
 from harness.records import RunRecord
@@ -219,7 +219,7 @@ def _store_errors(uri: str) -> Iterator[None]:
     except (BadInput, StoreUnavailable):
         raise
     except Exception as error:
-        raise StoreUnavailable(f"MLflow cannot use {redact(uri)}: {redact(str(error))}") from error
+        raise StoreUnavailable(f"MLflow cannot use {redact(uri)}: {explain(error)}") from error
 
 
 def _search(client: MlflowClient, experiment_id: str) -> Iterator[MlflowRun]:

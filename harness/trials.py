@@ -14,7 +14,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from harness.databases import ensure_database, redact
+from harness.databases import ensure_database, explain, redact
 from harness.design import Design, PlannedRun, label
 from harness.errors import StoreUnavailable
 from harness.records import RunRecord
@@ -47,7 +47,7 @@ class Trials:
             self._storage = optuna.storages.RDBStorage(url)
             self._study = self._open_study(design.spec.name)
         except Exception as error:
-            raise StoreUnavailable(f"Optuna cannot use {redact(url)}: {redact(str(error))}") from error
+            raise StoreUnavailable(f"Optuna cannot use {redact(url)}: {explain(error)}") from error
 
     def repair(self, records: Sequence[RunRecord]) -> None:
         """See :class:`~harness.projection.Projection`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -50,7 +49,10 @@ def run(arguments: Sequence[str]) -> int:
     if debug:
         arguments.remove("--debug")
     if arguments[:1] == ["train"]:
-        _add_field_options()
+        from a3c import TrainConfig
+        from studies.fields import add_field_options
+
+        add_field_options(train, TrainConfig)
     try:
         code = app(arguments, standalone_mode=False)
     except HarnessError as error:
@@ -195,9 +197,10 @@ def train(
     """
     from harness.single import run_single
     from studies import A3C
+    from studies.fields import parse_value
     from studies.live import LiveRun
 
-    settings = {name: _value(text) for name, text in fields.items() if text is not None}
+    settings = {name: parse_value(text) for name, text in fields.items() if text is not None}
     with LiveRun(_console()) as live:
         record = run_single(settings, A3C, out=out, tracking_uri=tracking_uri, emit=live.emit)
     _show_run(record, tracking_uri)
@@ -213,53 +216,6 @@ def doctor() -> int:
         healthy &= finding.good
         print(f"{'ok     ' if finding.good else 'MISSING'} {finding.what}: {finding.detail}")
     return 0 if healthy else 1
-
-
-def _add_field_options() -> None:
-    """Give `train` an option per config field; only then is the config type imported."""
-    import inspect
-
-    from a3c import TrainConfig
-
-    def option(name: str, hint: str, default: object) -> inspect.Parameter:
-        dashed = "--" + name.replace("_", "-")
-        names = [dashed] if "_" not in name else [dashed, "--" + name]
-        text = f"{hint} (default: {'none' if default is None else default})" if default != {} else hint
-        annotation = Annotated[str | None, typer.Option(*names, help=text, metavar="VALUE", show_default=False)]
-        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-    signature = inspect.signature(train, eval_str=True)
-    kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    kept = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in kept]
-    added = [option("preset", "default, seed (the published program) or mnih2016; other options change it.", None)]
-    for name, field in TrainConfig.model_fields.items():
-        added.append(option(name, _docs(TrainConfig).get(name, ""), field.default))
-    parameters = [*kept, *added]
-    train.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    train.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
-
-
-def _docs(model: type) -> dict[str, str]:
-    """Return the docstring under each field of a class."""
-    import ast
-    import inspect
-    import textwrap
-
-    body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
-    assert isinstance(body, ast.ClassDef)  # noqa: S101 - the source of a class
-    docs = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(field.target, ast.Name):
-            docs[field.target.id] = inspect.cleandoc(ast.literal_eval(text.value))
-    return docs
-
-
-def _value(text: str) -> object:
-    """Read an option as a study file would: numbers, booleans, lists and tables, else text."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
 
 
 def _write_report(study: Study) -> Path:
