@@ -145,6 +145,8 @@ class Collector:
             None,
         )  # later episodes follow from the environment's generator
         observation: NDArray[np.float32] = self._environment.reset(seed=seed)[0]
+        if np.shape(observation) != (shape := self._observations.shape[1:]):
+            raise ValueError(f"observation of shape {np.shape(observation)} from reset, must be {shape}")
         return observation
 
     def _grow(self) -> None:

@@ -190,8 +190,7 @@ def _run_threads(workers: list[Worker], schedule: Schedule) -> tuple[Worker, Bas
         schedule.stop()
         for thread in threads:
             while thread in threading.enumerate():  # one whose start was interrupted is listed before it can be joined
-                if thread.ident is not None:
-                    thread.join()
+                time.sleep(0.001)
         raise
     return failures[0] if failures else None
 
@@ -213,9 +212,9 @@ def _result(
     metrics = _training_metrics(store, episodes, staleness)
     started = time.perf_counter()
     evaluations = pd.DataFrame(columns=["grid", "step", "return", "std", "length", "scaled"])
-    if store.snapshot_steps and outcome != "failed":
+    if store.snapshot_steps and outcome == "complete":
         evaluations, measures = _evaluations(config, spaces, layout, store)
-        metrics |= measures if outcome == "complete" else {}
+        metrics |= measures
     timings = {
         "train_seconds": train_seconds,
         "evaluation_seconds": time.perf_counter() - started,

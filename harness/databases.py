@@ -31,11 +31,14 @@ def ensure_database(url: str, create: Callable[[str], None]) -> None:
         create: makes the database at the URL it is given, and closes it.
     """
     path = sqlite_path(url)
-    if path is None or path.exists():
+    if path is None:
+        return
+    _remove_abandoned(path)
+    if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
     draft = path.with_name(f"{path.name}.creating-{os.getpid()}")
+    draft.unlink(missing_ok=True)  # an earlier process of the same number left it
     try:
         create(sqlite_url(draft))
         try:
@@ -68,4 +71,4 @@ def explain(error: BaseException) -> str:
 
 def redact(text: str) -> str:
     """Hide user names and passwords of every URI in a text."""
-    return re.sub(r"://[^/@\s]+@", "://***@", text)
+    return re.sub(r"://[^/\s]+@", "://***@", text)

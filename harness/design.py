@@ -148,8 +148,14 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
 
 
 def label(value: object) -> str:
-    """Write a level as text: strings as they are, everything else as JSON."""
-    return value if isinstance(value, str) else _canonical(value)
+    """Write a level as text: a string as it is unless it reads as something else, everything else as JSON."""
+    if not isinstance(value, str):
+        return _canonical(value)
+    try:
+        json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    return _canonical(value)  # the text "1" is not the number 1
 
 
 def slug(text: str) -> str:
@@ -162,7 +168,11 @@ def slug(text: str) -> str:
 
 
 def _cell_id(levels: Mapping[str, Any]) -> str:
-    return slug("_".join(f"{name}-{slug(label(value))}" for name, value in levels.items())) if levels else "all"
+    if not levels:
+        return "all"
+    text = "_".join(f"{name}-{slug(label(value))}" for name, value in levels.items())
+    ambiguous = any(f"_{name}-" in label(value) for name in levels for value in levels.values())
+    return slug(text + (f" {_canonical(levels)}" if ambiguous else ""))  # then a hash tells it apart
 
 
 def _is_primary(levels: Mapping[str, Any], spec: StudySpec) -> bool:

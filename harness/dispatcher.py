@@ -129,9 +129,10 @@ def _open_projections(
     from harness.trials import Trials
 
     name = design.spec.name
+    trials = Trials(storage or sqlite_url(folder / "optuna.db"), design)
     tracker = open_tracker(name, tracking_uri, origin, parent=name)
     tracker.attach([folder / PLAN_FILE])
-    return [Trials(storage or sqlite_url(folder / "optuna.db"), design), tracker]
+    return [trials, tracker]
 
 
 class _Dispatcher:
@@ -164,7 +165,7 @@ class _Dispatcher:
         status = "KILLED"
         try:
             for projection in self._projections:
-                projection.repair(records)
+                projection.repair(records, frozenset(finished_runs(self._folder / RUNS_FOLDER)))
             done = {record.run for record in records}
             self._queue.extend(run for run in self._design.runs if run.id not in done)
             while self._queue or self._running:

@@ -32,8 +32,8 @@ class Problem:
 
     def __str__(self) -> str:
         shown = repr(self.value)
-        if len(shown) > 80:
-            shown = shown[:77] + "..."
+        if len(shown) > 200:
+            shown = shown[:197] + "..."
         return f"{self.field} = {shown}: {self.allowed}"
 
 

@@ -100,19 +100,23 @@ class OutOfTime(Exception):
     """A run used up its time limit."""
 
 
+class Cancelled(Exception):
+    """A signal asked the study to stop while a run was computed in this process."""
+
+
 def compute(task: Task, emit: Callable[[Any], None]) -> Finished | Failed:
     """Run one task to its end; whatever it raises becomes an event."""
     started, clock = time.time(), time.monotonic()
     try:
         config = task.algorithm.config_type().model_validate(dict(task.settings))
-        result = task.algorithm.train_function()(config, emit)
+        output = RunOutput.of(task.algorithm.train_function()(config, emit))
     except Exception as error:
         partial: RunResult | None = getattr(error, "result", None)
         if partial is None or partial.outcome != "diverged":
             cause = error.__cause__ if isinstance(error.__cause__, OutOfTime) else error
             return Failed(task.run, f"{type(cause).__name__}: {cause}", traceback.format_exc())
-        result = partial
-    return Finished(task.run, RunOutput.of(result), started, time.monotonic() - clock)
+        output = RunOutput.of(partial)
+    return Finished(task.run, output, started, time.monotonic() - clock)
 
 
 class InlineExecutor:
@@ -145,7 +149,7 @@ class InlineExecutor:
 
         def emit(event: Any) -> None:
             if self._interrupted():
-                raise KeyboardInterrupt
+                raise Cancelled("the study was interrupted")
             if time.monotonic() > deadline:
                 raise OutOfTime(f"took longer than its time limit of {task.time_limit:g} s")
             if self._watch is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +14,13 @@ from harness.results import Failure
 class Projection(Protocol):
     """An idempotent mirror of a study: whatever it missed, :meth:`repair` makes good from the records."""
 
-    def repair(self, records: Sequence[RunRecord]) -> None:
-        """Make every finished run of the study stand here once, complete, and nothing stand as running."""
+    def repair(self, records: Sequence[RunRecord], on_disk: Set[str]) -> None:
+        """Make every finished run stand here once, complete, and nothing stand as running.
+
+        Args:
+            records: the planned runs that are finished.
+            on_disk: ids of all finished runs, those of earlier plans included: they are left as they stand.
+        """
 
     def started(self, run: PlannedRun, attempt: int) -> None:
         """Note that a run is being computed."""

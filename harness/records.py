@@ -127,7 +127,7 @@ def write_record(runs: Path, record: RunRecord, output: RunOutput) -> RunRecord:
         for name, table in output.tables.items():
             table.to_csv(draft / f"{name}.csv", index=False)
         for name, arrays in output.arrays.items():
-            np.savez_compressed(draft / f"{name}.npz", **arrays)
+            np.savez_compressed(draft / f"{name}.npz", allow_pickle=False, **arrays)
         rows = [(name, step, value) for name, curve in output.curves.items() for step, value in curve]
         pd.DataFrame(rows, columns=["metric", "step", "value"]).to_csv(draft / CURVES_FILE, index=False)
         write_json(draft / CONFIG_FILE, record.config)

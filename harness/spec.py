@@ -10,6 +10,7 @@ A study file is TOML with four tables::
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,7 +101,7 @@ class StudySpec(_Model):
 
     study: StudySection
     base: Settings = Field(default_factory=dict)
-    sweep: Annotated[tuple[Factor, ...], pydantic.BeforeValidator(lambda v: _factors(v))]
+    sweep: tuple[Factor, ...]
     compare: CompareSection
 
     @property
@@ -113,14 +114,18 @@ class StudySpec(_Model):
         return next(factor for factor in self.sweep if factor.name == name)
 
     def with_seeds(self, count: int) -> StudySpec:
-        """Return this study over ``count`` seeds: its first ones, continued upwards if it has fewer."""
-        seeds = list(self.study.seeds[:count])
-        candidate = 0
-        while len(seeds) < count:
-            if candidate not in seeds:
-                seeds.append(candidate)
-            candidate += 1
-        return self.model_copy(update={"study": self.study.model_copy(update={"seeds": tuple(seeds)})})
+        """Return this study over ``count`` seeds: its first ones, continued upwards if it has fewer.
+
+        Raises:
+            BadInput: unless ``count`` is from 1 to 100000.
+        """
+        if not 1 <= count <= MAX_SEEDS:
+            raise BadInput([Problem("seeds", count, f"must be from 1 to {MAX_SEEDS}")])
+        own = set(self.study.seeds)
+        kept = self.study.seeds[:count]
+        further = (seed for seed in itertools.count() if seed not in own)
+        seeds = (*kept, *itertools.islice(further, count - len(kept)))
+        return self.model_copy(update={"study": self.study.model_copy(update={"seeds": seeds})})
 
     def to_toml_data(self) -> dict[str, Any]:
         """Return the study as plain data that :func:`parse_spec` reads back to an equal study."""
@@ -147,7 +152,7 @@ def read_spec(path: Path) -> StudySpec:
         data = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise BadInput([Problem("study file", str(path), f"must be UTF-8 text ({error.reason})")]) from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput([Problem("study file", str(path), f"must be valid TOML ({error})")]) from None
     except OSError as error:
         raise BadInput([Problem("study file", str(path), f"must be a readable file ({error.strerror})")]) from None
@@ -160,16 +165,21 @@ def parse_spec(data: Mapping[str, Any]) -> StudySpec:
     Raises:
         BadInput: naming every field that is not as it must be.
     """
-    known = {name for model in (StudySpec, StudySection, CompareSection) for name in model.model_fields}
+    if not isinstance(data, Mapping):
+        raise BadInput([Problem("study", data, "must be a table of [study], [base], [sweep] and [compare]")])
+    models = (StudySpec, StudySection, CompareSection)
+    known = dict.fromkeys(name for model in models for name in model.model_fields)
+    tables = dict(data)
+    problems: list[Problem] = []
+    if "sweep" in tables:
+        tables["sweep"], problems = _read_sweep(tables["sweep"])
+        if isinstance(tables.get("compare"), Mapping):
+            tables["compare"] = {"candidates": _other_levels(tables["sweep"], tables["compare"]), **tables["compare"]}
     try:
-        data = dict(data)
-        compare = data.get("compare")
-        if isinstance(compare, Mapping) and "candidates" not in compare:
-            data["compare"] = {**compare, "candidates": _other_levels(data.get("sweep"), compare)}
-        spec = StudySpec.model_validate(data)
+        spec = StudySpec.model_validate(tables)
     except pydantic.ValidationError as error:
-        raise BadInput(problems_of(error, known=dict.fromkeys(known))) from None
-    if problems := _contradictions(spec):
+        raise BadInput([*problems, *problems_of(error, known)]) from None
+    if problems := problems or _contradictions(spec):
         raise BadInput(problems)
     return spec
 
@@ -178,26 +188,27 @@ def _is_composite(factor: Factor) -> bool:
     return any(settings != {factor.name: value} for value, settings in factor.levels)
 
 
-def _factors(sweep: object) -> object:
+def _read_sweep(sweep: object) -> tuple[tuple[Factor, ...], list[Problem]]:
     """Turn ``[sweep]`` into factors: lists sweep one field, tables name levels of several fields."""
-    if isinstance(sweep, tuple):
-        return sweep
-    if not isinstance(sweep, Mapping):
-        raise ValueError("must be a table")
-    if not sweep:
-        raise ValueError("must sweep at least the factor that is compared")
-    factors = []
+    if not isinstance(sweep, Mapping) or not sweep:
+        return (), [Problem("sweep", sweep, "must be a table that sweeps at least the factor that is compared")]
+    factors, problems = [], []
     for name, levels in sweep.items():
         if isinstance(levels, Mapping) and levels and all(isinstance(v, Mapping) and v for v in levels.values()):
             pairs = tuple((level, dict(settings)) for level, settings in levels.items())
         elif isinstance(levels, list | tuple) and levels:
             pairs = tuple((value, {name: value}) for value in levels)
         else:
-            raise ValueError(f"{name}: must be a list of levels, or a table of named levels that set fields")
+            allowed = "must be a list of levels, or a table of named levels that each set fields"
+            problems.append(Problem(f"sweep.{name}", levels, allowed))
+            continue
         if len({_key(value) for value, _ in pairs}) != len(pairs):
-            raise ValueError(f"{name}: must not name a level twice")
-        factors.append(Factor(name=name, levels=pairs))
-    return tuple(factors)
+            problems.append(Problem(f"sweep.{name}", levels, "must not name a level twice"))
+        elif not all(isinstance(key, str) for key in (name, *(key for _, settings in pairs for key in settings))):
+            problems.append(Problem(f"sweep.{name}", levels, "must have text as names"))
+        else:
+            factors.append(Factor(name=name, levels=pairs))
+    return tuple(factors), problems
 
 
 def _key(value: object) -> str:
@@ -205,9 +216,9 @@ def _key(value: object) -> str:
     return f"{type(value).__name__}:{value!r}"
 
 
-def _other_levels(sweep: object, compare: Mapping[str, Any]) -> list[Any]:
-    levels = sweep.get(compare.get("factor"), ()) if isinstance(sweep, Mapping) else ()
-    return [level for level in levels if level != compare.get("baseline")]
+def _other_levels(factors: tuple[Factor, ...], compare: Mapping[str, Any]) -> list[Any]:
+    levels = next((factor.values for factor in factors if factor.name == compare.get("factor")), ())
+    return [level for level in levels if _key(level) != _key(compare.get("baseline"))]
 
 
 def _contradictions(spec: StudySpec) -> list[Problem]:
@@ -219,15 +230,17 @@ def _contradictions(spec: StudySpec) -> list[Problem]:
         return [Problem("compare.factor", compare.factor, f"must be a swept factor: {', '.join(names)}")]
     arms = spec.factor(compare.factor).values
     shown = ", ".join(repr(arm) for arm in arms)
-    if compare.baseline not in arms:
+    keys = [_key(arm) for arm in arms]
+    if _key(compare.baseline) not in keys:
         problems.append(Problem("compare.baseline", compare.baseline, f"must be a level of it: {shown}"))
-    for candidate in compare.candidates:
-        if candidate not in arms or candidate == compare.baseline:
-            problems.append(
-                Problem("compare.candidates", candidate, f"must be levels of it other than the baseline: {shown}")
-            )
-    if not compare.candidates:
-        problems.append(Problem("compare.candidates", [], "must name at least one level besides the baseline"))
+    candidates = [_key(candidate) for candidate in compare.candidates]
+    for candidate, key in zip(compare.candidates, candidates, strict=True):
+        if key not in keys or key == _key(compare.baseline):
+            allowed = f"must be levels of it other than the baseline: {shown}"
+            problems.append(Problem("compare.candidates", candidate, allowed))
+    if not candidates or len(set(candidates)) != len(candidates):
+        allowed = "must name at least one level besides the baseline, and none twice"
+        problems.append(Problem("compare.candidates", compare.candidates, allowed))
     cell_factors = {factor.name: factor.values for factor in spec.sweep if factor.name != compare.factor}
     for chosen in compare.primary:
         for name, value in chosen.items():

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, RunTag, ViewType
@@ -59,7 +59,7 @@ class Tracker:
             if parent is not None:
                 self._parent = self._ensure_parent(parent)
 
-    def repair(self, records: Sequence[RunRecord]) -> None:
+    def repair(self, records: Sequence[RunRecord], on_disk: Set[str]) -> None:
         """See :class:`~harness.projection.Projection`."""
         finished = {record.run: record for record in records}
         complete: set[str] = set()
@@ -67,7 +67,7 @@ class Tracker:
             name = run.data.tags.get("run")
             if name is None:
                 continue
-            if run.info.status == "FINISHED" and name in finished and name not in complete:
+            if run.info.status == "FINISHED" and name in on_disk and name not in complete:
                 complete.add(name)
             elif run.info.status in ("RUNNING", "SCHEDULED", "FINISHED"):
                 self._client.set_terminated(run.info.run_id, "KILLED")
@@ -198,7 +198,9 @@ def download_study(name: str, uri: str, folder: Path) -> Study:
         for run in runs:
             child = run.data.tags.get("run")
             if child is not None and run.info.status == "FINISHED":
-                target = folder / RUNS_FOLDER / slug(child)
+                if Path(child).name != child or child.startswith("."):
+                    raise StoreUnavailable(f"MLflow run {run.info.run_id} has no run's name: {child[:80]!r}")
+                target = folder / RUNS_FOLDER / child
                 target.mkdir(parents=True)
                 client.download_artifacts(run.info.run_id, "", str(target))
     return load_study(folder)

@@ -6,7 +6,7 @@ and told when its record is on disk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from harness.results import Failure
 from harness.scores import score
 
 RUN = "run"  # the user attribute that names a trial's run
+RECORDED = "recorded"  # set on trials that stand for a finished run, whether its metric could be told or not
 DISTRIBUTIONS = "distributions"
 
 
@@ -40,7 +41,7 @@ class Trials:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._compare = design.spec.compare
         self._distributions = _distributions(design)
-        self._open: dict[str, int] = {}
+        self._open: dict[str, optuna.Trial] = {}
         self._seen: list[float] = []
         try:
             ensure_database(url, lambda draft: _close(optuna.storages.RDBStorage(draft)))
@@ -49,14 +50,14 @@ class Trials:
         except Exception as error:
             raise StoreUnavailable(f"Optuna cannot use {redact(url)}: {explain(error)}") from error
 
-    def repair(self, records: Sequence[RunRecord]) -> None:
+    def repair(self, records: Sequence[RunRecord], on_disk: Set[str]) -> None:
         """See :class:`~harness.projection.Projection`."""
         trials = self._study.get_trials(deepcopy=False)
         while any(trial.state == TrialState.WAITING for trial in self._study.get_trials(deepcopy=False)):
             self._study.ask()  # enqueued when the process died; it fails below like any other that was running
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._study.tell(trial.number, state=TrialState.FAIL)
-        told = {trial.user_attrs.get(RUN) for trial in trials if trial.state == TrialState.COMPLETE}
+        told = {t.user_attrs.get(RUN) for t in trials if t.state.is_finished() and RECORDED in t.user_attrs}
         for record in records:
             if record.run not in told:
                 self._add(record)
@@ -64,18 +65,17 @@ class Trials:
     def started(self, run: PlannedRun, attempt: int) -> None:
         """See :class:`~harness.projection.Projection`."""
         self._study.enqueue_trial(_parameters(run.levels, run.seed), user_attrs={RUN: run.id, "attempt": attempt})
-        self._open[run.id] = self._study.ask(self._distributions).number
+        self._open[run.id] = self._study.ask(self._distributions)
 
     def finished(self, record: RunRecord) -> None:
         """See :class:`~harness.projection.Projection`."""
-        number = self._open.pop(record.run, None)
-        value = self._value(record)
-        if number is None:
+        trial = self._open.pop(record.run, None)
+        if trial is None:
             self._add(record)
-        elif value is None:
-            self._study.tell(number, state=TrialState.FAIL)
-        else:
-            self._study.tell(number, value)
+            return
+        value = self._value(record)
+        trial.set_user_attr(RECORDED, True)
+        self._study.tell(trial, value, state=None if value is not None else TrialState.FAIL)
 
     def failed(self, failure: Failure, will_retry: bool) -> None:
         """See :class:`~harness.projection.Projection`."""
@@ -83,8 +83,8 @@ class Trials:
 
     def interrupted(self, run: str) -> None:
         """See :class:`~harness.projection.Projection`."""
-        if (number := self._open.pop(run, None)) is not None:
-            self._study.tell(number, state=TrialState.FAIL)
+        if (trial := self._open.pop(run, None)) is not None:
+            self._study.tell(trial, state=TrialState.FAIL)
 
     def attach(self, paths: Sequence[Path]) -> None:
         """Optuna keeps no files."""
@@ -126,7 +126,7 @@ class Trials:
             value=value,
             params=_parameters(record.levels, record.seed),
             distributions=self._distributions,
-            user_attrs={RUN: record.run, "attempt": record.attempt},
+            user_attrs={RUN: record.run, "attempt": record.attempt, RECORDED: True},
         )
         self._study.add_trial(trial)
 

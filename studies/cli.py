@@ -85,14 +85,12 @@ def run_command(
 ) -> int:
     """Run a study, or continue one that was interrupted, and write its report."""
     from harness.design import expand
-    from harness.errors import BadInput, Interrupted, Problem
+    from harness.errors import Interrupted
     from studies import A3C, run_study
     from studies.catalogue import find_spec
 
     spec = find_spec(study)
     if seeds is not None:
-        if seeds < 1:
-            raise BadInput([Problem("--seeds", seeds, "must be at least 1")])
         spec = spec.with_seeds(seeds)
     if dry_run:
         _show_design(expand(spec, A3C))

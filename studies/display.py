@@ -49,7 +49,7 @@ class StudyDisplay(Observer):
             levels = ", ".join(f"{name}={value}" for name, value in alias.levels.items())
             self._say(f"  {levels} comes to the same as {alias.cell}: kept once")
         if done == self._planned:
-            self._say("nothing to run")
+            self._say("nothing to do: every run is finished")
         elif self._console.is_terminal:
             self._bar = Progress(
                 SpinnerColumn(),

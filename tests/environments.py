@@ -94,8 +94,8 @@ class Misbehaving(Scripted):
 
     ``fault``: ``step``, ``exit``, ``memory`` raise there; ``reset`` raises in the first reset from then on; ``close``
     raises whenever closed; ``four`` returns four things; ``reward`` and ``observation`` take the given values (names
-    such as "nan", one a step); ``shape`` returns observations of that shape. With ``only_reset_seed``, only the
-    environment first reset with that seed does.
+    such as "nan", one a step); ``shape`` and ``reset_shape`` return observations of that shape. With
+    ``only_reset_seed``, only the environment first reset with that seed does.
     """
 
     def __init__(
@@ -115,7 +115,10 @@ class Misbehaving(Scripted):
         self._armed |= seed is not None and seed == self._only
         if self._armed and self._fault == "reset" and self.life + 1 >= self._at:
             raise RuntimeError("scripted failure in reset")
-        return super().reset(seed=seed, options=options)
+        observation, info = super().reset(seed=seed, options=options)
+        if self._armed and self._fault == "reset_shape" and self.life + 1 >= self._at:
+            observation = np.zeros(self._shape, dtype=observation.dtype)
+        return observation, info
 
     def step(self, action: int) -> Any:
         since = self.life + 1 - self._at

@@ -101,6 +101,12 @@ def test_the_random_policys_return_is_a_constant_of_the_environment():
     assert constants.pop() == pytest.approx(450, abs=5 * standard_error)
 
 
+def test_the_random_policys_return_is_the_same_whenever_it_is_played():
+    """Arguments that say the same in other words, so that no earlier answer can be remembered."""
+    said = [{}, {"sutton_barto_reward": False}, {"render_mode": None}]
+    assert len({random_return(small_config(env_id="CartPole-v1", env_kwargs=kwargs)) for kwargs in said}) == 1
+
+
 def test_runs_report_the_random_return_they_are_scaled_by():
     runs = [train(small_config(env_id="CartPole-v1", evaluations=2, seed=seed)) for seed in (0, 1)]
     low = runs[0].metrics["random_return"]

@@ -77,9 +77,10 @@ def test_all_workers_failing_at_once_is_one_failure(schedule):
         assert "worker 0 " in str(failed)
 
 
+@pytest.mark.parametrize("fault", ["shape", "reset_shape"])
 @pytest.mark.parametrize("shape", [[2], [4], [3, 1], [1, 3], [1], []])
-def test_an_observation_of_another_shape_is_a_failure_not_something_to_broadcast(shape):
-    assert "worker 1 " in str(failure_of(misbehaving("shape", shape=shape)))
+def test_an_observation_of_another_shape_is_a_failure_not_something_to_broadcast(shape, fault):
+    assert "worker 1 " in str(failure_of(misbehaving(fault, shape=shape)))
 
 
 def test_a_step_in_the_old_style_is_a_failure():
@@ -217,19 +218,21 @@ def test_what_the_progress_callback_raises_ends_training(error, schedule):
 
 
 @SCHEDULES
-def test_an_interrupt_of_the_main_thread_stops_the_workers(schedule):
+@pytest.mark.parametrize("workers", [1, WORKERS])
+def test_an_interrupt_of_the_main_thread_returns_when_every_worker_is_done(workers, schedule):
+    """Steps of 50 ms: whoever does not wait for the workers leaves them in the middle of one."""
     pushes = []
 
     def emit(progress):
         pushes.append(progress)
-        if len(pushes) == 5:
+        if len(pushes) == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    config = misbehaving("step", at=10**9, schedule=schedule, changes={"total_steps": 10**9})
+    sleeping = {"env_id": "Sleeping-v0", "env_kwargs": {"seconds": 0.05}, "rollout_length": 1, "total_steps": 10**9}
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            train(config, emit)
+            train(small_config(workers=workers, schedule=schedule, **sleeping), emit)
     finally:
         signal.signal(signal.SIGINT, before)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("a3c-worker")]

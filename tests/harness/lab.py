@@ -1,0 +1,170 @@
+"""What the tests of the harness share: small studies of the fake algorithm, and a look into both databases."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness import Algorithm, Study, load_results, parse_spec, run_study
+from harness.databases import sqlite_url
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+    from mlflow.entities import Run
+
+ROOT = Path(__file__).parents[2]
+FAKE = Algorithm("tests.harness.fake_algorithm:Config", "tests.harness.fake_algorithm:train")
+# Modules whose tests touch the databases start with `pytestmark = DATABASES`.
+DATABASES = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow on SQLAlchemy 2.1
+]
+PATIENCE = 60.0  # seconds after which something that should have happened has not
+
+
+def study_data(name: str = "tiny", seeds: Any = 2, cells: int = 2, **base: Any) -> dict[str, Any]:
+    """A study of two arms and a few cells; keyword arguments are settings all runs share."""
+    return {
+        "study": {"name": name, "question": "Does it matter?", "seeds": seeds, "time_limit": 60},
+        "base": base,
+        "sweep": {"n": list(range(1, cells + 1)), "arm": ["a", "b"]},
+        "compare": {"factor": "arm", "baseline": "a", "candidates": ["b"], "metric": "score"},
+    }
+
+
+def wait_for(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Poll until a condition holds."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {patience:g} s for {what}")
+        time.sleep(0.005)
+
+
+def without_time(table: pd.DataFrame) -> pd.DataFrame:
+    """A results table without the columns that depend on the machine."""
+    return table[[name for name in table.columns if not name.startswith("time/")]]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process still runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes a process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+class Lab:
+    """Studies in one folder: ``out/``, ``mlflow.db`` and one Optuna database, all real."""
+
+    def __init__(self, folder: Path, blank: Path) -> None:
+        self.folder = folder
+        self.out = folder / "out"
+        self.storage = sqlite_url(folder / "optuna.db")
+        self.tracking_uri = sqlite_url(folder / "mlflow.db")
+        self.blank = blank
+        shutil.copy(blank / "optuna.db", folder)
+
+    def run(self, data: Mapping[str, Any], algorithm: Algorithm = FAKE, **options: Any) -> Study:
+        """Run a study in this process, or continue it."""
+        options = {"out": self.out, "storage": self.storage, "executor": "inline", **options}
+        return run_study(parse_spec(data), algorithm, **options)
+
+    def start(self, data: Mapping[str, Any], **options: Any) -> subprocess.Popen[str]:
+        """Run a study in a process of its own."""
+        options = {"out": str(self.out), "storage": self.storage, "jobs": 2, **options}
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.harness.study_program", json.dumps(data), json.dumps(options)],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, process: subprocess.Popen[str], send: signal.Signals | None = None) -> tuple[int, str]:
+        """Send a signal, wait for the end, return the exit code as a shell shows it and standard error."""
+        if send is not None:
+            process.send_signal(send)
+        _, errors = process.communicate(timeout=PATIENCE)
+        code = process.returncode
+        return (code if code >= 0 else 128 - code), errors
+
+    def table(self, name: str = "tiny") -> pd.DataFrame:
+        """The study's results on disk, without what depends on the machine."""
+        return without_time(load_results(name, self.out))
+
+    def marks(self) -> Path:
+        """A folder for runs to leave their marks in."""
+        folder = self.folder / "marks"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def mlflow_runs(self, name: str = "tiny") -> list[Run]:
+        """Every run of the study's experiment."""
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=self.tracking_uri)
+        experiment = client.get_experiment_by_name(name)
+        return [] if experiment is None else list(client.search_runs([experiment.experiment_id], max_results=1000))
+
+    def children(self, name: str = "tiny", status: str | None = None) -> list[Run]:
+        """The runs of the study's experiment that stand for attempts."""
+        found = [run for run in self.mlflow_runs(name) if "run" in run.data.tags]
+        return [run for run in found if status is None or run.info.status == status]
+
+    def parent(self, name: str = "tiny") -> Run:
+        """The one run that stands for the study."""
+        (parent,) = [run for run in self.mlflow_runs(name) if "run" not in run.data.tags]
+        return parent
+
+    def trials(self, name: str = "tiny", state: str | None = None) -> list[optuna.trial.FrozenTrial]:
+        """Optuna's trials."""
+        import optuna
+
+        storage = optuna.storages.RDBStorage(self.storage)
+        found = optuna.load_study(study_name=name, storage=storage).trials
+        storage.remove_session()
+        storage.engine.dispose()
+        return [trial for trial in found if state is None or trial.state.name == state]
+
+    def assert_invariant(self, study: Study) -> None:
+        """Every planned run has one result on disk, in Optuna and in MLflow; nothing is left running."""
+        name, planned = study.spec.name, sorted(study.planned)
+        assert sorted(record.run for record in study.records) == planned
+        assert Counter(run.data.tags["run"] for run in self.children(name, "FINISHED")) == Counter(planned)
+        assert {run.info.status for run in self.mlflow_runs(name)} <= {"FINISHED", "FAILED", "KILLED"}
+        assert Counter(trial.user_attrs["run"] for trial in self.trials(name, "COMPLETE")) == Counter(planned)
+        assert {trial.state.name for trial in self.trials(name)} <= {"COMPLETE", "FAIL"}
+        values = {trial.user_attrs["run"]: trial.value for trial in self.trials(name, "COMPLETE")}
+        metric = study.spec.compare.metric
+        assert values == {record.run: record.metrics[metric] for record in study.records}
+        for run in self.children(name, "FINISHED"):
+            record = next(record for record in study.records if record.run == run.data.tags["run"])
+            assert run.data.metrics[metric] == record.metrics[metric]
+        assert not list(study.folder.rglob(".draft-*"))
+        assert not list(self.folder.rglob("*.creating-*"))

@@ -1,0 +1,29 @@
+"""A program that runs a study of the fake algorithm: what the tests of signals send them to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from harness import HarnessError, parse_spec, run_study
+from tests.harness.lab import FAKE
+
+
+def main(data: str, options: str) -> int:
+    try:
+        run_study(parse_spec(json.loads(data)), FAKE, report=_report, **json.loads(options))
+    except HarnessError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _report(study: object) -> list[Path]:
+    page = Path("page.txt")
+    page.write_text("as good as any", encoding="utf-8")
+    return [page]
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

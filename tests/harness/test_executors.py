@@ -1,0 +1,174 @@
+"""Where runs are computed: what goes in comes out, and nothing is left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.executors import (
+    Advanced,
+    Event,
+    Executor,
+    Failed,
+    Finished,
+    InlineExecutor,
+    ProcessExecutor,
+    Task,
+)
+from tests.harness.fake_algorithm import Config, score
+from tests.harness.lab import FAKE, PATIENCE, alive, children_of, wait_for
+
+
+def task_of(run: str = "one", limit: float = 60.0, **settings: Any) -> Task:
+    return Task(run, FAKE, Config(**settings).model_dump(), limit)
+
+
+def outcome(executor: Executor) -> Event:
+    """The next event that ends a run."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for event in executor.events(0.5):
+            if not isinstance(event, Advanced):
+                return event
+    raise AssertionError("nothing came back")
+
+
+@pytest.fixture(params=["inline", "processes"])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    made = InlineExecutor() if request.param == "inline" else ProcessExecutor(1)
+    yield made
+    made.close()
+
+
+def test_a_result_comes_back_as_it_was(executor: Executor) -> None:
+    executor.submit(task_of(arm="b", seed=3))
+    event = outcome(executor)
+    assert isinstance(event, Finished)
+    value = score(Config(arm="b", seed=3))
+    assert event.run == "one"
+    assert event.output.metrics == {"score": value, "steps": 100.0}
+    assert event.output.curves == {"learning": [(50, value / 2), (100, value)]}
+    assert list(event.output.tables["episodes"]["return"]) == [value / 2, value]
+    assert event.output.arrays["parameters"]["parameters"].shape == (3,)
+    assert event.seconds >= 0
+    assert abs(event.started - time.time()) < PATIENCE
+
+
+def test_an_exception_comes_back_with_its_traceback(executor: Executor) -> None:
+    executor.submit(task_of(mode="raise", seed=4))
+    event = outcome(executor)
+    assert isinstance(event, Failed)
+    assert event.reason == "RuntimeError: told to fail with seed 4"
+    assert "Traceback" in event.detail
+    assert not event.crashed
+
+
+def test_settings_that_are_refused_come_back_as_a_failure(executor: Executor) -> None:
+    executor.submit(Task("one", FAKE, {"n": 0}, 60.0))
+    event = outcome(executor)
+    assert isinstance(event, Failed)
+    assert not event.crashed
+
+
+def test_a_task_after_a_failure_is_computed(executor: Executor) -> None:
+    executor.submit(task_of(mode="raise"))
+    assert isinstance(outcome(executor), Failed)
+    executor.submit(task_of())
+    assert isinstance(outcome(executor), Finished)
+
+
+def test_nothing_to_do_is_no_event(executor: Executor) -> None:
+    assert executor.events(10) == []
+
+
+def test_inline_hands_on_progress() -> None:
+    seen: list[float] = []
+    executor = InlineExecutor(watch=lambda progress: seen.append(progress.fraction))
+    executor.submit(task_of(mode="slow", seconds=0.02))
+    outcome(executor)
+    assert len(seen) > 1
+    assert seen[-1] == 1.0
+
+
+def test_children_are_reused_single_threaded_and_on_a_core() -> None:
+    executor = ProcessExecutor(1)
+    try:
+        executor.submit(task_of())
+        outcome(executor)
+        (child,) = children_of(os.getpid())
+        executor.submit(task_of())
+        outcome(executor)
+        assert children_of(os.getpid()) == [child]
+        environment = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        assert b"OMP_NUM_THREADS=1" in environment
+        assert len(os.sched_getaffinity(child)) == 1
+    finally:
+        executor.close()
+    assert not alive(child)
+
+
+def test_a_child_that_dies_while_idle_costs_a_retry_and_is_replaced() -> None:
+    executor = ProcessExecutor(1)
+    try:
+        executor.submit(task_of())
+        outcome(executor)
+        (child,) = children_of(os.getpid())
+        os.kill(child, signal.SIGKILL)
+        wait_for(lambda: not alive(child), "the child to die")
+        executor.submit(task_of("two"))
+        event = outcome(executor)
+        assert isinstance(event, Failed)
+        assert event.crashed
+        executor.submit(task_of("two"))
+        assert isinstance(outcome(executor), Finished)
+    finally:
+        executor.close()
+
+
+def test_the_last_words_of_a_child_are_kept() -> None:
+    executor = ProcessExecutor(1)
+    try:
+        executor.submit(task_of(mode="exit"))
+        event = outcome(executor)
+    finally:
+        executor.close()
+    assert isinstance(event, Failed)
+    assert event.crashed
+    assert event.reason == "the process exited with code 7"
+    assert "told to exit" in event.detail
+
+
+def test_closing_ends_what_is_under_way_and_leaks_nothing(tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        gc.collect()
+        before = sorted(path.name for path in Path("/proc/self/fd").iterdir())
+        executor = ProcessExecutor(2)
+        for run in ("one", "two"):
+            executor.submit(task_of(run, mode="wait", until=str(tmp_path / "never"), marks=str(tmp_path)))
+        wait_for(lambda: len([*tmp_path.iterdir()]) == 2, "two runs to begin")
+        children = children_of(os.getpid())
+        executor.close()
+        assert not any(map(alive, children))
+        assert sorted(path.name for path in Path("/proc/self/fd").iterdir()) == before
+        del executor
+        gc.collect()
+    assert [str(warning.message) for warning in caught if warning.category is ResourceWarning] == []
+
+
+def test_more_tasks_than_slots_are_refused(tmp_path: Path) -> None:
+    executor = ProcessExecutor(1)
+    try:
+        executor.submit(task_of(mode="wait", until=str(tmp_path / "never")))
+        with pytest.raises(RuntimeError, match="every slot"):
+            executor.submit(task_of())
+    finally:
+        executor.close()

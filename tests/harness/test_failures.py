@@ -1,0 +1,181 @@
+"""Runs that raise, die, diverge or take too long: what is kept of them, and what becomes of the others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness import Algorithm, Observer, StoreUnavailable, Study
+from harness.databases import sqlite_url
+from harness.results import Failure
+from tests.harness.lab import DATABASES, FAKE, Lab, study_data
+
+pytestmark = DATABASES
+
+
+class Failures(Observer):
+    """Writes down what fails."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, int, bool]] = []
+
+    def failed(self, failure: Failure, will_retry: bool) -> None:
+        self.heard.append((failure.run, failure.attempt, will_retry))
+
+
+def assert_half_done(lab: Lab, study: Study, reason: str) -> None:
+    """The runs of seed 1 failed, those of seed 0 finished, and both stores say so."""
+    assert {record.seed for record in study.records} == {0}
+    assert len(study.records) == len(study.failures) == len(study.planned) / 2
+    for failure in study.failures:
+        assert failure.seed == 1
+        assert reason in failure.reason
+        assert len(failure.reason.splitlines()) == 1
+    assert lab.parent().info.status == "FAILED"
+    failed = lab.children(status="FAILED")
+    assert {run.data.tags["run"] for run in failed} == {failure.run for failure in study.failures}
+    assert all(reason in run.data.tags["reason"] for run in failed)
+    assert {run.data.tags["run"] for run in lab.children(status="FINISHED")} == {r.run for r in study.records}
+    assert {trial.user_attrs["run"] for trial in lab.trials(state="FAIL")} == {f.run for f in study.failures}
+    assert not lab.trials(state="RUNNING")
+
+
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_a_run_that_raises_fails_and_the_others_go_on(lab: Lab, executor: str) -> None:
+    until = lab.folder / "mended"
+    data = study_data(cells=1, mode="raise", only_seed=1, until=str(until))
+    diary = Failures()
+    study = lab.run(data, executor=executor, jobs=2, observer=diary)
+    assert_half_done(lab, study, "RuntimeError: told to fail with seed 1")
+    assert "fake_algorithm.py" in study.failures[0].detail
+    assert [retry for _, _, retry in diary.heard] == [False] * 2, "an exception is the run's own: no second try"
+    until.touch()
+    study = lab.run(data, executor=executor, jobs=2)
+    assert not study.failures
+    assert {record.run: record.attempt for record in study.records if record.seed == 1} == dict.fromkeys(
+        [record.run for record in study.records if record.seed == 1], 2
+    )
+    assert lab.parent().info.status == "FINISHED"
+    lab.assert_invariant(study)
+
+
+def test_a_process_that_is_killed_is_tried_three_times(lab: Lab) -> None:
+    marks = lab.marks()
+    data = study_data(cells=1, mode="kill", only_seed=1, marks=str(marks))
+    diary = Failures()
+    study = lab.run(data, executor="processes", jobs=2, observer=diary)
+    assert Counter(run for run, _, _ in diary.heard) == {"n-1__a__seed-1": 3, "n-1__b__seed-1": 3}
+    assert sorted((attempt, retry) for run, attempt, retry in diary.heard if "__a__" in run) == [
+        (1, True), (2, True), (3, False),
+    ]  # fmt: skip
+    assert {record.run for record in study.records} == {"n-1__a__seed-0", "n-1__b__seed-0"}
+    assert all("killed by signal 9 (SIGKILL)" in failure.reason for failure in study.failures)
+    assert Counter(path.name.rpartition("-")[0] for path in marks.iterdir()) == {
+        "a-1-0": 1, "b-1-0": 1, "a-1-1": 3, "b-1-1": 3,
+    }  # fmt: skip
+    attempts = [run.data.tags["attempt"] for run in lab.children(status="FAILED") if run.data.tags["arm"] == "a"]
+    assert sorted(attempts) == ["1", "2", "3"]
+    assert not [run for run in lab.mlflow_runs() if run.info.status == "RUNNING"]
+
+
+def test_a_process_that_dies_once_costs_one_attempt(lab: Lab) -> None:
+    data = study_data(cells=1, mode="kill", only_seed=1, until=str(lab.folder / "died"), once=True)
+    study = lab.run(data, executor="processes", jobs=1)
+    assert not study.failures
+    assert sorted(record.attempt for record in study.records) == [1] * 3 + [2]
+    assert not list((lab.out / "tiny" / "failures").glob("*"))
+    assert lab.parent().info.status == "FINISHED"
+    lab.assert_invariant(study)
+
+
+def test_a_process_that_exits_says_with_which_code(lab: Lab) -> None:
+    data = study_data(cells=1, mode="exit", only_seed=1)
+    assert_half_done(lab, lab.run(data, executor="processes", jobs=2), "exited with code 7")
+
+
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_a_diverged_run_is_a_result(lab: Lab, executor: str) -> None:
+    data = study_data(cells=1, mode="diverge", only_seed=1)
+    data["compare"]["diverged_score"] = -0.5
+    study = lab.run(data, executor=executor, jobs=2)
+    assert not study.failures
+    assert Counter(record.outcome for record in study.records) == {"complete": 2, "diverged": 2}
+    diverged = {record.run for record in study.records if record.outcome == "diverged"}
+    finished = lab.children(status="FINISHED")
+    assert {run.data.tags["run"] for run in finished if run.data.tags["outcome"] == "diverged"} == diverged
+    assert len(finished) == 4
+    assert {t.user_attrs["run"]: t.value for t in lab.trials(state="COMPLETE") if t.value == -0.5}.keys() == diverged
+    assert len(lab.trials(state="COMPLETE")) == 4
+    assert lab.parent().info.status == "FINISHED"
+    assert set(lab.table()["outcome"]) == {"complete", "diverged"}
+
+
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_a_run_over_its_time_limit_is_ended(lab: Lab, executor: str) -> None:
+    until = lab.folder / "released"
+    data = study_data(cells=1, mode="wait", only_seed=1, until=str(until))
+    data["study"]["time_limit"] = 0.5  # on a busy machine a process may need longer only to start
+    study = lab.run(data, executor=executor, jobs=2)
+    assert {failure.run for failure in study.failures} >= {"n-1__a__seed-1", "n-1__b__seed-1"}
+    for failure in study.failures:
+        assert "OutOfTime: took longer than its time limit of 0.5 s" in failure.reason
+        assert failure.attempt == 1
+    assert {run.data.tags["attempt"] for run in lab.children(status="FAILED")} == {"1"}
+    until.touch()
+    data["study"]["time_limit"] = 60
+    study = lab.run(data, executor=executor, jobs=2)
+    assert not study.failures
+    lab.assert_invariant(study)
+
+
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_a_run_that_returns_no_result_fails_alone(lab: Lab, executor: str) -> None:
+    algorithm = Algorithm(FAKE.config, "tests.harness.fake_algorithm:train_badly")
+    study = lab.run(study_data(cells=1, mode="rubbish", only_seed=1), algorithm, executor=executor, jobs=2)
+    assert_half_done(lab, study, "ValueError")
+    assert all(failure.attempt == 1 for failure in study.failures), "trying again gives the same"
+
+
+def test_a_diverged_run_counts_as_the_worst_seen_unless_told_otherwise(lab: Lab) -> None:
+    study = lab.run(study_data(cells=1, mode="diverge", only_seed=1))
+    worst = min(record.metrics["score"] for record in study.records if record.outcome == "complete")
+    diverged = {record.run for record in study.records if record.outcome == "diverged"}
+    values = {trial.user_attrs["run"]: trial.value for trial in lab.trials(state="COMPLETE")}
+    assert {values[run] for run in diverged} == {worst}
+
+
+def test_a_figure_that_is_no_number_is_a_failed_trial_told_once(lab: Lab) -> None:
+    algorithm = Algorithm(FAKE.config, "tests.harness.fake_algorithm:train_unmeasured")
+    for _ in range(2):
+        study = lab.run(study_data(seeds=1, cells=1), algorithm)
+        assert len(study.records) == len(lab.children(status="FINISHED")) == 2
+        assert [trial.state.name for trial in lab.trials()] == ["FAIL"] * 2
+
+
+def test_a_broken_optuna_store_is_named_and_leaves_nothing_running(lab: Lab) -> None:
+    broken = lab.folder / "broken.db"
+    broken.write_bytes(b"this is no database, whatever its name says")
+    with pytest.raises(StoreUnavailable, match=r"Optuna.*broken\.db") as caught:
+        lab.run(study_data(cells=1), storage=sqlite_url(broken))
+    assert caught.value.exit_code == 3
+    assert broken.read_bytes() == b"this is no database, whatever its name says"
+    assert not [run for run in lab.mlflow_runs() if run.info.status == "RUNNING"]
+
+
+def test_a_broken_mlflow_store_is_named(lab: Lab) -> None:
+    broken = lab.folder / "broken.db"
+    broken.write_bytes(b"this is no database, whatever its name says")
+    with pytest.raises(StoreUnavailable, match=r"MLflow.*broken\.db"):
+        lab.run(study_data(cells=1), tracking_uri=sqlite_url(broken))
+    assert broken.read_bytes() == b"this is no database, whatever its name says"
+
+
+@pytest.mark.parametrize("store", ["storage", "tracking_uri"])
+def test_a_store_where_nothing_can_be_written_is_named(lab: Lab, store: str) -> None:
+    file = lab.folder / "file"
+    file.write_text("in the way", encoding="utf-8")
+    with pytest.raises(StoreUnavailable, match=r"file/x\.db"):
+        lab.run(study_data(cells=1), **{store: sqlite_url(Path(file) / "x.db")})
+    assert not [run for run in lab.mlflow_runs() if run.info.status == "RUNNING"]

@@ -1,0 +1,159 @@
+"""Real signals at real moments: what was finished is kept, and the same command goes on to the same table."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from harness import StudyLocked, load_results
+from harness.records import finished_runs
+from tests.harness.lab import DATABASES, Lab, alive, children_of, study_data, wait_for, without_time
+
+pytestmark = DATABASES
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: 137}
+
+
+def data_of(lab: Lab) -> dict[str, Any]:
+    return study_data(seeds=3, cells=1, mode="slow", seconds=0.1, marks=str(lab.marks()))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> pd.DataFrame:
+    """The table of the study that nobody interrupted."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    lab = Lab(folder, blank_databases)
+    (folder / "mlflow.db").write_bytes((blank_databases / "mlflow.db").read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return without_time(load_results(lab.run(study_data(seeds=3, cells=1))))
+
+
+def finished(lab: Lab, count: int) -> Callable[[], bool]:
+    return lambda: len(finished_runs(lab.out / "tiny" / "runs")) >= count
+
+
+MOMENTS: dict[str, Callable[[Lab], Callable[[], Any]]] = {
+    "locked": lambda lab: (lab.out / "tiny" / ".lock").exists,
+    "planned": lambda lab: (lab.out / "tiny" / "study.json").exists,
+    "a run began": lambda lab: lambda: [*lab.marks().iterdir()],
+    "half is done": lambda lab: finished(lab, 3),
+    "all is done": lambda lab: finished(lab, 6),
+}
+
+
+def assert_same_after_resume(lab: Lab, undisturbed: pd.DataFrame) -> None:
+    """The same command finishes what is missing and nothing else."""
+    before = {*finished_runs(lab.out / "tiny" / "runs")}
+    marks = {*lab.marks().iterdir()}
+    study = lab.run(data_of(lab))
+    assert len({*lab.marks().iterdir()} - marks) == 6 - len(before)
+    lab.assert_invariant(study)
+    assert without_time(load_results(study)).equals(undisturbed)
+    assert lab.parent().info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("sent", "moment"),
+    [
+        (signal.SIGINT, "locked"),
+        (signal.SIGTERM, "half is done"),
+        (signal.SIGKILL, "planned"), (signal.SIGKILL, "a run began"), (signal.SIGKILL, "all is done"),
+    ],
+)  # fmt: skip
+def test_a_study_stopped_at_any_moment_goes_on(
+    lab: Lab, undisturbed: pd.DataFrame, sent: signal.Signals, moment: str
+) -> None:
+    process = lab.start(data_of(lab))
+    wait_for(MOMENTS[moment](lab), moment)
+    children = children_of(process.pid)
+    began = time.monotonic()
+    code, errors = lab.finish(process, sent)
+    assert code == CODES[sent], errors
+    if sent != signal.SIGKILL:
+        assert "Traceback" not in errors
+        assert not [run for run in lab.mlflow_runs() if run.info.status == "RUNNING"]
+    wait_for(lambda: not any(map(alive, children)), "the children to end", 5 - min(4.0, time.monotonic() - began))
+    assert_same_after_resume(lab, undisturbed)
+
+
+def test_a_study_killed_again_and_again_comes_to_an_end(lab: Lab, undisturbed: pd.DataFrame) -> None:
+    for count in (1, 4):
+        process = lab.start(data_of(lab), jobs=1)
+        wait_for(finished(lab, count), f"{count} finished runs")
+        lab.finish(process, signal.SIGKILL)
+    assert_same_after_resume(lab, undisturbed)
+
+
+def test_a_waiting_run_is_stopped_at_once_and_recorded_as_killed(lab: Lab) -> None:
+    data = study_data(cells=1, mode="wait", until=str(lab.folder / "never"), marks=str(lab.marks()))
+    process = lab.start(data)
+    wait_for(lambda: len(lab.children(status="RUNNING")) == 2, "two runs in MLflow")
+    code, errors = lab.finish(process, signal.SIGTERM)
+    assert code == 143
+    assert "interrupted" in errors
+    assert [run.info.status for run in lab.children()] == ["KILLED", "KILLED"]
+    assert lab.parent().info.status == "KILLED"
+    assert [trial.state.name for trial in lab.trials()] == ["FAIL", "FAIL"]
+    assert finished_runs(lab.out / "tiny" / "runs") == []
+
+
+def test_a_second_signal_ends_the_process_at_once(lab: Lab) -> None:
+    """The first is still being heeded: the process is held while it has taken note of it."""
+    process = lab.start(study_data(cells=1, mode="wait", until=str(lab.folder / "never"), marks=str(lab.marks())))
+    wait_for(lambda: len([*lab.marks().iterdir()]) == 2, "two runs to begin")
+    children = children_of(process.pid)
+    process.send_signal(signal.SIGSTOP)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    process.send_signal(signal.SIGCONT)
+    code, _ = lab.finish(process)
+    assert code in (130, 143)
+    assert time.monotonic() - began < 2
+    wait_for(lambda: not any(map(alive, children)), "the children to end", 5)
+
+
+def test_a_study_that_is_being_run_is_locked(lab: Lab) -> None:
+    gate = lab.folder / "gate"
+    data = study_data(seeds=1, cells=1, mode="wait", until=str(gate), marks=str(lab.marks()))
+    process = lab.start(data)
+    wait_for(lambda: [*lab.marks().iterdir()], "a run to begin")
+    with pytest.raises(StudyLocked, match=rf"process {process.pid} on ") as caught:
+        lab.run(data)
+    assert caught.value.exit_code == 4
+    gate.touch()
+    code, errors = lab.finish(process)
+    assert code == 0, errors
+    lab.assert_invariant(lab.run(data))
+
+
+def test_a_study_run_inline_is_stopped_by_a_signal_too(lab: Lab) -> None:
+    data = study_data(cells=1, mode="wait", until=str(lab.folder / "never"), marks=str(lab.marks()))
+    process = lab.start(data, executor="inline")
+    wait_for(lambda: lab.children(status="RUNNING"), "a run in MLflow")
+    wait_for(lambda: [*lab.marks().iterdir()], "a run to begin")
+    code, errors = lab.finish(process, signal.SIGTERM)
+    assert code == 143
+    assert "Traceback" not in errors
+    assert [run.info.status for run in lab.children()] == ["KILLED"]
+
+
+def test_signal_handlers_are_as_before_afterwards(lab: Lab) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    lab.run(study_data(seeds=1, cells=1))
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_study_can_be_run_outside_the_main_thread(lab: Lab) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        study = pool.submit(lab.run, study_data(seeds=1, cells=1)).result()
+    lab.assert_invariant(study)

@@ -1,0 +1,209 @@
+"""What a run leaves on disk: whole or not at all, read back as it was."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.records import (
+    RunOutput,
+    RunRecord,
+    finished_runs,
+    read_json,
+    read_record,
+    remove_drafts,
+    write_json,
+    write_record,
+)
+from tests.harness.lab import ROOT, wait_for
+
+
+def record_of(folder: Path, **changes: Any) -> RunRecord:
+    fields: dict[str, Any] = {
+        "run": "n-1__a__seed-0", "cell": "n-1", "arm": "a", "seed": 0, "levels": {"n": 1, "arm": "a"}, "attempt": 1,
+        "outcome": "complete", "metrics": {"score": 0.5}, "timings": {"wall": 1.5}, "started": 1.75e9, "seconds": 2.5,
+        "config": {"n": 1, "sizes": [64, 64], "nothing": None},
+        "provenance": {"commit": "c", "versions": {"numpy": "2"}},
+    }  # fmt: skip
+    fields |= changes
+    return RunRecord(**fields, folder=folder / fields["run"])
+
+
+def output_of(**changes: Any) -> RunOutput:
+    fields: dict[str, Any] = {
+        "outcome": "complete", "metrics": {}, "timings": {}, "curves": {"learning": [(10, 0.1), (20, 0.2)]},
+        "tables": {"episodes": pd.DataFrame({"step": [1, 2], "return": [0.1, 0.2]})},
+        "arrays": {"parameters": {"parameters": np.arange(3, dtype=np.float32)}},
+    }  # fmt: skip
+    return RunOutput(**{**fields, **changes})
+
+
+def test_a_record_is_read_back_equal(tmp_path: Path) -> None:
+    record = record_of(tmp_path)
+    written = write_record(tmp_path, record, output_of())
+    assert written == record
+    assert read_record(record.folder) == record
+    assert sorted(path.name for path in record.folder.iterdir()) == [
+        "config.json", "curves.csv", "episodes.csv", "parameters.npz", "record.json",
+    ]  # fmt: skip
+    assert finished_runs(tmp_path) == [record.run]
+
+
+def test_curves_tables_and_arrays_are_read_back(tmp_path: Path) -> None:
+    record = write_record(tmp_path, record_of(tmp_path), output_of())
+    assert list(record.curves().itertuples(index=False, name=None)) == [("learning", 10, 0.1), ("learning", 20, 0.2)]
+    pd.testing.assert_frame_equal(record.table("episodes"), pd.DataFrame({"step": [1, 2], "return": [0.1, 0.2]}))
+    (parameters,) = record.arrays("parameters").values()
+    assert parameters.dtype == np.float32
+    assert parameters.tolist() == [0, 1, 2]
+
+
+any_float = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@given(
+    metrics=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), any_float, max_size=4),
+    curve=st.lists(st.tuples(st.integers(0, 10**12), any_float), max_size=5),
+    array=st.lists(any_float, max_size=4),
+    levels=st.dictionaries(
+        st.sampled_from(["n", "x", "text"]),
+        st.one_of(
+            st.integers(), any_float, st.text(st.characters(exclude_categories=["Cs"]), max_size=4), st.booleans()
+        ),
+    ),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_figures_are_read_back_to_the_bit(
+    tmp_path: Path,
+    metrics: dict[str, float],
+    curve: list[tuple[int, float]],
+    array: list[float],
+    levels: dict[str, Any],
+) -> None:
+    runs = tmp_path / os.urandom(8).hex()
+    record = record_of(runs, metrics=metrics, levels=levels)
+    output = output_of(
+        curves={"learning": curve} if curve else {}, arrays={"values": {"values": np.array(array)}}, tables={}
+    )
+    read = write_record(runs, record, output)
+    assert bits(read.metrics) == bits(metrics)
+    assert bits(read.levels) == bits(levels)
+    table = read.curves()
+    assert [*table["step"]] == [step for step, _ in curve]
+    assert bits([float(value) for value in table["value"]]) == bits([value for _, value in curve])
+    assert bits(read.arrays("values")["values"].tolist()) == bits(array)
+
+
+def bits(data: Any) -> str:
+    """Floats by their exact digits, with NaN equal to itself."""
+    return repr(data)
+
+
+def test_json_on_disk_is_strict(tmp_path: Path) -> None:
+    record = write_record(
+        tmp_path, record_of(tmp_path, metrics={"a": math.nan, "b": math.inf, "c": -math.inf}), output_of()
+    )
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    json.loads((record.folder / "record.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    assert read_record(record.folder).metrics["b"] == math.inf
+
+
+def test_a_finished_run_is_never_replaced(tmp_path: Path) -> None:
+    first = write_record(tmp_path, record_of(tmp_path), output_of())
+    before = {path.name: path.read_bytes() for path in first.folder.iterdir()}
+    second = write_record(tmp_path, record_of(tmp_path, metrics={"score": 99.0}, attempt=2), output_of(tables={}))
+    assert second == first
+    assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == [first.run]
+
+
+def test_nothing_is_left_of_a_record_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        write_record(tmp_path, record_of(tmp_path, config={"x": object()}), output_of())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pickled_arrays_are_never_read(tmp_path: Path) -> None:
+    record = write_record(tmp_path, record_of(tmp_path), output_of())
+    np.savez(record.folder / "parameters.npz", parameters=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ValueError, match="pickle"):
+        record.arrays("parameters")
+
+
+def test_arrays_that_would_be_pickled_are_never_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"pickle|object"):
+        write_record(tmp_path, record_of(tmp_path), output_of(arrays={"bad": {"bad": np.array([{}], dtype=object)}}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
+    record = write_record(tmp_path, record_of(tmp_path), output_of())
+    body = read_json(record.folder / "record.json")
+    write_json(record.folder / "record.json", {**body, "schema": 99})
+    with pytest.raises(ValueError, match="schema"):
+        read_record(record.folder)
+
+
+def test_drafts_count_as_nothing_and_are_removed(tmp_path: Path) -> None:
+    write_record(tmp_path, record_of(tmp_path), output_of())
+    draft = tmp_path / ".draft-0123"
+    draft.mkdir()
+    (draft / "record.json").write_text("{", encoding="utf-8")
+    assert finished_runs(tmp_path) == ["n-1__a__seed-0"]
+    remove_drafts(tmp_path)
+    assert not draft.exists()
+    assert finished_runs(tmp_path) == ["n-1__a__seed-0"]
+
+
+def test_json_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "study.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert read_json(path) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["study.json"]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from harness.records import write_record
+from tests.harness.test_records import output_of, record_of
+folder = Path(sys.argv[1])
+output = output_of(arrays={"parameters": {"parameters": np.arange(300_000.0)}})
+for number in range(10_000):
+    write_record(folder, record_of(folder, run=f"run-{number}"), output)
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_whole_records(tmp_path: Path) -> None:
+    for wanted in (1, 6):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], cwd=ROOT)
+        try:
+            wait_for(lambda wanted=wanted: len(finished_runs(tmp_path)) >= wanted, f"{wanted} records")
+        finally:
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+        for run in finished_runs(tmp_path):
+            record = read_record(tmp_path / run)
+            assert record.run == run
+            assert len(record.arrays("parameters")["parameters"]) == 300_000
+            assert len(record.table("episodes")) == len(record.curves()) == 2
+    remove_drafts(tmp_path)
+    assert not list(tmp_path.glob(".*"))

@@ -1,0 +1,150 @@
+"""Records on disk are the truth: both databases are mirrors of them, and repaired by the next command."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric, RunTag
+
+from harness import expand, parse_spec
+from harness.databases import sqlite_path
+from harness.provenance import collect
+from harness.trials import Trials
+from tests.harness.lab import DATABASES, FAKE, Lab, study_data
+
+pytestmark = DATABASES
+
+
+def test_a_deleted_optuna_database_is_written_again(lab: Lab) -> None:
+    before = lab.run(study_data(cells=1))
+    path = sqlite_path(lab.storage)
+    assert path is not None
+    path.unlink()
+    again = lab.run(study_data(cells=1))
+    assert again.records == before.records
+    lab.assert_invariant(again)
+
+
+def test_a_deleted_mlflow_database_is_written_again(lab: Lab) -> None:
+    before = lab.run(study_data(cells=1))
+    attempts = {run.data.tags["run"]: dict(run.data.params) for run in lab.children()}
+    shutil.copy(lab.blank / "mlflow.db", lab.folder)
+    again = lab.run(study_data(cells=1))
+    assert again.records == before.records
+    assert {run.data.tags["run"]: dict(run.data.params) for run in lab.children()} == attempts
+    for run in lab.children():
+        record = next(record for record in again.records if record.run == run.data.tags["run"])
+        assert run.data.tags["arm"] == record.arm
+        assert run.data.tags["outcome"] == "complete"
+        assert run.data.tags["mlflow.parentRunId"] == lab.parent().info.run_id
+        assert abs(run.info.start_time - record.started * 1000) < 2
+    lab.assert_invariant(again)
+
+
+def test_a_missing_child_is_added_and_a_half_written_one_put_aside(lab: Lab) -> None:
+    study = lab.run(study_data(cells=1))
+    client = MlflowClient(tracking_uri=lab.tracking_uri)
+    deleted, torn = lab.children()[:2]
+    client.delete_run(deleted.info.run_id)
+    client.update_run(torn.info.run_id, status="RUNNING")
+    again = lab.run(study_data(cells=1))
+    assert again.records == study.records
+    assert client.get_run(torn.info.run_id).info.status == "KILLED"
+    lab.assert_invariant(again)
+
+
+def test_a_second_finished_child_is_put_aside(lab: Lab) -> None:
+    lab.run(study_data(seeds=1, cells=1))
+    child = lab.children()[0]
+    client = MlflowClient(tracking_uri=lab.tracking_uri)
+    ghost = client.create_run(child.info.experiment_id, tags=child.data.tags)
+    client.log_batch(ghost.info.run_id, metrics=[Metric("score", child.data.metrics["score"], 0, 100)])
+    client.set_terminated(ghost.info.run_id, "FINISHED")
+    lab.assert_invariant(lab.run(study_data(seeds=1, cells=1)))
+
+
+def test_a_second_parent_is_put_aside(lab: Lab) -> None:
+    lab.run(study_data(seeds=1, cells=1))
+    parent = lab.parent()
+    client = MlflowClient(tracking_uri=lab.tracking_uri)
+    client.create_run(parent.info.experiment_id, tags=parent.data.tags)
+    study = lab.run(study_data(seeds=1, cells=1))
+    assert lab.parent().info.run_id == parent.info.run_id
+    lab.assert_invariant(study)
+
+
+def test_runs_of_somebody_else_in_the_experiment_are_left_alone(lab: Lab) -> None:
+    lab.run(study_data(seeds=1, cells=1))
+    client = MlflowClient(tracking_uri=lab.tracking_uri)
+    other = client.create_run(lab.parent().info.experiment_id, run_name="mine")
+    client.set_terminated(other.info.run_id, "FINISHED")
+    lab.run(study_data(seeds=1, cells=1))
+    assert client.get_run(other.info.run_id).info.status == "FINISHED"
+    assert client.get_run(other.info.run_id).info.lifecycle_stage == "active"
+
+
+def test_a_deleted_experiment_is_restored(lab: Lab) -> None:
+    lab.run(study_data(seeds=1, cells=1))
+    client = MlflowClient(tracking_uri=lab.tracking_uri)
+    client.delete_experiment(lab.parent().info.experiment_id)
+    lab.assert_invariant(lab.run(study_data(seeds=1, cells=1)))
+
+
+def test_an_experiment_made_elsewhere_is_used(lab: Lab) -> None:
+    client = MlflowClient(tracking_uri=lab.tracking_uri)
+    made = client.create_experiment("tiny", tags={"team": "ours"})
+    lab.assert_invariant(lab.run(study_data(seeds=1, cells=1)))
+    assert lab.parent().info.experiment_id == made
+
+
+@pytest.mark.parametrize("moment", ["enqueued", "asked"])
+def test_a_trial_left_open_is_closed_and_the_run_has_one_complete(lab: Lab, moment: str) -> None:
+    design = expand(parse_spec(study_data(cells=1)), FAKE)
+    trials = Trials(lab.storage, design)
+    run = design.runs[0]
+    if moment == "asked":
+        trials.started(run, 1)
+    else:
+        trials._study.enqueue_trial({**run.levels, "seed": run.seed}, user_attrs={"run": run.id, "attempt": 1})
+    trials.close("KILLED")
+    study = lab.run(study_data(cells=1))
+    assert [trial.state.name for trial in lab.trials()].count("FAIL") == 1
+    lab.assert_invariant(study)
+
+
+def test_a_run_left_open_in_mlflow_is_closed(lab: Lab) -> None:
+    from harness.tracking import Tracker
+
+    design = expand(parse_spec(study_data(cells=1)), FAKE)
+    tracker = Tracker(lab.tracking_uri, "tiny", lab.folder / "mlartifacts", collect(), "tiny")
+    tracker.started(design.runs[0], 1)
+    study = lab.run(study_data(cells=1))
+    assert [run.info.status for run in lab.children()].count("KILLED") == 1
+    lab.assert_invariant(study)
+
+
+def test_a_draft_of_a_record_is_removed(lab: Lab) -> None:
+    draft = lab.out / "tiny" / "runs" / ".draft-0"
+    draft.mkdir(parents=True)
+    (draft / "record.json").write_text("{", encoding="utf-8")
+    lab.assert_invariant(lab.run(study_data(seeds=1, cells=1)))
+    assert not draft.exists()
+
+
+def test_a_run_whose_record_is_deleted_is_computed_again(lab: Lab) -> None:
+    study = lab.run(study_data(cells=1))
+    before = lab.table()
+    shutil.rmtree(study.records[3].folder)
+    again = lab.run(study_data(cells=1))
+    assert lab.table().equals(before)
+    lab.assert_invariant(again)
+
+
+def test_tags_of_a_reader_are_kept(lab: Lab) -> None:
+    lab.run(study_data(seeds=1, cells=1))
+    client = MlflowClient(tracking_uri=lab.tracking_uri)
+    client.log_batch(lab.children()[0].info.run_id, tags=[RunTag("note", "mine")])
+    lab.run(study_data(seeds=1, cells=1))
+    assert [run.data.tags.get("note") for run in lab.children()].count("mine") == 1

@@ -1,0 +1,86 @@
+"""One run by itself: recorded and tracked like any other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness import Algorithm, BadInput, RunRecord
+from harness.records import finished_runs, read_record
+from harness.single import RunFailed, run_single
+from tests.harness.fake_algorithm import Config, Progress, score
+from tests.harness.lab import DATABASES, FAKE, Lab
+
+pytestmark = DATABASES
+
+
+def run(lab: Lab, settings: dict[str, Any], **options: Any) -> RunRecord:
+    return run_single(settings, FAKE, out=lab.out, **options)
+
+
+def test_a_run_is_on_disk_and_in_mlflow(lab: Lab) -> None:
+    seen: list[Progress] = []
+    record = run(lab, {"arm": "b", "seed": 5}, emit=seen.append)
+    assert record.metrics["score"] == score(Config(arm="b", seed=5))
+    assert (record.seed, record.attempt, record.outcome) == (5, 1, "complete")
+    assert record.folder.parent == lab.out / "train" / "runs"
+    assert read_record(record.folder) == record
+    assert [progress.fraction for progress in seen] == [1.0]
+    (child,) = lab.mlflow_runs("train")
+    assert child.info.status == "FINISHED"
+    assert (child.data.tags["run"], child.data.tags["seed"]) == (record.run, "5")
+    assert child.data.metrics["score"] == record.metrics["score"]
+    assert child.data.params["arm"] == "b"
+
+
+def test_runs_add_up(lab: Lab) -> None:
+    runs = [run(lab, {}).run for _ in range(3)]
+    assert len(set(runs)) == 3
+    assert finished_runs(lab.out / "train" / "runs") == sorted(runs)
+    assert len(lab.children("train", "FINISHED")) == 3
+
+
+def test_a_preset_is_a_starting_point(lab: Lab) -> None:
+    assert run(lab, {"preset": "half", "n": 3}).config["n"] == 3
+
+
+def test_a_diverged_run_is_kept(lab: Lab) -> None:
+    record = run(lab, {"mode": "diverge"})
+    assert record.outcome == "diverged"
+    assert [child.data.tags["outcome"] for child in lab.children("train", "FINISHED")] == ["diverged"]
+
+
+def test_a_run_that_raises_is_failed(lab: Lab) -> None:
+    with pytest.raises(RunFailed, match="RuntimeError: told to fail with seed 0") as caught:
+        run(lab, {"mode": "raise"})
+    assert caught.value.exit_code == 1
+    assert [child.info.status for child in lab.mlflow_runs("train")] == ["FAILED"]
+    assert finished_runs(lab.out / "train" / "runs") == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"n": 0}, "n = 0"),
+        ({"nn": 1}, "did you mean 'n'"),
+        ({"preset": "third"}, "preset = 'third'"),
+        ({"x": "a"}, "x = 'a'"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_runs(lab: Lab, settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        run(lab, settings)
+    assert not lab.out.exists()
+    assert lab.mlflow_runs("train") == []
+
+
+def test_all_bad_settings_are_told_at_once(lab: Lab) -> None:
+    with pytest.raises(BadInput) as caught:
+        run(lab, {"n": 0, "x": 2.0, "mode": "fast"})
+    assert [problem.field for problem in caught.value.problems] == ["x", "n", "mode"]
+
+
+def test_the_algorithm_must_be_there() -> None:
+    with pytest.raises(BadInput, match="importable"):
+        run_single({}, Algorithm("nowhere:Config", "nowhere:train"))

@@ -1,0 +1,54 @@
+"""The command line as a person calls it, and a study of the real algorithm small enough for a test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 120.0
+
+TINY = """
+[study]
+name = "tiny"
+question = "Does it <b>run</b>?"
+seeds = 1
+
+[base]
+total_steps = 300
+evaluations = 2
+evaluation_episodes = 2
+workers = 2
+hidden_sizes = [8]
+
+[sweep]
+rollout_length = [10, "episode"]
+n_step = [10, 20]
+target = ["missing_as_zero", "max_terms"]
+bootstrap_truncated = [false]
+
+[compare]
+factor = "target"
+baseline = "missing_as_zero"
+"""
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start ``a3c-bench`` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "studies.cli", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def call(*arguments: str, cwd: Path) -> tuple[int, str, str]:
+    """Run ``a3c-bench`` to its end; return exit code, standard output and standard error."""
+    process = start(*arguments, cwd=cwd)
+    out, errors = process.communicate(timeout=PATIENCE)
+    return process.returncode, out, errors

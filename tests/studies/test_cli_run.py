@@ -1,0 +1,160 @@
+"""One small study of the real algorithm through the command line, then every command that looks at it."""
+
+from __future__ import annotations
+
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from harness import load_results
+from studies.cli import run
+from tests.harness.lab import DATABASES
+from tests.studies.command import TINY, call
+
+pytestmark = [*DATABASES, pytest.mark.xdist_group("cli_run")]
+
+
+class Answer:
+    """What a command answered, and where it ran."""
+
+    def __init__(self, place: Path, code: int, out: str, errors: str) -> None:
+        self.place, self.code, self.out, self.errors = place, code, out, errors
+
+
+@pytest.fixture(scope="module")
+def answer(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> Answer:
+    place = tmp_path_factory.mktemp("place")
+    shutil.copy(blank_databases / "mlflow.db", place)
+    (place / "tiny.toml").write_text(TINY, encoding="utf-8")
+    return Answer(place, *call("run", "tiny.toml", "--jobs", "1", cwd=place))
+
+
+@pytest.fixture(autouse=True)
+def _in_place(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(answer.place)
+
+
+def page_text(page: Path) -> str:
+    """The text of a page, which must be whole."""
+
+    class Reader(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.texts: list[str] = []
+
+        def handle_data(self, data: str) -> None:
+            self.texts.append(data)
+
+    reader = Reader()
+    html = page.read_text(encoding="utf-8")
+    assert html.rstrip().endswith("</html>")
+    reader.feed(html)
+    reader.close()
+    return " ".join(" ".join(reader.texts).split())
+
+
+def test_the_command_succeeds_and_says_where_everything_is(answer: Answer) -> None:
+    assert (answer.code, answer.errors) == (0, "")
+    lines = answer.out.splitlines()
+    assert lines[0] == "tiny: 6 runs (3 cells × 2 arms × 1 seeds), 1 at a time"
+    assert "6 of 6 runs finished" in lines
+    last = lines[-4:]
+    assert last[0].split(maxsplit=1) == ["report:", "out/tiny/report.html"]
+    assert last[1].startswith("runs: ")
+    assert last[1].endswith("mlflow ui")
+    assert "localhost:5000/#/experiments/" in last[2]
+    assert last[3].startswith("continue: ")
+    assert "run tiny.toml --jobs 1" in last[3]
+    assert "Traceback" not in answer.out
+
+
+def test_outputs_land_where_they_belong(answer: Answer) -> None:
+    names = {path.name for path in answer.place.iterdir()}
+    assert names - {"elsewhere"} == {"mlartifacts", "mlflow.db", "out", "tiny.toml"}
+    assert {path.name for path in (answer.place / "out").iterdir()} - {"train"} == {"tiny"}
+
+
+def test_the_report_tells_the_study(answer: Answer) -> None:
+    text = page_text(answer.place / "out" / "tiny" / "report.html")
+    assert "Does it <b>run</b>?" in text
+    assert "missing_as_zero" in text
+    assert "max_terms" in text
+
+
+def test_whole_episodes_are_identical_between_the_arms(answer: Answer) -> None:
+    table = load_results("tiny")
+    table = table[table["rollout_length"] == "episode"].drop(columns=["run", "arm", "target"])
+    figures = [name for name in table.columns if not name.startswith("time/")]
+    first, second = (table[table.index % 2 == half][figures].reset_index(drop=True) for half in (0, 1))
+    shared = [name for name in figures if name not in ("differing_target_share", "mean_target_shift")]
+    assert len(first) == 2
+    assert first[shared].equals(second[shared])
+
+
+def test_status_tells_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "tiny"]) == 0
+    text = capsys.readouterr().out
+    assert "tiny: 6 of 6 runs finished" in text
+    assert "missing_as_zero: 3" in text
+    assert "report: out/tiny/report.html" in text
+
+
+@pytest.mark.parametrize("study", ["tiny", "out/tiny", "tiny.toml"])
+def test_a_study_is_found_by_name_folder_and_file(capsys: pytest.CaptureFixture[str], study: str) -> None:
+    assert run(["status", study]) == 0
+    assert "6 of 6" in capsys.readouterr().out
+
+
+def test_a_misspelt_study_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "tinny"]) == 2
+    assert "did you mean 'tiny'?" in capsys.readouterr().err
+
+
+def test_list_shows_what_was_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list"]) == 0
+    assert any(
+        line.split() == ["tiny", "6", "of", "6", "runs", "finished"] for line in capsys.readouterr().out.splitlines()
+    )
+
+
+def test_the_report_can_be_written_again(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
+    page = answer.place / "out" / "tiny" / "report.html"
+    before = page_text(page)
+    page.unlink()
+    assert run(["report", "tiny"]) == 0
+    assert capsys.readouterr().out == "report: out/tiny/report.html\n"
+    assert page_text(page) == before
+
+
+@pytest.mark.parametrize("study", ["tiny", "tiny.toml"])
+def test_the_report_can_be_written_from_mlflow_alone(
+    answer: Answer, capsys: pytest.CaptureFixture[str], study: str
+) -> None:
+    uri = f"sqlite:///{answer.place}/mlflow.db"
+    assert run(["report", study, "--tracking-uri", uri, "--out", f"elsewhere/{study}"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"report: elsewhere/{study}/tiny/report.html\n"
+    assert captured.err == ""
+    page = answer.place / "elsewhere" / study / "tiny" / "report.html"
+    assert page_text(page) == page_text(answer.place / "out" / "tiny" / "report.html")
+
+
+def test_the_same_command_again_has_nothing_to_do(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
+    before = load_results("tiny")
+    assert run(["run", "tiny.toml", "--jobs", "1"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert load_results("tiny").equals(before)
+
+
+def test_other_settings_are_a_conflict(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
+    text = TINY.replace("hidden_sizes = [8]", "hidden_sizes = [9]")
+    (answer.place / "tiny.toml").write_text(text, encoding="utf-8")
+    try:
+        assert run(["run", "tiny.toml"]) == 4
+    finally:
+        (answer.place / "tiny.toml").write_text(TINY, encoding="utf-8")
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert "hidden_sizes was [8], is [9]" in line

@@ -1,0 +1,123 @@
+"""The floors of the house: who may import whom, what costs nothing to import, which names are public."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("a3c", "harness", "reports", "studies")
+ALLOWED = {
+    "a3c": {"a3c"},
+    "harness": {"harness"},
+    "reports": {"reports", "harness"},
+    "studies": {"studies", "reports", "harness", "a3c"},
+}
+ONLY_IN = {"mlflow": {"harness/tracking.py"}, "optuna": {"harness/trials.py"}}
+HEAVY = ("gymnasium", "matplotlib", "mlflow", "numba", "optuna", "pandas", "scipy", "seaborn", "torch")
+
+
+def files(package: str) -> Iterator[Path]:
+    return (ROOT / package).rglob("*.py")
+
+
+def imported(path: Path) -> set[str]:
+    """Names of the top-level packages a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found.add(node.module or "")
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name | ast.Attribute)
+            and (node.func.id if isinstance(node.func, ast.Name) else node.func.attr) in ("import_module", "__import__")
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            found.add(str(node.args[0].value))
+    return {name.split(".")[0] for name in found}
+
+
+def every_file() -> list[Path]:
+    return [path for package in PACKAGES for path in files(package)]
+
+
+def test_the_walk_sees_what_there_is() -> None:
+    assert len(every_file()) > 40
+    assert "harness" in imported(ROOT / "studies" / "__init__.py")
+    assert "mlflow" in imported(ROOT / "harness" / "tracking.py")
+    assert "torch" in set().union(*map(imported, files("a3c")))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_only_run_downward(package: str) -> None:
+    for path in files(package):
+        above = imported(path) & {*PACKAGES, "tests"} - ALLOWED[package]
+        assert not above, f"{path.relative_to(ROOT)} imports {above}"
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_one_file_talks_to(library: str) -> None:
+    users = {path.relative_to(ROOT).as_posix() for path in every_file() if library in imported(path)}
+    assert users == ONLY_IN[library]
+
+
+def test_the_harness_names_no_algorithm() -> None:
+    assert not [path for path in files("harness") if "a3c" in path.read_text(encoding="utf-8").split()]
+
+
+def loaded_after(statement: str) -> set[str]:
+    """The packages a fresh interpreter has loaded after a statement."""
+    program = f"{statement}\nimport json, sys; print('\\n' + json.dumps(sorted(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in json.loads(answer.stdout.splitlines()[-1])}
+
+
+HELP = "import sys; sys.argv = ['a3c-bench', '--help']\nfrom studies.cli import run; assert run(['--help']) == 0"
+LIST = "from studies.cli import run; assert run(['list', '--out', 'nowhere']) == 0"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import harness", "import harness.spec", "import harness.design", "import harness.executors",
+        "import harness.dispatcher", "import studies", "import studies.cli", "import reports", "import a3c",
+        "from a3c import TrainConfig", "from harness import StudySpec, parse_spec, expand", HELP, LIST,
+    ],
+)  # fmt: skip
+def test_what_is_imported_at_every_command_is_light(statement: str) -> None:
+    assert not loaded_after(statement) & {*HEAVY}
+
+
+PUBLIC = {
+    "harness": [
+        "Algorithm", "BadInput", "Design", "HarnessError", "Interrupted", "Observer", "RunRecord", "StoreUnavailable",
+        "Study", "StudyChanged", "StudyLocked", "StudySpec", "expand", "load_results", "load_study", "parse_spec",
+        "read_spec", "run_study",
+    ],
+    "studies": ["A3C", "load_results", "run_study"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_public_names_are_pinned(package: str) -> None:
+    module = importlib.import_module(package)
+    assert module.__all__ == PUBLIC[package]
+    assert module.__all__ == sorted(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_name_that_is_not_there_is_an_attribute_error(package: str) -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        importlib.import_module(package).no_such_name  # noqa: B018
