@@ -23,7 +23,7 @@ from harness.scores import score
 
 RUN = "run"  # the user attribute that names a trial's run
 RECORDED = "recorded"  # set on trials that stand for a finished run, whether its metric could be told or not
-DISTRIBUTIONS = "distributions"
+DESCRIBED = "described"  # set on the study: metric, and the distribution of every factor
 
 
 class Trials:
@@ -46,13 +46,18 @@ class Trials:
         try:
             ensure_database(url, lambda draft: _close(optuna.storages.RDBStorage(draft)))
             self._storage = optuna.storages.RDBStorage(url)
-            self._study = self._open_study(design.spec.name)
+            self._name = design.spec.name
+            self._study = self._open_study()
         except Exception as error:
             raise StoreUnavailable(f"Optuna cannot use {redact(url)}: {explain(error)}") from error
 
     def repair(self, records: Sequence[RunRecord], on_disk: Set[str]) -> None:
         """See :class:`~harness.projection.Projection`."""
         trials = self._study.get_trials(deepcopy=False)
+        complete = [trial.user_attrs.get(RUN) for trial in trials if trial.state == TrialState.COMPLETE]
+        if len(set(complete)) < len(complete) or not on_disk >= set(complete):
+            self._study = self._open_study(anew=True)  # a record was removed, and a trial cannot be
+            trials = []
         while any(trial.state == TrialState.WAITING for trial in self._study.get_trials(deepcopy=False)):
             self._study.ask()  # enqueued when the process died; it fails below like any other that was running
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -93,16 +98,17 @@ class Trials:
         """See :class:`~harness.projection.Projection`."""
         _close(self._storage)
 
-    def _open_study(self, name: str) -> optuna.Study:
-        """Open the study, or make it anew where its factors' levels have changed: it is a mirror, not a source."""
-        described = {
-            key: optuna.distributions.distribution_to_json(value) for key, value in self._distributions.items()
-        }
+    def _open_study(self, anew: bool = False) -> optuna.Study:
+        """Open the study, or make it anew where what it holds has changed: it is a mirror, not a source."""
         direction = "maximize" if self._compare.higher_is_better else "minimize"
+        described = {
+            "metric": f"{direction} {self._compare.metric}",
+            **{key: optuna.distributions.distribution_to_json(value) for key, value in self._distributions.items()},
+        }
 
         def make() -> optuna.Study:
             return optuna.create_study(
-                study_name=name,
+                study_name=self._name,
                 storage=self._storage,
                 direction=direction,
                 load_if_exists=True,
@@ -110,13 +116,12 @@ class Trials:
             )
 
         study = make()
-        before = study.user_attrs.get(DISTRIBUTIONS)
-        if before is not None and before != described:
-            optuna.delete_study(study_name=name, storage=self._storage)
-            study = make()
-        if before != described:
-            study.set_user_attr(DISTRIBUTIONS, described)
-            study.set_user_attr("metric", self._compare.metric)
+        before = study.user_attrs.get(DESCRIBED)
+        if anew or before not in (None, described):
+            optuna.delete_study(study_name=self._name, storage=self._storage)
+            study, before = make(), None
+        if before is None:
+            study.set_user_attr(DESCRIBED, described)
         return study
 
     def _add(self, record: RunRecord) -> None:

@@ -103,7 +103,7 @@ def test_every_study_that_comes_with_the_project_can_be_run(capsys: pytest.Captu
     [
         (["run", "smok"], "did you mean 'smoke'?"),
         (["run", "nowhere.toml"], "nowhere.toml"),
-        (["run", "smoke", "--seeds", "0"], "at least 1"),
+        (["run", "smoke", "--seeds", "0"], "seeds = 0: must be from 1 to 100000"),
         (["run", "smoke", "--seeds", "many"], "--seeds"),
         (["run", "smoke", "--jobs", "0"], "jobs = 0: must be from 1 to 1024"),
         (["run", "smoke", "--jbos", "2"], "--jbos"),

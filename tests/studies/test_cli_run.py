@@ -23,7 +23,7 @@ class Answer:
         self.place, self.code, self.out, self.errors = place, code, out, errors
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def answer(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> Answer:
     place = tmp_path_factory.mktemp("place")
     shutil.copy(blank_databases / "mlflow.db", place)

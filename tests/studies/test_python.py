@@ -28,7 +28,7 @@ def smoke() -> StudySpec:
     return parse_spec(data)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def smoked(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """The smoke study, run in a folder that was empty."""
     with pytest.MonkeyPatch.context() as patch:
