@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import optuna
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
@@ -112,6 +113,24 @@ def test_a_trial_left_open_is_closed_and_the_run_has_one_complete(lab: Lab, mome
     study = lab.run(study_data(cells=1))
     assert [trial.state.name for trial in lab.trials()].count("FAIL") == 1
     lab.assert_invariant(study)
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL between two writes."""
+
+
+def test_deaths_while_a_result_is_told_lose_no_trial(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = study_data(seeds=1, cells=1)
+
+    def die(*arguments: object, **options: object) -> None:
+        raise Killed
+
+    for write in ("tell", "add_trial"):  # when a run is told, then when its trial is repaired
+        with monkeypatch.context() as patch:
+            patch.setattr(optuna.Study, write, die)
+            with pytest.raises(Killed):
+                lab.run(data)
+    lab.assert_invariant(lab.run(data))
 
 
 def test_a_run_left_open_in_mlflow_is_closed(lab: Lab) -> None:

@@ -13,7 +13,7 @@ from studies.cli import run
 from tests.harness.lab import DATABASES
 from tests.studies.command import TINY, call
 
-pytestmark = [*DATABASES, pytest.mark.xdist_group("cli_run")]
+pytestmark = DATABASES
 
 
 class Answer:

@@ -36,7 +36,6 @@ def smoked(tmp_path_factory: pytest.TempPathFactory) -> Study:
         return run_study(smoke(), jobs=2, out=Path("out").absolute(), report=lambda study: [write_report(study)])
 
 
-@pytest.mark.xdist_group("smoke")
 def test_the_smoke_study_ends_with_results_and_a_page(smoked: Study) -> None:
     assert not smoked.failures
     assert len(smoked.records) == len(smoked.planned) > 8
@@ -47,7 +46,6 @@ def test_the_smoke_study_ends_with_results_and_a_page(smoked: Study) -> None:
         assert arm in text
 
 
-@pytest.mark.xdist_group("smoke")
 def test_the_smoke_study_is_read_back_from_mlflow(smoked: Study, tmp_path: Path) -> None:
     uri = sqlite_url(smoked.folder.parents[1] / "mlflow.db")
     found = download_study("smoke", uri, tmp_path)
@@ -55,7 +53,6 @@ def test_the_smoke_study_is_read_back_from_mlflow(smoked: Study, tmp_path: Path)
     assert page_text(write_report(found)) == page_text(smoked.folder / "report.html")
 
 
-@pytest.mark.xdist_group("smoke")
 def test_whole_episodes_are_bit_identical_between_the_arms(smoked: Study) -> None:
     """Where nothing is bootstrapped the targets are the same, and so is every bit of what was learnt."""
     runs = {(record.cell, record.seed, record.arm): record for record in smoked.records}
@@ -71,7 +68,6 @@ def test_whole_episodes_are_bit_identical_between_the_arms(smoked: Study) -> Non
     assert compared >= 4
 
 
-@pytest.mark.xdist_group("smoke")
 def test_cut_rollouts_differ_between_the_arms(smoked: Study) -> None:
     runs = {(record.cell, record.seed, record.arm): record for record in smoked.records}
     for (cell, seed, arm), record in runs.items():
