@@ -6,7 +6,7 @@ Loads neither torch nor numba nor gymnasium: a study checks thousands of configs
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -112,8 +112,11 @@ class TrainConfig(BaseModel):
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
     """Applied by the parameter store, its statistics shared by all workers."""
     adam_beta1: Decay = 0.9
+    """Adam: decay of the gradient's running mean, a step."""
     adam_beta2: Decay = 0.999
+    """Adam: decay of the squared gradient's running mean, a step."""
     rmsprop_decay: Decay = 0.99
+    """RMSProp: decay of the squared gradient's running mean, a step (Mnih's α)."""
     optimizer_epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
     """Adam: added outside the root. RMSProp: inside it, as in Mnih."""
     max_grad_norm: Annotated[float, Field(gt=0)] | None = None
@@ -140,6 +143,15 @@ class TrainConfig(BaseModel):
     """Keyword arguments of the evaluation environment; None: as ``env_kwargs``."""
     evaluation_scale: Annotated[tuple[float, float], BeforeValidator(_tuple)] | None = None
     """Returns scored as 0 and 1; None: the random policy's, and the environment's reward threshold."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_as_text(cls, data: Any) -> Any:
+        """Read "none" as None where a field allows it: TOML has no null."""
+        if not isinstance(data, dict):
+            return data
+        optional = {name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)}
+        return {name: None if name in optional and value == "none" else value for name, value in data.items()}
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -197,8 +209,12 @@ class TrainConfig(BaseModel):
         return settings
 
     def metric_names(self) -> frozenset[str]:
-        """Return the metrics a complete run will have."""
+        """Return the metrics a complete run has: ``solved`` and the like only where something says what solved is."""
         return TRAINING_METRICS | EVALUATION_METRICS if self.evaluations else TRAINING_METRICS
+
+    def lower_is_better(self) -> frozenset[str]:
+        """Return the metrics of which less is better."""
+        return frozenset({"collapsed", "steps_to_threshold"})
 
     def problems(self) -> list[tuple[str, object, str]]:
         """Make the environments once and say what is wrong with them: (field, value, allowed) each."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 
 RANDOM_EPISODES = 200
 RANDOM_SEED = 0
+_RANDOM_RETURNS: dict[str, float] = {}  # of this process: every run of a study asks for the same one
 
 Observations = NDArray[np.float32]
 Policy = Callable[[Observations], NDArray[np.int64]]
@@ -92,7 +91,11 @@ def play(env_id: str, env_kwargs: Mapping[str, Any], count: int, policy: Policy,
 
 def random_return(config: TrainConfig) -> float:
     """Return the uniform random policy's mean return: a constant of the environment, whatever the run's seed."""
-    return _random_return(config.env_id, json.dumps(evaluation_kwargs(config), sort_keys=True))
+    env_kwargs = evaluation_kwargs(config)
+    key = repr((config.env_id, env_kwargs))
+    if key not in _RANDOM_RETURNS:
+        _RANDOM_RETURNS[key] = _random_return(config.env_id, env_kwargs)
+    return _RANDOM_RETURNS[key]
 
 
 def evaluation_kwargs(config: TrainConfig) -> Mapping[str, Any]:
@@ -100,11 +103,9 @@ def evaluation_kwargs(config: TrainConfig) -> Mapping[str, Any]:
     return config.env_kwargs if config.evaluation_env_kwargs is None else config.evaluation_env_kwargs
 
 
-@lru_cache(maxsize=64)
-def _random_return(env_id: str, env_kwargs: str) -> float:
+def _random_return(env_id: str, env_kwargs: Mapping[str, Any]) -> float:
     random = generator(RANDOM_SEED, Purpose.EVALUATION_ACTIONS)
-    kwargs = json.loads(env_kwargs)
-    single = _vectorised(env_id, kwargs, 1)
+    single = _vectorised(env_id, env_kwargs, 1)
     space = single.single_action_space
     single.close()
     assert isinstance(space, gym.spaces.Discrete)  # noqa: S101 - checked before training
@@ -112,7 +113,7 @@ def _random_return(env_id: str, env_kwargs: str) -> float:
     def policy(observations: Observations) -> NDArray[np.int64]:
         return np.asarray(space.start + random.integers(space.n, size=len(observations)))
 
-    return float(play(env_id, kwargs, RANDOM_EPISODES, policy, RANDOM_SEED).returns.mean())
+    return float(play(env_id, env_kwargs, RANDOM_EPISODES, policy, RANDOM_SEED).returns.mean())
 
 
 def _vectorised(env_id: str, env_kwargs: Mapping[str, Any], count: int) -> gym.vector.VectorEnv[Any, Any, Any]:

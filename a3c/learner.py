@@ -117,8 +117,11 @@ class Learner:
     def _signal(self, rollout: Rollout) -> Signal:
         config = self._config
         values = self._engine.values(rollout.observations).astype(np.float64)
-        bootstrap = 0.0 if _ends_worthless(rollout, config.bootstrap_truncated) else float(values[-1])
-        w = windows(rollout.rewards, values[:-1], bootstrap, config.gamma, config.n_step, config.n_step_convention)
+        ended = _ends_worthless(rollout, config.bootstrap_truncated)
+        bootstrap = 0.0 if ended else float(values[-1])
+        w = windows(
+            rollout.rewards, values[:-1], bootstrap, config.gamma, config.n_step, config.n_step_convention, ended
+        )
         targets, use = TAIL_RULES[config.target](w)
         returns = discounted_returns(rollout.rewards, bootstrap, config.gamma)
         return Signal(values[:-1], targets, returns, use, w.shift)

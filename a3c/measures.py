@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from a3c.config import TrainConfig
 
 CURVE_POINTS = 100
+PLAIN = (0.0, 1.0)  # the scale that changes nothing
 
 
 def evaluation_measures(
-    returns: NDArray[np.float64], grid: Sequence[int], budget: int, scale: tuple[float, float]
+    returns: NDArray[np.float64], grid: Sequence[int], budget: int, scale: tuple[float, float] | None
 ) -> dict[str, float]:
     """Measure a whole evaluation curve.
 
@@ -24,35 +25,37 @@ def evaluation_measures(
         returns: mean evaluation return at each grid point, ``[K]``, K ≥ 1.
         grid: the grid points, in the budget's unit.
         budget: the budget.
-        scale: the returns that score 0 and 1.
+        scale: the returns that score 0 and 1; None: nothing says what is solved, and scores are plain returns.
 
     Returns:
         ``auc`` (mean over the grid), ``final`` (mean over its last tenth), ``best``, all scaled; ``final_return``
-        in units of return; ``collapsed`` (final below half of best); ``solved`` and ``steps_to_threshold``: the
-        first grid point that scores 1, or the budget where none does.
+        in units of return; ``collapsed`` (final below half of best); where there is a scale also ``solved`` and
+        ``steps_to_threshold``: the first grid point that scores 1, or the budget where none does.
     """
-    low, high = scale
+    low, high = scale or PLAIN
     scaled = (returns - low) / (high - low)
     last = slice(-max(1, math.ceil(len(scaled) / 10)), None)
-    reached = np.flatnonzero(returns >= high)
     final, best = float(scaled[last].mean()), float(scaled.max())
-    return {
+    measures = {
         "auc": float(scaled.mean()),
         "final": final,
         "best": best,
         "final_return": float(returns[last].mean()),
         "collapsed": float(best > 0 and final < best / 2),
-        "solved": float(reached.size > 0),
-        "steps_to_threshold": float(grid[reached[0]] if reached.size else budget),
     }
+    if scale is not None:
+        reached = np.flatnonzero(returns >= high)
+        measures["solved"] = float(reached.size > 0)
+        measures["steps_to_threshold"] = float(grid[reached[0]] if reached.size else budget)
+    return measures
 
 
-def evaluation_scale(config: TrainConfig, random: float, threshold: float | None) -> tuple[float, float]:
-    """Return the returns that score 0 and 1; plain returns where the environment sets no threshold."""
+def evaluation_scale(config: TrainConfig, random: float, threshold: float | None) -> tuple[float, float] | None:
+    """Return the returns that score 0 and 1; None where neither config nor environment says what is solved."""
     if config.evaluation_scale is not None:
         return config.evaluation_scale
     if threshold is None or threshold <= random:
-        return (0.0, 1.0)
+        return None
     return (random, threshold)
 
 

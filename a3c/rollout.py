@@ -15,6 +15,7 @@ from a3c.schedules import Schedule, Stopped
 from a3c.streams import Uniforms
 
 FIRST_CAPACITY = 512
+CHECK_EVERY = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +117,24 @@ class Collector:
                 if getattr(observation, "shape", None) != shape and np.shape(observation) != shape:
                     raise ValueError(f"observation of shape {np.shape(observation)}, must be {shape}")
                 self._observations[t] = observation
+                if not t % CHECK_EVERY:  # an episode fed with NaN may never end
+                    self._require_finite(t)
                 if terminated or truncated or t == limit:
                     break
                 if schedule.stopped:
                     raise Stopped
+            self._require_finite(t)
+        except (Stopped, Diverged):
+            raise
+        except Exception:
+            self._require_finite(t)  # what broke on a NaN diverged
+            raise
         finally:
             self.steps += t
         return self._cut(t, bool(terminated), bool(truncated))
 
     def _cut(self, t: int, terminated: bool, truncated: bool) -> Rollout:
         observations, rewards = self._observations[: t + 1], self._rewards[:t]
-        for name, values, offset in (("reward", rewards, 1), ("observation", observations, 0)):
-            if (index := first_not_finite(values)) is not None:
-                step = self.steps - t + index + offset
-                raise Diverged(f"{name} is not finite at the worker's environment step {step}: {values[index]}")
         self._return += float(rewards.sum())
         self._length += t
         episode = None
@@ -138,6 +143,13 @@ class Collector:
             episode = Episode(self._return, self._length)
             self._following, self._return, self._length = None, 0.0, 0
         return Rollout(observations, self._actions[:t], rewards, terminated, truncated, episode)
+
+    def _require_finite(self, t: int) -> None:
+        """Raise ``Diverged`` at the first reward or observation of the first ``t`` steps that is not finite."""
+        for name, values, offset in (("reward", self._rewards[:t], 1), ("observation", self._observations[: t + 1], 0)):
+            if (index := first_not_finite(values)) is not None:
+                step = self.steps + index + offset
+                raise Diverged(f"{name} is not finite at the worker's environment step {step}: {values[index]}")
 
     def _reset(self) -> NDArray[np.float32]:
         seed, self._reset_seed = (

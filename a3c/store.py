@@ -86,7 +86,7 @@ class ParameterStore:
         log: the update log.
         snapshots: parameters at the first push that reached each grid point, float32 ``[grid, size]``.
         snapshot_steps: environment steps at each snapshot taken, int64 ``[taken]``.
-        targets, differing, shift: sums over all pushes, see :class:`Push`.
+        differing, shift: sums over all pushes, see :class:`Push`.
         critic_count: the critic optimizer's step count, which local critics share.
     """
 

@@ -33,8 +33,7 @@ class Windows(NamedTuple):
         discounts: γ^m.
         missing: where n ≥ d: the value term is not in the rollout.
         bootstrap: b.
-        gamma: γ.
-        n: rewards in a complete window.
+        ended: the cut is an end that is worth nothing (b = 0 for good), not a cut in mid-episode.
     """
 
     rewards: Floats
@@ -42,8 +41,7 @@ class Windows(NamedTuple):
     discounts: Floats
     missing: NDArray[np.bool_]
     bootstrap: float
-    gamma: float
-    n: int
+    ended: bool
 
     @property
     def shift(self) -> Floats:
@@ -123,8 +121,11 @@ def windows(
     gamma: float,
     n: int,
     convention: Convention = "textbook",
+    ended: bool | None = None,
 ) -> Windows:
     """Sum each step's window of rewards and find its value term; arguments as in :func:`n_step_targets`.
+
+    ``ended`` says whether the cut is an end that is worth nothing; None: it is where b = 0.
 
     The ``seed`` convention is the published program's: it clamps its N to T and then sums N-1 rewards with the
     value at index N-1, so its N is the textbook n = min(N, T) - 1; N = 1 makes every target equal to v_t.
@@ -138,6 +139,7 @@ def windows(
     if convention not in ("textbook", "seed"):
         raise ValueError(f"{convention=}: must be textbook or seed")
     gamma = float(gamma)  # powers of an int overflow
+    ended = bootstrap == 0 if ended is None else ended
     length = r.size
     if convention == "seed":
         n = min(n, length) - 1
@@ -150,7 +152,7 @@ def windows(
     distance = np.arange(length, 0, -1)
     missing = n >= distance
     complete = np.concatenate([v[reach:], np.zeros(reach)])
-    return Windows(sums, complete, gamma ** np.minimum(n, distance), missing, float(bootstrap), gamma, n)
+    return Windows(sums, complete, gamma ** np.minimum(n, distance), missing, float(bootstrap), ended)
 
 
 def discounted_returns(rewards: ArrayLike, bootstrap: float, gamma: float) -> Floats:

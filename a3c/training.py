@@ -20,7 +20,7 @@ from a3c.environment import Spaces, close, make, require_same_spaces, spaces_of
 from a3c.errors import Diverged, WorkerFailed
 from a3c.evaluate import evaluate, random_return
 from a3c.learner import Learner
-from a3c.measures import evaluation_measures, evaluation_scale, training_curve
+from a3c.measures import PLAIN, evaluation_measures, evaluation_scale, training_curve
 from a3c.parameters import Layout, Vector
 from a3c.rollout import Collector
 from a3c.schedules import Schedule, make_schedule
@@ -62,8 +62,8 @@ class TrainResult:
             ``return``, ``length``, ``worker``.
         evaluations: one row per snapshot: ``grid`` (its point, in the budget's unit), ``step``, and over the
             evaluation episodes ``return`` (mean), ``std``, ``length`` (mean), ``scaled``.
-        update_log: one row per update: ``worker``, ``pulled`` (the version its gradient saw), ``step``,
-            ``staleness`` (updates by others in between).
+        update_log: one row per update, in the order applied: ``update`` (from 0), ``worker``, ``pulled`` (the version
+            its gradient saw), ``applied`` (the version it made), ``step``, ``staleness`` (updates in between).
         metrics: figures that depend on the config and the seed alone (under ``round_robin``).
         timings: figures that depend on the machine too.
         curves: per name (environment step, value), thin enough to plot.
@@ -139,6 +139,8 @@ def _train(config: TrainConfig, emit: Emit | None) -> TrainResult:
                 with emitting:
                     emit(Progress(min(1.0, store.progress / config.budget), store.steps, len(store.episodes), last))
 
+        # a local critic step counts in the step count of all, so its place in the order must not depend on speed
+        in_turn = config.local_critic_step and config.schedule == "round_robin"
         workers = []
         for number, environment in enumerate(environments):
             engine = make_engine(config, layout)
@@ -146,9 +148,7 @@ def _train(config: TrainConfig, emit: Emit | None) -> TrainResult:
             uniforms = Uniforms(generator(config.seed, Purpose.ACTIONS, number))
             collector = Collector(environment, spaces, config.rollout_length, start, uniforms)
             learner = Learner(config, layout, engine, store, number)
-            workers.append(
-                Worker(number, store, schedule, engine, collector, learner, config.local_critic_step, pushed)
-            )
+            workers.append(Worker(number, store, schedule, engine, collector, learner, in_turn, pushed))
             workers[-1].pull()
         started = time.perf_counter()
         failure = _run_threads(workers, schedule)
@@ -206,15 +206,27 @@ def _result(
     rows = store.log.rows()
     staleness = np.arange(len(rows), dtype=np.int64) - rows["pulled"].astype(np.int64)
     update_log = pd.DataFrame(
-        {"worker": rows["worker"], "pulled": rows["pulled"], "step": rows["step"], "staleness": staleness}
+        {
+            "update": np.arange(len(rows)),
+            "worker": rows["worker"],
+            "pulled": rows["pulled"],
+            "applied": np.arange(1, len(rows) + 1),
+            "step": rows["step"],
+            "staleness": staleness,
+        }
     )
     episodes = pd.DataFrame(store.episodes, columns=["step", "return", "length", "worker"])
     metrics = _training_metrics(store, episodes, staleness)
     started = time.perf_counter()
     evaluations = pd.DataFrame(columns=["grid", "step", "return", "std", "length", "scaled"])
-    if store.snapshot_steps and outcome == "complete":
-        evaluations, measures = _evaluations(config, spaces, layout, store)
-        metrics |= measures
+    if store.snapshot_steps and outcome != "failed":
+        try:
+            evaluations, measures = _evaluations(config, spaces, layout, store)
+        except Exception:
+            if outcome == "complete":
+                raise
+        else:  # a diverged run keeps the curve it had earned, not the figures of a whole one
+            metrics |= measures if outcome == "complete" else {}
     timings = {
         "train_seconds": train_seconds,
         "evaluation_seconds": time.perf_counter() - started,
@@ -265,7 +277,8 @@ def _evaluations(
     played = evaluate(config, layout, spaces, store.snapshots[:taken])
     means = played.returns.mean(axis=1)
     random = random_return(config)
-    low, high = evaluation_scale(config, random, spaces.reward_threshold)
+    scale = evaluation_scale(config, random, spaces.reward_threshold)
+    low, high = scale or PLAIN
     table = pd.DataFrame(
         {
             "grid": store.grid[:taken],
@@ -276,7 +289,7 @@ def _evaluations(
             "scaled": (means - low) / (high - low),
         }
     )
-    measures = evaluation_measures(means, store.grid[:taken], config.budget, (low, high))
+    measures = evaluation_measures(means, store.grid[:taken], config.budget, scale)
     measures["random_return"] = random
     if spaces.reward_threshold is not None:
         measures["reward_threshold"] = spaces.reward_threshold
