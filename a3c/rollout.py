@@ -96,12 +96,8 @@ class Collector:
             Stopped: if training stopped meanwhile; the rollout is discarded.
             Diverged: if a reward or an observation is not finite.
         """
-        step, uniform, limit, first_action = (
-            self._environment.step,
-            self._uniforms.next,
-            self._limit,
-            self._first_action,
-        )
+        step, uniform = self._environment.step, self._uniforms.next
+        limit, first_action = self._limit, self._first_action
         shape = self._observations.shape[1:]
         self._observations[0] = self._following if self._following is not None else self._reset()
         t = 0
@@ -111,12 +107,12 @@ class Collector:
                     self._grow()
                 action = act(self._observations[t], uniform())
                 observation, reward, terminated, truncated, _ = step(action + first_action)
-                self._actions[t] = action
-                self._rewards[t] = reward
-                t += 1
                 if getattr(observation, "shape", None) != shape and np.shape(observation) != shape:
                     raise ValueError(f"observation of shape {np.shape(observation)}, must be {shape}")
-                self._observations[t] = observation
+                self._actions[t] = action
+                self._rewards[t] = reward
+                self._observations[t + 1] = observation
+                t += 1
                 if not t % CHECK_EVERY:  # an episode fed with NaN may never end
                     self._require_finite(t)
                 if terminated or truncated or t == limit:

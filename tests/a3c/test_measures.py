@@ -73,8 +73,8 @@ def test_steps_to_threshold_is_the_first_point_at_or_above_it(curve):
     ("configured", "random", "threshold", "scale"),
     [
         (None, 20.0, 475.0, (20.0, 475.0)),
-        (None, 20.0, None, (0.0, 1.0)),
-        (None, 20.0, 20.0, (0.0, 1.0)),
+        (None, 20.0, None, None),
+        (None, 20.0, 20.0, None),
         ([-5.0, 5.0], 20.0, 475.0, (-5.0, 5.0)),
     ],
 )
