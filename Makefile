@@ -37,7 +37,7 @@ ui: $(READY) ## browse the recorded runs at http://localhost:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1
 
 test: $(READY) ## run every test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY) ## format, lint and strict types
 	$(BIN)/ruff format --check .

@@ -8,7 +8,8 @@ The *config type* is a frozen pydantic model with a field ``seed``. It may also 
 * ``preset(name, **changes)``, a class method: what ``preset = "..."`` in a study file calls;
 * ``effective() -> dict``: the settings that can make a difference. Two configs with equal effective settings
   train identically, so a design keeps one of them (an *alias*);
-* ``metric_names() -> frozenset[str]``: the metrics a run of this config will have;
+* ``metric_names() -> frozenset[str]``: the metrics a run of this config will have, and ``lower_is_better()``
+  those of which less is better;
 * ``problems() -> list[tuple[field, value, allowed]]``: checks too slow for construction (making the
   environment once, say), asked before anything expensive starts, once per distinct ``problems_key() -> str``.
 

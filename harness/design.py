@@ -220,6 +220,9 @@ def _metric_problems(spec: StudySpec, configs: Mapping[str, pydantic.BaseModel])
         if names is not None and metric not in (known := names()):
             allowed = f"must be one of {', '.join(sorted(known))}{did_you_mean(metric, known)}"
             return [Problem("compare.metric", metric, allowed)]
+        lower: frozenset[str] = getattr(config, "lower_is_better", frozenset)()
+        if metric in lower and spec.compare.higher_is_better:
+            return [Problem("compare.higher_is_better", True, f"must be false: of {metric} less is better")]
     return []
 
 

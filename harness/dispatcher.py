@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import pydantic
 
 from harness import provenance
 from harness.algorithm import Algorithm
 from harness.databases import sqlite_url
 from harness.design import Design, PlannedRun, expand
-from harness.errors import BadInput, Problem, StudyChanged
+from harness.errors import BadInput, Problem, StoreUnavailable, StudyChanged
 from harness.executors import (
     Advanced,
     Event,
@@ -31,8 +34,16 @@ from harness.executors import (
 from harness.interrupts import Interrupts
 from harness.lock import study_lock
 from harness.observer import Observer
-from harness.projection import Projection
-from harness.records import RunRecord, finished_runs, read_record, remove_drafts, write_json, write_record
+from harness.projection import Projections
+from harness.records import (
+    RunRecord,
+    finished_runs,
+    read_json,
+    read_record,
+    remove_drafts,
+    write_json,
+    write_record,
+)
 from harness.results import (
     FAILURES_FOLDER,
     PLAN_FILE,
@@ -41,6 +52,7 @@ from harness.results import (
     Study,
     load_study,
     study_folder,
+    study_identity,
     write_plan,
 )
 from harness.spec import StudySpec
@@ -49,6 +61,7 @@ if TYPE_CHECKING:
     from harness.tracking import Tracker
 
 ATTEMPTS_FOLDER = "attempts"
+RESERVED = "train"  # the experiment and folder of single runs
 ARTIFACTS_FOLDER = "mlartifacts"
 MAX_TRIES = 3  # of one run in one command, where its process dies under it
 POLL_SECONDS = 0.2
@@ -92,7 +105,9 @@ def run_study(
     observer = observer or Observer()
     if jobs is not None and not 1 <= jobs <= 1024:
         raise BadInput([Problem("jobs", jobs, "must be from 1 to 1024")])
-    with Interrupts() as interrupts:
+    if spec.name == RESERVED:
+        raise BadInput([Problem("study.name", spec.name, "is where single runs are kept: choose another")])
+    with Interrupts() as interrupts, _disk_errors():
         design = expand(spec, algorithm)
         folder = study_folder(spec.name, Path(out))
         with study_lock(folder):
@@ -111,11 +126,22 @@ def run_study(
         return load_study(folder)
 
 
-def open_tracker(spec_name: str, tracking_uri: str | None, origin: Mapping[str, Any], parent: str | None) -> Tracker:
-    """Open the MLflow experiment of a study; its defaults are files in the working directory."""
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Say of an error of the file system what it is, and where."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(f"{error.filename or 'disk'}: {error.strerror or error}") from error
+
+
+def open_tracker(
+    experiment: str, tracking_uri: str | None, origin: Mapping[str, Any], owner: str | None = None
+) -> Tracker:
+    """Open an MLflow experiment; its defaults are files in the working directory."""
     from harness.tracking import Tracker
 
-    return Tracker(tracking_uri or default_tracking_uri(), spec_name, Path(ARTIFACTS_FOLDER), origin, parent)
+    return Tracker(tracking_uri or default_tracking_uri(), experiment, Path(ARTIFACTS_FOLDER), origin, owner)
 
 
 def default_tracking_uri() -> str:
@@ -125,14 +151,15 @@ def default_tracking_uri() -> str:
 
 def _open_projections(
     design: Design, folder: Path, storage: str | None, tracking_uri: str | None, origin: Mapping[str, Any]
-) -> list[Projection]:
+) -> Projections:
     from harness.trials import Trials
 
-    name = design.spec.name
-    trials = Trials(storage or sqlite_url(folder / "optuna.db"), design)
-    tracker = open_tracker(name, tracking_uri, origin, parent=name)
-    tracker.attach([folder / PLAN_FILE])
-    return [trials, tracker]
+    owner = study_identity(folder)
+    trials = Trials(storage or sqlite_url(folder / "optuna.db"), design, owner)
+    tracker = open_tracker(design.spec.name, tracking_uri, origin, owner)
+    projections = Projections([trials, tracker])
+    projections.attach([folder / PLAN_FILE])
+    return projections
 
 
 class _Dispatcher:
@@ -142,7 +169,7 @@ class _Dispatcher:
         algorithm: Algorithm,
         folder: Path,
         executor: Executor,
-        projections: Sequence[Projection],
+        projections: Projections,
         observer: Observer,
         interrupts: Interrupts,
         origin: Mapping[str, Any],
@@ -162,33 +189,28 @@ class _Dispatcher:
 
     def run(self, records: Sequence[RunRecord], report: Callable[[Study], Sequence[Path]] | None) -> None:
         """Compute what is missing; leave nothing running, however it ends."""
-        status = "KILLED"
         try:
-            for projection in self._projections:
-                projection.repair(records, frozenset(finished_runs(self._folder / RUNS_FOLDER)))
+            self._projections.repair(records, frozenset(finished_runs(self._folder / RUNS_FOLDER)))
             done = {record.run for record in records}
             self._queue.extend(run for run in self._design.runs if run.id not in done)
             while self._queue or self._running:
                 self._interrupts.check()
-                self._fill()
+                self._announce(self._submit())
                 for event in self._executor.events(POLL_SECONDS):
                     self._handle(event)
             if report is not None:
                 self._observer.preparing("writing the report")
-                files = report(load_study(self._folder))
-                for projection in self._projections:
-                    projection.attach(files)
-            status = "FAILED" if self._failed else "FINISHED"
-        finally:
+                self._projections.attach(report(load_study(self._folder)))
+        except BaseException:
             self._executor.close()
-            for run in list(self._running):
-                for projection in self._projections:
-                    projection.interrupted(run)
-            for projection in self._projections:
-                projection.close(status)
+            with suppress(StoreUnavailable):  # what went wrong first is what is told
+                self._projections.close("KILLED")
+            raise
+        self._executor.close()
+        self._projections.close("FAILED" if self._failed else "FINISHED")
 
-    def _fill(self) -> None:
-        """Give every free slot a run, then tell the stores: children need not wait for databases."""
+    def _submit(self) -> list[tuple[PlannedRun, int]]:
+        """Give every free slot a run; return the runs begun, with their attempts."""
         begun = []
         while self._queue and len(self._running) < self._executor.slots:
             run = self._queue.popleft()
@@ -197,42 +219,41 @@ class _Dispatcher:
             self._executor.submit(Task(run.id, self._algorithm, settings, self._design.spec.study.time_limit))
             self._running[run.id] = (run, attempt)
             begun.append((run, attempt))
+        return begun
+
+    def _announce(self, begun: Sequence[tuple[PlannedRun, int]]) -> None:
         for run, attempt in begun:
             self._observer.started(run, attempt)
-            for projection in self._projections:
-                projection.started(run, attempt)
+            self._projections.started(run, attempt)
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Advanced):
             self._observer.advanced(event.run, event.fraction)
             return
-        self._interrupts.check()  # what a stopping run reports is no result
         run, attempt = self._running.pop(event.run)
+        stopping = self._interrupts.caught is not None
         if isinstance(event, Finished):
-            self._fill()
+            begun = [] if stopping else self._submit()  # children need not wait for disk and databases
             record = self._keep(run, attempt, event)
             self._observer.finished(record)
-            for projection in self._projections:
-                projection.finished(record)
-        else:
+            self._projections.finished(record)
+            self._announce(begun)
+        elif not stopping:  # a run that is being stopped may fail of it
             self._give_up_or_retry(run, attempt, event)
 
     def _keep(self, run: PlannedRun, attempt: int, event: Finished) -> RunRecord:
-        record = RunRecord(
+        record = RunRecord.of(
+            event.output,
             run=run.id,
             cell=run.cell.id,
             arm=run.arm,
             seed=run.seed,
             levels=run.levels,
             attempt=attempt,
-            outcome=event.output.outcome,
-            metrics=event.output.metrics,
-            timings=event.output.timings,
             started=event.started,
             seconds=event.seconds,
             config=run.config.model_dump(mode="json"),
             provenance=self._origin,
-            folder=self._folder / RUNS_FOLDER / run.id,
         )
         record = write_record(self._folder / RUNS_FOLDER, record, event.output)
         (self._folder / FAILURES_FOLDER / f"{run.id}.json").unlink(missing_ok=True)
@@ -246,8 +267,7 @@ class _Dispatcher:
         failures.mkdir(exist_ok=True)
         write_json(failures / f"{run.id}.json", asdict(failure))
         self._observer.failed(failure, will_retry)
-        for projection in self._projections:
-            projection.failed(failure, will_retry)
+        self._projections.failed(failure)
         if will_retry:
             self._queue.appendleft(run)
         else:
@@ -255,10 +275,10 @@ class _Dispatcher:
 
     def _next_attempt(self, run: str) -> int:
         """Count attempts across commands: an interrupted one leaves no other trace on disk."""
-        path = self._folder / ATTEMPTS_FOLDER / run
+        path = self._folder / ATTEMPTS_FOLDER / f"{run}.json"
         path.parent.mkdir(exist_ok=True)
-        attempt = 1 + (int(path.read_text(encoding="ascii") or 0) if path.exists() else 0)
-        path.write_text(str(attempt), encoding="ascii")
+        attempt = 1 + (int(read_json(path)) if path.exists() else 0)
+        write_json(path, attempt)
         return attempt
 
 
@@ -270,16 +290,24 @@ def _finished(folder: Path, design: Design) -> list[RunRecord]:
         if run.id not in present:
             continue
         record = read_record(folder / RUNS_FOLDER / run.id)
-        now = run.config.model_dump(mode="json")
-        differing = [key for key in sorted({*now, *record.config}) if now.get(key) != record.config.get(key)]
+        now, then = run.config.model_dump(mode="json"), _as_read_now(record.config, run.config)
+        differing = [key for key in sorted({*now, *then}) if now.get(key) != then.get(key)]
         if differing:
-            changes = ", ".join(f"{key} was {record.config.get(key)!r}, is {now.get(key)!r}" for key in differing)
+            changes = ", ".join(f"{key} was {then.get(key)!r}, is {now.get(key)!r}" for key in differing)
             raise StudyChanged(
                 f"{folder} holds runs with other settings ({run.id}: {changes}); "
                 "give the study another name or --out another folder"
             )
         records.append(record)
     return records
+
+
+def _as_read_now(recorded: Mapping[str, Any], config: pydantic.BaseModel) -> Mapping[str, Any]:
+    """Fill in fields that came to the config type since, with what they do when left out."""
+    try:
+        return type(config).model_validate(dict(recorded)).model_dump(mode="json")
+    except pydantic.ValidationError:
+        return recorded
 
 
 def _cores() -> int:

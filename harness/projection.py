@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
+from harness.databases import explain
 from harness.design import PlannedRun
+from harness.errors import HarnessError, StoreUnavailable
 from harness.records import RunRecord
 from harness.results import Failure
 
@@ -28,14 +30,61 @@ class Projection(Protocol):
     def finished(self, record: RunRecord) -> None:
         """Note a result that is on disk."""
 
-    def failed(self, failure: Failure, will_retry: bool) -> None:
+    def failed(self, failure: Failure) -> None:
         """Note an attempt that came to nothing."""
-
-    def interrupted(self, run: str) -> None:
-        """Note an attempt that was cut short."""
 
     def attach(self, paths: Sequence[Path]) -> None:
         """Keep files that belong to the study as a whole, where this store keeps files."""
 
     def close(self, status: str) -> None:
-        """Note how the command ended: ``FINISHED``, ``FAILED`` or ``KILLED``."""
+        """Note how the command ended (``FINISHED``, ``FAILED`` or ``KILLED``); runs still open were cut short."""
+
+
+class Projections:
+    """Several mirrors told as one; whatever goes wrong in a store is a :class:`StoreUnavailable` that names it."""
+
+    def __init__(self, parts: Sequence[Projection]) -> None:
+        self._parts = parts
+
+    def repair(self, records: Sequence[RunRecord], on_disk: Set[str]) -> None:
+        """See :class:`Projection`."""
+        self._each(lambda part: part.repair(records, on_disk))
+
+    def started(self, run: PlannedRun, attempt: int) -> None:
+        """See :class:`Projection`."""
+        self._each(lambda part: part.started(run, attempt))
+
+    def finished(self, record: RunRecord) -> None:
+        """See :class:`Projection`."""
+        self._each(lambda part: part.finished(record))
+
+    def failed(self, failure: Failure) -> None:
+        """See :class:`Projection`."""
+        self._each(lambda part: part.failed(failure))
+
+    def attach(self, paths: Sequence[Path]) -> None:
+        """See :class:`Projection`."""
+        self._each(lambda part: part.attach(paths))
+
+    def close(self, status: str) -> None:
+        """See :class:`Projection`; every part is closed, then the first error is raised."""
+        errors = []
+        for part in self._parts:
+            try:
+                self._told(part, lambda part: part.close(status))
+            except HarnessError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _each(self, tell: Callable[[Projection], None]) -> None:
+        for part in self._parts:
+            self._told(part, tell)
+
+    def _told(self, part: Projection, tell: Callable[[Projection], None]) -> None:
+        try:
+            tell(part)
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise StoreUnavailable(f"{type(part).__name__}: {explain(error)}; results on disk are kept") from error

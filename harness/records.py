@@ -92,6 +92,11 @@ class RunRecord:
     provenance: Mapping[str, Any] = field(repr=False)
     folder: Path
 
+    @classmethod
+    def of(cls, output: RunOutput, **who: Any) -> RunRecord:
+        """Make the record of a run from what came out of it; its folder is set when it is written."""
+        return cls(outcome=output.outcome, metrics=output.metrics, timings=output.timings, folder=Path(), **who)
+
     def table(self, name: str) -> pd.DataFrame:
         """Read one of the run's tables (``episodes``, ``evaluations``)."""
         import pandas as pd

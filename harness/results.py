@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PLAN_FILE = "study.json"
+IDENTITY_FILE = "identity.json"
 RUNS_FOLDER = "runs"
 FAILURES_FOLDER = "failures"
 
@@ -89,6 +91,15 @@ def write_plan(folder: Path, design: Design, provenance: Mapping[str, Any]) -> N
 def study_folder(name: str, out: Path) -> Path:
     """Return the folder of the study called ``name`` under ``out``."""
     return out / slug(name)
+
+
+def study_identity(folder: Path) -> str:
+    """Return what tells the study in this folder from one of the same name elsewhere; made when first asked for."""
+    path = folder / IDENTITY_FILE
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, uuid.uuid4().hex)
+    return str(read_json(path))
 
 
 def load_study(folder: Path) -> Study:

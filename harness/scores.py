@@ -10,7 +10,7 @@ from harness.spec import CompareSection
 
 # Evaluation returns scaled so that the random policy is 0 and the environment's reward threshold is 1.
 SCALED = frozenset({"auc", "best", "final"})
-_WORST = {**dict.fromkeys(SCALED, 0.0), "solved": 0.0, "collapsed": 1.0}
+_KNOWN_WORST = {**dict.fromkeys(SCALED, 0.0), "solved": 0.0, "collapsed": 1.0}
 
 
 def score(record: RunRecord, compare: CompareSection, seen: Collection[float]) -> float | None:
@@ -18,8 +18,8 @@ def score(record: RunRecord, compare: CompareSection, seen: Collection[float]) -
 
     Args:
         record: the run.
-        compare: what is compared. Its ``diverged_score`` is what a diverged run counts as; None: the worst its
-            metric can be, or where that is unknown the worst in ``seen``.
+        compare: what is compared. Its ``diverged_score`` is what a diverged run counts as; None: the worst of what
+            its metric is known to fall to (a random policy's score, the whole budget) and of ``seen``.
         seen: the metric in complete runs of the study.
     """
     if record.outcome == "diverged":
@@ -31,10 +31,9 @@ def score(record: RunRecord, compare: CompareSection, seen: Collection[float]) -
 def _worst(record: RunRecord, compare: CompareSection, seen: Collection[float]) -> float | None:
     if compare.diverged_score is not None:
         return compare.diverged_score
-    if compare.higher_is_better and compare.metric in _WORST:
-        return _WORST[compare.metric]
-    if compare.metric == "steps_to_threshold" and (budget := record.config.get("total_steps")):
-        return float(budget)
-    if not seen:
-        return None
-    return min(seen) if compare.higher_is_better else max(seen)
+    known = _KNOWN_WORST.get(compare.metric)
+    if compare.metric == "steps_to_threshold":
+        known = record.config.get("total_steps") or record.config.get("total_episodes")
+    candidates = [*seen] if known is None else [*seen, float(known)]
+    worst = min if compare.higher_is_better else max
+    return worst(candidates, default=None)

@@ -10,19 +10,23 @@ from typing import Any
 
 from harness import provenance
 from harness.algorithm import Algorithm
-from harness.dispatcher import open_tracker
-from harness.errors import HarnessError, Interrupted
-from harness.executors import Advanced, Failed, InlineExecutor, Task
+from harness.dispatcher import RESERVED, open_tracker
+from harness.errors import HarnessError
+from harness.executors import Failed, Finished, InlineExecutor, Task
 from harness.interrupts import Interrupts
 from harness.records import RunRecord, write_record
 from harness.results import RUNS_FOLDER, Failure, study_folder
 
-EXPERIMENT = "train"
+EXPERIMENT = RESERVED
 NO_LIMIT = 10 * 365 * 24 * 3600.0
 
 
 class RunFailed(HarnessError):
-    """The run raised; its last line says what."""
+    """The run raised; ``detail`` is its traceback."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.detail = detail
+        super().__init__(reason)
 
 
 def run_single(
@@ -52,35 +56,33 @@ def run_single(
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-seed-{seed}-{uuid.uuid4().hex[:6]}"
     origin = provenance.collect()
     with Interrupts() as interrupts:
-        tracker = open_tracker(EXPERIMENT, tracking_uri, origin, parent=None)
+        tracker = open_tracker(EXPERIMENT, tracking_uri, origin)
         tracker.start(run, {"seed": str(seed)}, attempt=1)
-        executor = InlineExecutor(lambda: interrupts.caught is not None, emit)
-        executor.submit(Task(run, algorithm, config.model_dump(), NO_LIMIT))
-        (event,) = executor.events(0)
-        assert not isinstance(event, Advanced)  # noqa: S101 - progress goes to `emit`
-        if interrupts.caught is not None:
-            tracker.interrupted(run)
-            raise Interrupted(interrupts.caught)
-        if isinstance(event, Failed):
-            tracker.failed(Failure(run, "", "", seed, 1, event.reason, event.detail), will_retry=False)
-            raise RunFailed(event.reason)
-        runs = study_folder(EXPERIMENT, Path(out)) / RUNS_FOLDER
-        record = RunRecord(
-            run=run,
-            cell="",
-            arm="",
-            seed=seed,
-            levels={},
-            attempt=1,
-            outcome=event.output.outcome,
-            metrics=event.output.metrics,
-            timings=event.output.timings,
-            started=event.started,
-            seconds=event.seconds,
-            config=config.model_dump(mode="json"),
-            provenance=origin,
-            folder=runs / run,
-        )
-        record = write_record(runs, record, event.output)
-        tracker.finished(record)
-        return record
+        try:
+            executor = InlineExecutor(lambda: interrupts.caught is not None, emit)
+            executor.submit(Task(run, algorithm, config.model_dump(), NO_LIMIT))
+            (event,) = executor.events(0)
+            if isinstance(event, Finished):
+                runs = study_folder(EXPERIMENT, Path(out)) / RUNS_FOLDER
+                record = RunRecord.of(
+                    event.output,
+                    run=run,
+                    cell="",
+                    arm="",
+                    seed=seed,
+                    levels={},
+                    attempt=1,
+                    started=event.started,
+                    seconds=event.seconds,
+                    config=config.model_dump(mode="json"),
+                    provenance=origin,
+                )
+                record = write_record(runs, record, event.output)
+                tracker.finished(record)
+                return record
+            interrupts.check()
+            assert isinstance(event, Failed)  # noqa: S101 - progress goes to `emit`
+            tracker.failed(Failure(run, "", "", seed, 1, event.reason, event.detail))
+            raise RunFailed(event.reason, event.detail)
+        finally:
+            tracker.close("FINISHED")

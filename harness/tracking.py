@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from mlflow.entities import Run as MlflowRun
 from harness.databases import ensure_database, explain, redact, sqlite_path
 from harness.design import PlannedRun, slug
 from harness.errors import BadInput, Problem, StoreUnavailable
-from harness.records import RunRecord
-from harness.results import PLAN_FILE, RUNS_FOLDER, Failure, Study, load_study
+from harness.records import RunRecord, write_json
+from harness.results import FAILURES_FOLDER, PLAN_FILE, RUNS_FOLDER, Failure, Study, load_study
 
-MAX_METRICS, MAX_PARAMS, MAX_PARAM_LENGTH = 1000, 100, 6000  # MLflow's limits a call and a value
+MAX_METRICS, MAX_PARAMS, MAX_PARAM_LENGTH, MAX_TAG_LENGTH = 1000, 100, 6000, 5000  # MLflow's, a call and a value
 PAGE = 1000
 PARENT_TAG, PARENT = "role", "study"
+OWNER_TAG = "folder"
 
 
 class Tracker:
@@ -39,14 +41,15 @@ class Tracker:
         experiment: its name.
         artifacts: folder for the artifacts of a new experiment; servers use their own.
         provenance: see :mod:`harness.provenance`.
-        parent: name of the parent run, or None for an experiment of single runs.
+        owner: identity of the study's folder, which has one parent run in the experiment, whatever other folders
+            have; None for an experiment of single runs.
 
     Raises:
         StoreUnavailable: if the store cannot be used.
     """
 
     def __init__(
-        self, uri: str, experiment: str, artifacts: Path, provenance: Mapping[str, Any], parent: str | None
+        self, uri: str, experiment: str, artifacts: Path, provenance: Mapping[str, Any], owner: str | None = None
     ) -> None:
         self._name = experiment
         self._provenance = provenance
@@ -55,9 +58,9 @@ class Tracker:
         with _store_errors(uri):
             ensure_database(uri, lambda draft: _touch(draft))
             self._client = MlflowClient(tracking_uri=uri)
-            self._experiment = self._ensure_experiment(sqlite_path(uri) is not None, artifacts)
-            if parent is not None:
-                self._parent = self._ensure_parent(parent)
+            self._experiment = self._ensure_experiment(not uri.startswith(("http://", "https://")), artifacts)
+            if owner is not None:
+                self._parent = self._ensure_parent(owner)
 
     def repair(self, records: Sequence[RunRecord], on_disk: Set[str]) -> None:
         """See :class:`~harness.projection.Projection`."""
@@ -65,7 +68,7 @@ class Tracker:
         complete: set[str] = set()
         for run in self._runs():
             name = run.data.tags.get("run")
-            if name is None:
+            if name is None or run.data.tags.get("mlflow.parentRunId") != self._parent:
                 continue
             if run.info.status == "FINISHED" and name in on_disk and name not in complete:
                 complete.add(name)
@@ -79,7 +82,14 @@ class Tracker:
         """See :class:`~harness.projection.Projection`."""
         self.start(run.id, {"cell": run.cell.id, "arm": run.arm, "seed": str(run.seed)}, attempt)
 
-    def start(self, run: str, who: Mapping[str, str], attempt: int, started: float | None = None) -> None:
+    def start(
+        self,
+        run: str,
+        who: Mapping[str, str],
+        attempt: int,
+        started: float | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
         """Create a child run.
 
         Args:
@@ -87,9 +97,10 @@ class Tracker:
             who: further tags.
             attempt: 1 for the first try.
             started: seconds since the epoch; None: now.
+            provenance: of the attempt; None: this command's.
         """
         tags = {
-            **_source_tags(self._provenance),
+            **_source_tags(provenance or self._provenance),
             **who,
             "study": self._name,
             "run": run,
@@ -105,7 +116,7 @@ class Tracker:
         """See :class:`~harness.projection.Projection`."""
         if record.run not in self._open:
             who = {"cell": record.cell, "arm": record.arm, "seed": str(record.seed)}
-            self.start(record.run, who, record.attempt, record.started)
+            self.start(record.run, who, record.attempt, record.started, record.provenance)
         run_id = self._open.pop(record.run)
         ended = _milliseconds(record.started + record.seconds)
         last_step = int(record.metrics.get("steps", 0))
@@ -122,15 +133,17 @@ class Tracker:
         self._client.log_artifacts(run_id, str(record.folder))
         self._client.set_terminated(run_id, "FINISHED", end_time=ended)
 
-    def failed(self, failure: Failure, will_retry: bool) -> None:
+    def failed(self, failure: Failure) -> None:
         """See :class:`~harness.projection.Projection`."""
         if (run_id := self._open.pop(failure.run, None)) is not None:
             self._client.set_tag(run_id, "outcome", "failed")
-            self._client.set_tag(run_id, "reason", failure.reason[:MAX_PARAM_LENGTH])
+            self._client.set_tag(run_id, "reason", failure.reason[:MAX_TAG_LENGTH])
+            if failure.detail:
+                self._client.log_text(run_id, failure.detail, "traceback.txt")
             self._client.set_terminated(run_id, "FAILED")
 
     def interrupted(self, run: str) -> None:
-        """See :class:`~harness.projection.Projection`."""
+        """Note an attempt that was cut short."""
         if (run_id := self._open.pop(run, None)) is not None:
             self._client.set_terminated(run_id, "KILLED")
 
@@ -141,6 +154,8 @@ class Tracker:
 
     def close(self, status: str) -> None:
         """See :class:`~harness.projection.Projection`."""
+        for run in list(self._open):
+            self.interrupted(run)
         if self._parent is not None:
             self._client.set_terminated(self._parent, status)
 
@@ -156,17 +171,18 @@ class Tracker:
             self._client.restore_experiment(found.experiment_id)
         return found
 
-    def _ensure_parent(self, name: str) -> str:
-        parents = [run for run in self._runs() if run.data.tags.get(PARENT_TAG) == PARENT]
+    def _ensure_parent(self, owner: str) -> str:
+        parents = [run for run in self._runs() if _is_parent(run) and run.data.tags.get(OWNER_TAG) == owner]
+        tags = {**_source_tags(self._provenance), "study": self._name, PARENT_TAG: PARENT, OWNER_TAG: owner}
         if not parents:
-            tags = {**_source_tags(self._provenance), "study": self._name, PARENT_TAG: PARENT}
-            made = self._client.create_run(self._experiment.experiment_id, tags=tags, run_name=name)
+            made = self._client.create_run(self._experiment.experiment_id, tags=tags, run_name=self._name)
             return str(made.info.run_id)
         kept = min(parents, key=lambda run: run.info.start_time)
         for ghost in parents:  # a retried request can have left a second
             if ghost is not kept:
                 self._client.delete_run(ghost.info.run_id)
         self._client.update_run(kept.info.run_id, status="RUNNING")
+        self._client.log_batch(kept.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
         return str(kept.info.run_id)
 
     def _runs(self) -> Iterator[MlflowRun]:
@@ -191,19 +207,36 @@ def download_study(name: str, uri: str, folder: Path) -> Study:
         client = MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name(name)
         runs = list(_search(client, experiment.experiment_id)) if experiment is not None else []
-        parent = next((run for run in runs if run.data.tags.get(PARENT_TAG) == PARENT), None)
+        parent = max(filter(_is_parent, runs), key=lambda run: run.info.start_time, default=None)
         if parent is None:
             raise BadInput([Problem("study", name, f"must be a study recorded in {redact(uri)}")])
         client.download_artifacts(parent.info.run_id, PLAN_FILE, str(folder))
         for run in runs:
             child = run.data.tags.get("run")
-            if child is not None and run.info.status == "FINISHED":
+            if child is not None and run.data.tags.get("mlflow.parentRunId") == parent.info.run_id:
                 if Path(child).name != child or child.startswith("."):
                     raise StoreUnavailable(f"MLflow run {run.info.run_id} has no run's name: {child[:80]!r}")
-                target = folder / RUNS_FOLDER / child
-                target.mkdir(parents=True)
-                client.download_artifacts(run.info.run_id, "", str(target))
+                _download_run(client, run, child, folder)
     return load_study(folder)
+
+
+def _download_run(client: MlflowClient, run: MlflowRun, name: str, folder: Path) -> None:
+    """Put a finished run's files, or what is known of a failed attempt, where a study's folder has them."""
+    target = folder / RUNS_FOLDER / name
+    tags = run.data.tags
+    if run.info.status == "FINISHED" and not target.exists():
+        target.mkdir(parents=True)
+        client.download_artifacts(run.info.run_id, "", str(target))
+    elif run.info.status == "FAILED":
+        failure = Failure(
+            name, tags["cell"], tags["arm"], int(tags["seed"]), int(tags["attempt"]), tags.get("reason", "")
+        )
+        (folder / FAILURES_FOLDER).mkdir(exist_ok=True)
+        write_json(folder / FAILURES_FOLDER / f"{name}.json", asdict(failure))
+
+
+def _is_parent(run: MlflowRun) -> bool:
+    return bool(run.data.tags.get(PARENT_TAG) == PARENT)
 
 
 def experiment_page(name: str, uri: str) -> str:

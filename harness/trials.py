@@ -16,13 +16,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from harness.databases import ensure_database, explain, redact
 from harness.design import Design, PlannedRun, label
-from harness.errors import StoreUnavailable
+from harness.errors import StoreUnavailable, StudyConflict
 from harness.records import RunRecord
 from harness.results import Failure
 from harness.scores import score
 
 RUN = "run"  # the user attribute that names a trial's run
-RECORDED = "recorded"  # set on trials that stand for a finished run, whether its metric could be told or not
+WITHOUT_METRIC = "without metric"  # set on failed trials of runs that finished but have no figure to tell
 DESCRIBED = "described"  # set on the study: metric, and the distribution of every factor
 
 
@@ -32,12 +32,14 @@ class Trials:
     Args:
         url: any Optuna RDB URL.
         design: the study's design.
+        owner: identity of the study's folder, so that a study of the same name from elsewhere is left alone.
 
     Raises:
         StoreUnavailable: if the storage cannot be used.
+        StudyConflict: if it holds a study of this name that is not this folder's.
     """
 
-    def __init__(self, url: str, design: Design) -> None:
+    def __init__(self, url: str, design: Design, owner: str) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._compare = design.spec.compare
         self._distributions = _distributions(design)
@@ -46,8 +48,10 @@ class Trials:
         try:
             ensure_database(url, lambda draft: _close(optuna.storages.RDBStorage(draft)))
             self._storage = optuna.storages.RDBStorage(url)
-            self._name = design.spec.name
+            self._name, self._owner, self._url = design.spec.name, owner, url
             self._study = self._open_study()
+        except StudyConflict:
+            raise
         except Exception as error:
             raise StoreUnavailable(f"Optuna cannot use {redact(url)}: {explain(error)}") from error
 
@@ -58,14 +62,17 @@ class Trials:
         if len(set(complete)) < len(complete) or not on_disk >= set(complete):
             self._study = self._open_study(anew=True)  # a record was removed, and a trial cannot be
             trials = []
+        scored = [score(record, self._compare, ()) for record in records if record.outcome == "complete"]
+        self._seen = [value for value in scored if value is not None]
+        told = {trial.user_attrs.get(RUN) for trial in trials if trial.state == TrialState.COMPLETE}
+        told |= {t.user_attrs.get(RUN) for t in trials if t.state == TrialState.FAIL and WITHOUT_METRIC in t.user_attrs}
+        for record in records:
+            if record.run not in told:
+                self._add(record)
         while any(trial.state == TrialState.WAITING for trial in self._study.get_trials(deepcopy=False)):
             self._study.ask()  # enqueued when the process died; it fails below like any other that was running
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._study.tell(trial.number, state=TrialState.FAIL)
-        told = {t.user_attrs.get(RUN) for t in trials if t.state.is_finished() and RECORDED in t.user_attrs}
-        for record in records:
-            if record.run not in told:
-                self._add(record)
 
     def started(self, run: PlannedRun, attempt: int) -> None:
         """See :class:`~harness.projection.Projection`."""
@@ -79,29 +86,32 @@ class Trials:
             self._add(record)
             return
         value = self._value(record)
-        trial.set_user_attr(RECORDED, True)
+        if value is None:
+            trial.set_user_attr(WITHOUT_METRIC, True)
         self._study.tell(trial, value, state=None if value is not None else TrialState.FAIL)
 
-    def failed(self, failure: Failure, will_retry: bool) -> None:
+    def failed(self, failure: Failure) -> None:
         """See :class:`~harness.projection.Projection`."""
-        self.interrupted(failure.run)
-
-    def interrupted(self, run: str) -> None:
-        """See :class:`~harness.projection.Projection`."""
-        if (trial := self._open.pop(run, None)) is not None:
-            self._study.tell(trial, state=TrialState.FAIL)
+        self._fail(failure.run)
 
     def attach(self, paths: Sequence[Path]) -> None:
         """Optuna keeps no files."""
 
     def close(self, status: str) -> None:
         """See :class:`~harness.projection.Projection`."""
+        for run in list(self._open):
+            self._fail(run)
         _close(self._storage)
+
+    def _fail(self, run: str) -> None:
+        if (trial := self._open.pop(run, None)) is not None:
+            self._study.tell(trial, state=TrialState.FAIL)
 
     def _open_study(self, anew: bool = False) -> optuna.Study:
         """Open the study, or make it anew where what it holds has changed: it is a mirror, not a source."""
         direction = "maximize" if self._compare.higher_is_better else "minimize"
         described = {
+            "owner": self._owner,
             "metric": f"{direction} {self._compare.metric}",
             **{key: optuna.distributions.distribution_to_json(value) for key, value in self._distributions.items()},
         }
@@ -117,6 +127,10 @@ class Trials:
 
         study = make()
         before = study.user_attrs.get(DESCRIBED)
+        foreign = bool(study.get_trials(deepcopy=False)) if before is None else before["owner"] != self._owner
+        if foreign:
+            where = redact(self._url)
+            raise StudyConflict(f"{where} holds another study named {self._name!r}: choose another name or --storage")
         if anew or before not in (None, described):
             optuna.delete_study(study_name=self._name, storage=self._storage)
             study, before = make(), None
@@ -131,7 +145,11 @@ class Trials:
             value=value,
             params=_parameters(record.levels, record.seed),
             distributions=self._distributions,
-            user_attrs={RUN: record.run, "attempt": record.attempt, RECORDED: True},
+            user_attrs={
+                RUN: record.run,
+                "attempt": record.attempt,
+                **({} if value is not None else {WITHOUT_METRIC: True}),
+            },
         )
         self._study.add_trial(trial)
 

@@ -11,13 +11,13 @@ from harness.design import Cell, label
 from harness.records import RunRecord
 from harness.results import Study
 from reports.frame import Pair, by_key, pairs
-from reports.statistics import Estimate, mean_interval
+from reports.statistics import MIN_PAIRS, Estimate, mean_interval
 from reports.vacuity import Control, check_control, compares_targets, is_vacuous
 
 if TYPE_CHECKING:
     import pandas as pd
 
-State = Literal["compared", "few pairs", "no pairs", "vacuous"]
+State = Literal["compared", "all equal", "few pairs", "no pairs", "vacuous"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Comparison:
             return "vacuous"
         if self.estimate.has_interval:
             return "compared"
+        if self.estimate.count >= MIN_PAIRS:
+            return "all equal"
         return "few pairs" if self.estimate.count else "no pairs"
 
 

@@ -16,7 +16,7 @@ from reports.layout import arrange
 from reports.learning import CurveStyle, learning_curves
 from reports.statistics import MIN_PAIRS
 from reports.style import arm_colours, dark_colour
-from reports.summary import summarise, unit_of
+from reports.summary import scale_of, summarise, unit_of
 from reports.tables import write_csv, write_text
 from reports.text import cell_name, count, interval, number, percent, show, signed
 from reports.throughput import throughput_figure, throughput_table
@@ -88,8 +88,8 @@ def _opening(study: Study) -> dict[str, Any]:
         "candidates": [show(arm) for arm in study.arms[1:]],
         "arms": [(show(arm), colour, dark_colour(colour)) for arm, colour in colours.items()],
         "metric": show(compare.metric),
-        "unit": unit_of(compare.metric),
-        "scaled": compare.metric in SCALED,
+        "unit": unit_of(study),
+        "scaled": compare.metric in SCALED and scale_of(study) != "return",
         "higher_is_better": compare.higher_is_better,
         "level": percent(compare.level),
         "min_pairs": MIN_PAIRS,
@@ -122,7 +122,11 @@ def _budget(study: Study) -> str:
 def _evaluation_style(study: Study, curves: pd.DataFrame, vacuous: set[str]) -> CurveStyle:
     column = measure(curves)
     threshold = _threshold(study)
-    if column == "scaled":
+    if column == "scaled" and scale_of(study) == "return":
+        marks, label = {}, "evaluation return"
+    elif column == "scaled" and views.setting(study, "evaluation_scale"):
+        marks, label = {1.0: "scores 1"}, "scaled evaluation return"
+    elif column == "scaled":
         of = f" ({number(threshold).rstrip('0').rstrip('.')})" if threshold is not None else ""
         marks = {1.0: f"reward threshold{of}"}
         label = "scaled evaluation return"

@@ -54,6 +54,8 @@ def mean_interval(values: Sequence[float], level: float) -> Estimate:
     mean = math.fsum(values) / n
     if n < MIN_PAIRS:
         return Estimate(n, level, mean)
+    if mean != 0 and len(set(values)) == 1:
+        return Estimate(n, level, mean)  # equal figures bound nothing: an interval of no width would feign certainty
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     half = t_quantile(n, level) * spread / math.sqrt(n)
     return Estimate(n, level, mean, mean - half, mean + half)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from harness.results import Study
 from harness.scores import SCALED
 from reports.cells import Comparison
+from reports.curves import budget_unit
 from reports.frame import compared_values
 from reports.statistics import MIN_PAIRS
 from reports.text import arm_name, cell_name, count, interval, number, percent, show, signed
+from reports.views import setting
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,24 @@ def summarise(study: Study, comparisons: Sequence[Comparison]) -> Summary:
     return Summary(_findings(study, comparisons), _caveats(study, comparisons), _bug(comparisons))
 
 
-def unit_of(metric: str) -> str:
-    """Return the unit of a compared metric, as a phrase."""
+def unit_of(study: Study) -> str:
+    """Return the unit of the compared metric, as a phrase."""
+    metric = study.spec.compare.metric
     if metric in SCALED:
-        return "scaled return: 0 random policy, 1 solved"
-    units = {"final_return": "return", "training_return_last_100": "return", "steps_to_threshold": "environment steps"}
+        return scale_of(study)
+    units = {"final_return": "return", "training_return_last_100": "return"}
+    if metric == "steps_to_threshold":
+        return budget_unit(study)
     return units.get(metric, "")
+
+
+def scale_of(study: Study) -> str:
+    """Say what scaled evaluation returns are scaled to; ``return`` where nothing says what is solved."""
+    if given := setting(study, "evaluation_scale"):
+        return f"return scaled so that {given} become 0 and 1"
+    if study.records and not any("reward_threshold" in record.metrics for record in study.records):
+        return "return"
+    return "scaled return: 0 random policy, 1 solved"
 
 
 def _findings(study: Study, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
@@ -89,12 +103,13 @@ def _largest(study: Study, group: Sequence[Comparison]) -> list[str]:
     if not judged:
         return []
     largest = max(judged, key=lambda c: abs(c.estimate.mean or 0.0))
-    unit = unit_of(study.spec.compare.metric)
+    unit = unit_of(study)
     metric = show(study.spec.compare.metric) + (f" ({unit})" if unit else "")
     whose = f" ({arm_name(study.spec.compare.factor, largest.candidate)})" if len(study.arms) > 2 else ""
     return [
         f"The largest difference in {metric} is {signed(largest.estimate.mean)} "
-        f"{interval(largest.estimate.low, largest.estimate.high)}{whose}, from {place_of(largest)}."
+        f"{interval(largest.estimate.low, largest.estimate.high)}{whose}, from {place_of(largest)}"
+        + ("; being picked as the largest, it is likelier too large than too small." if len(judged) > 1 else ".")
     ]
 
 
@@ -115,6 +130,10 @@ def _not_compared(comparisons: Sequence[Comparison]) -> list[str]:
         sentences.append(
             f"{count(len(few), noun)} with fewer than {MIN_PAIRS} pairs: points only, no interval. "
             f"The mean difference {reach} so far."
+        )
+    if equal := [c for c in comparisons if c.state == "all equal"]:
+        sentences.append(
+            f"{count(len(equal), noun)} in which every pair differs by the same amount: no interval can be given."
         )
     if lost := [c for c in comparisons if c.state == "no pairs" and c.diverged == 2 * c.planned]:
         sentences.append(f"{count(len(lost), noun)} in which every run diverged: nothing was measured to compare.")

@@ -18,9 +18,10 @@ _UNPRINTABLE = frozenset({"Cc", "Cs", "Cn", "Co"})
 
 def show(value: object, limit: int = 60) -> str:
     """Write a name or a level in printable characters, at most ``limit`` of them."""
+    written = value if isinstance(value, str) else label(value)
     text = "".join(
         "\N{REPLACEMENT CHARACTER}" if unicodedata.category(letter) in _UNPRINTABLE else letter
-        for letter in label(value).replace("\n", " ").replace("\t", " ")
+        for letter in written.replace("\n", " ").replace("\t", " ")
     )
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -185,6 +185,8 @@ def _note(comparison: Comparison) -> str:
         )
     elif 0 < comparison.estimate.count < MIN_PAIRS:
         notes.append(f"fewer than {MIN_PAIRS} pairs: no interval")
+    elif comparison.state == "all equal":
+        notes.append("every pair differs by the same amount: no interval")
     if not comparison.cell.primary:
         notes.append("exploratory")
     if comparison.diverged:

@@ -44,6 +44,8 @@ def run(arguments: Sequence[str]) -> int:
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # before anything numeric is imported
+    if "" not in sys.path:
+        sys.path.append("")  # a console script does not look for modules in the working directory
     arguments = list(arguments)
     debug = "--debug" in arguments
     if debug:
@@ -57,6 +59,7 @@ def run(arguments: Sequence[str]) -> int:
         code = app(arguments, standalone_mode=False)
     except HarnessError as error:
         if debug:
+            print(getattr(error, "detail", ""), file=sys.stderr)
             raise
         for line in str(error).splitlines():
             print(f"a3c-bench: {line}", file=sys.stderr)

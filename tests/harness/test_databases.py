@@ -157,7 +157,7 @@ import sys, json
 from harness import expand, parse_spec
 from harness.trials import Trials
 from tests.harness.lab import FAKE, study_data
-Trials(sys.argv[1], expand(parse_spec(study_data()), FAKE)).close("FINISHED")
+Trials(sys.argv[1], expand(parse_spec(study_data()), FAKE), "owner").close("FINISHED")
 """
 MLFLOW = """
 import sys

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from harness import BadInput, Design, Observer, RunRecord, StudyChanged, load_results
+from harness import BadInput, Design, Observer, RunRecord, StoreUnavailable, StudyChanged, load_results
 from harness.design import PlannedRun
 from tests.harness.fake_algorithm import STEPS, Config, score
 from tests.harness.lab import DATABASES, Lab, study_data
@@ -208,7 +208,7 @@ def test_a_report_that_fails_loses_no_result(lab: Lab) -> None:
     def report(study: Any) -> list[Path]:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StoreUnavailable, match="No space"):
         lab.run(study_data(seeds=1, cells=1), report=report)
     assert not [run for run in lab.mlflow_runs() if run.info.status == "RUNNING"]
     lab.assert_invariant(lab.run(study_data(seeds=1, cells=1)))

@@ -12,6 +12,7 @@ from mlflow.entities import Metric, RunTag
 from harness import expand, parse_spec
 from harness.databases import sqlite_path
 from harness.provenance import collect
+from harness.results import study_identity
 from harness.trials import Trials
 from tests.harness.lab import DATABASES, FAKE, Lab, study_data
 
@@ -103,7 +104,7 @@ def test_an_experiment_made_elsewhere_is_used(lab: Lab) -> None:
 @pytest.mark.parametrize("moment", ["enqueued", "asked"])
 def test_a_trial_left_open_is_closed_and_the_run_has_one_complete(lab: Lab, moment: str) -> None:
     design = expand(parse_spec(study_data(cells=1)), FAKE)
-    trials = Trials(lab.storage, design)
+    trials = Trials(lab.storage, design, study_identity(lab.out / "tiny"))
     run = design.runs[0]
     if moment == "asked":
         trials.started(run, 1)
@@ -137,7 +138,7 @@ def test_a_run_left_open_in_mlflow_is_closed(lab: Lab) -> None:
     from harness.tracking import Tracker
 
     design = expand(parse_spec(study_data(cells=1)), FAKE)
-    tracker = Tracker(lab.tracking_uri, "tiny", lab.folder / "mlartifacts", collect(), "tiny")
+    tracker = Tracker(lab.tracking_uri, "tiny", lab.folder / "mlartifacts", collect(), study_identity(lab.out / "tiny"))
     tracker.started(design.runs[0], 1)
     study = lab.run(study_data(cells=1))
     assert [run.info.status for run in lab.children()].count("KILLED") == 1
