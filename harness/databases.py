@@ -56,12 +56,19 @@ def _remove_abandoned(path: Path) -> None:
     """Remove the half-made databases of processes that no longer run."""
     for draft in path.parent.glob(f"{path.name}.creating-*"):
         pid = draft.name.split("creating-")[1].split("-")[0]
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
+        if pid.isdecimal() and not is_alive(int(pid)):
             draft.unlink(missing_ok=True)
-        except (ValueError, PermissionError):
-            continue
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine runs."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is somebody else's
+        pass
+    return True
 
 
 def explain(error: BaseException) -> str:

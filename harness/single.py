@@ -57,6 +57,7 @@ def run_single(
     origin = provenance.collect()
     with Interrupts() as interrupts:
         tracker = open_tracker(EXPERIMENT, tracking_uri, origin)
+        tracker.close_abandoned()
         tracker.start(run, {"seed": str(seed)}, attempt=1)
         try:
             executor = InlineExecutor(lambda: interrupts.caught is not None, emit)

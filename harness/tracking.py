@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, RunTag, ViewType
 from mlflow.entities import Run as MlflowRun
 
-from harness.databases import ensure_database, explain, redact, sqlite_path
+from harness.databases import ensure_database, explain, is_alive, redact, sqlite_path
 from harness.design import PlannedRun, slug
 from harness.errors import BadInput, Problem, StoreUnavailable
 from harness.records import RunRecord, write_json
@@ -31,6 +32,7 @@ MAX_METRICS, MAX_PARAMS, MAX_PARAM_LENGTH, MAX_TAG_LENGTH = 1000, 100, 6000, 500
 PAGE = 1000
 PARENT_TAG, PARENT = "role", "study"
 OWNER_TAG = "folder"
+PROCESS_TAG = "process"
 
 
 class Tracker:
@@ -108,6 +110,8 @@ class Tracker:
         }
         if self._parent is not None:
             tags["mlflow.parentRunId"] = self._parent
+        else:
+            tags[PROCESS_TAG] = f"{os.getpid()}@{socket.gethostname()}"
         start_time = None if started is None else _milliseconds(started)
         made = self._client.create_run(self._experiment.experiment_id, start_time=start_time, tags=tags, run_name=run)
         self._open[run] = made.info.run_id
@@ -158,6 +162,14 @@ class Tracker:
             self.interrupted(run)
         if self._parent is not None:
             self._client.set_terminated(self._parent, status)
+
+    def close_abandoned(self) -> None:
+        """End the runs of processes of this machine that no longer live: nothing else ever would."""
+        for run in self._runs():
+            process = run.data.tags.get(PROCESS_TAG, "")
+            pid, _, host = process.partition("@")
+            if run.info.status == "RUNNING" and host == socket.gethostname() and not is_alive(int(pid)):
+                self._client.set_terminated(run.info.run_id, "KILLED")
 
     def _ensure_experiment(self, local: bool, artifacts: Path) -> Experiment:
         found = self._client.get_experiment_by_name(self._name)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,7 +14,7 @@ from harness import Algorithm, BadInput, RunRecord
 from harness.records import finished_runs, read_record
 from harness.single import RunFailed, run_single
 from tests.harness.fake_algorithm import Config, Progress, score
-from tests.harness.lab import DATABASES, FAKE, Lab
+from tests.harness.lab import DATABASES, FAKE, ROOT, Lab
 
 pytestmark = DATABASES
 
@@ -84,3 +88,16 @@ def test_all_bad_settings_are_told_at_once(lab: Lab) -> None:
 def test_the_algorithm_must_be_there() -> None:
     with pytest.raises(BadInput, match="importable"):
         run_single({}, Algorithm("nowhere:Config", "nowhere:train"))
+
+
+def test_a_run_whose_process_died_is_closed_by_the_next(lab: Lab) -> None:
+    program = (
+        "from tests.harness.lab import FAKE\n"
+        "from harness.single import run_single\n"
+        f"run_single({{'mode': 'kill'}}, FAKE, out={str(lab.out)!r})\n"
+    )
+    died = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert died.returncode == -signal.SIGKILL
+    assert [child.info.status for child in lab.mlflow_runs("train")] == ["RUNNING"]
+    run(lab, {})
+    assert sorted(child.info.status for child in lab.mlflow_runs("train")) == ["FINISHED", "KILLED"]
