@@ -7,6 +7,7 @@ uses MLflow's fluent calls, which keep their state per thread.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -280,6 +281,7 @@ def _search(client: MlflowClient, experiment_id: str) -> Iterator[MlflowRun]:
 
 
 def _touch(url: str) -> None:
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of every table it makes
     MlflowClient(tracking_uri=url).search_experiments(max_results=1)
 
 
