@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from a3c.environment import Environment, Spaces, first_not_finite
 from a3c.errors import Diverged
@@ -107,23 +107,23 @@ class Collector:
                     self._grow()
                 action = act(self._observations[t], uniform())
                 observation, reward, terminated, truncated, _ = step(action + first_action)
-                if getattr(observation, "shape", None) != shape and np.shape(observation) != shape:
-                    raise ValueError(f"observation of shape {np.shape(observation)}, must be {shape}")
+                if getattr(observation, "shape", None) != shape:
+                    self._require_shape(observation)
                 self._actions[t] = action
                 self._rewards[t] = reward
                 self._observations[t + 1] = observation
                 t += 1
                 if not t % CHECK_EVERY:  # an episode fed with NaN may never end
-                    self._require_finite(t)
+                    self._require_finite(t - CHECK_EVERY, t)
                 if terminated or truncated or t == limit:
                     break
                 if schedule.stopped:
                     raise Stopped
-            self._require_finite(t)
+            self._require_finite(0, t)
         except (Stopped, Diverged):
             raise
         except Exception:
-            self._require_finite(t)  # what broke on a NaN diverged
+            self._require_finite(0, t)  # what broke on a NaN diverged
             raise
         finally:
             self.steps += t
@@ -140,21 +140,23 @@ class Collector:
             self._following, self._return, self._length = None, 0.0, 0
         return Rollout(observations, self._actions[:t], rewards, terminated, truncated, episode)
 
-    def _require_finite(self, t: int) -> None:
-        """Raise ``Diverged`` at the first reward or observation of the first ``t`` steps that is not finite."""
-        for name, values, offset in (("reward", self._rewards[:t], 1), ("observation", self._observations[: t + 1], 0)):
+    def _require_shape(self, observation: ArrayLike) -> None:
+        """Refuse what numpy would broadcast: an observation has the shape the environment declared."""
+        if np.shape(observation) != (shape := self._observations.shape[1:]):
+            raise ValueError(f"observation of shape {np.shape(observation)}, must be {shape}")
+
+    def _require_finite(self, start: int, end: int) -> None:
+        """Raise ``Diverged`` at the first reward or observation of steps ``start`` to ``end`` that is not finite."""
+        rewards, observations = self._rewards[start:end], self._observations[start : end + 1]
+        for name, values, offset in (("reward", rewards, 1), ("observation", observations, 0)):
             if (index := first_not_finite(values)) is not None:
-                step = self.steps + index + offset
+                step = self.steps + start + index + offset
                 raise Diverged(f"{name} is not finite at the worker's environment step {step}: {values[index]}")
 
     def _reset(self) -> NDArray[np.float32]:
-        seed, self._reset_seed = (
-            self._reset_seed,
-            None,
-        )  # later episodes follow from the environment's generator
+        seed, self._reset_seed = self._reset_seed, None  # later episodes follow from the environment's own generator
         observation: NDArray[np.float32] = self._environment.reset(seed=seed)[0]
-        if np.shape(observation) != (shape := self._observations.shape[1:]):
-            raise ValueError(f"observation of shape {np.shape(observation)} from reset, must be {shape}")
+        self._require_shape(observation)
         return observation
 
     def _grow(self) -> None:

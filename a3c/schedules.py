@@ -38,41 +38,8 @@ class Schedule(Protocol):
         """End training: nobody gets another turn, nobody waits for one."""
 
 
-class RoundRobin:
-    """Turns in worker order, 0 … W-1 and again; each worker waits at a gate of its own."""
-
-    def __init__(self, workers: int) -> None:
-        self.stopped = False
-        self._gates = [threading.Lock() for _ in range(workers)]
-        for gate in self._gates[1:]:
-            gate.acquire()
-
-    @contextmanager
-    def turn(self, worker: int) -> Iterator[None]:
-        """See :meth:`Schedule.turn`."""
-        self._gates[worker].acquire()
-        if self.stopped:
-            raise Stopped
-        try:
-            yield
-        except BaseException:
-            self.stop()
-            raise
-        _open(self._gates[(worker + 1) % len(self._gates)])
-
-    def stop(self) -> None:
-        """See :meth:`Schedule.stop`."""
-        self.stopped = True
-        for gate in self._gates:
-            _open(gate)
-
-
-class Free:
-    """First come, first served; the store's lock makes the order.
-
-    Giving up the GIL before each turn keeps CPython's switch interval from letting one worker push a hundred
-    times in a row.
-    """
+class _Turns:
+    """A turn as every schedule has it; how one is waited for and handed on is the schedule's own."""
 
     def __init__(self) -> None:
         self.stopped = False
@@ -80,7 +47,7 @@ class Free:
     @contextmanager
     def turn(self, worker: int) -> Iterator[None]:
         """See :meth:`Schedule.turn`."""
-        time.sleep(0)
+        self._wait(worker)
         if self.stopped:
             raise Stopped
         try:
@@ -88,10 +55,50 @@ class Free:
         except BaseException:
             self.stop()
             raise
+        self._hand_on(worker)
 
     def stop(self) -> None:
         """See :meth:`Schedule.stop`."""
         self.stopped = True
+
+    def _wait(self, worker: int) -> None:
+        raise NotImplementedError
+
+    def _hand_on(self, worker: int) -> None:
+        """Let the next worker in."""
+
+
+class RoundRobin(_Turns):
+    """Turns in worker order, 0 … W-1 and again; each worker waits at a gate of its own."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__()
+        self._gates = [threading.Lock() for _ in range(workers)]
+        for gate in self._gates[1:]:
+            gate.acquire()
+
+    def stop(self) -> None:
+        """See :meth:`Schedule.stop`."""
+        super().stop()
+        for gate in self._gates:
+            _open(gate)
+
+    def _wait(self, worker: int) -> None:
+        self._gates[worker].acquire()
+
+    def _hand_on(self, worker: int) -> None:
+        _open(self._gates[(worker + 1) % len(self._gates)])
+
+
+class Free(_Turns):
+    """First come, first served; the store's lock makes the order.
+
+    Giving up the GIL before each turn keeps CPython's switch interval from letting one worker push a hundred
+    times in a row.
+    """
+
+    def _wait(self, worker: int) -> None:
+        time.sleep(0)
 
 
 def make_schedule(name: str, workers: int) -> Schedule:

@@ -1,7 +1,7 @@
 """The program a :class:`~harness.executors.ProcessExecutor` runs: receive a task, compute it, send what came out.
 
-``python -m harness.child FD CORE`` talks over the socket FD, pins itself to CORE (if given) before it imports
-anything numeric, and ends when its standard input does, which is when its parent dies.
+``python -m harness.child FD CORE`` talks over the socket FD, pins itself to CORE (where the system can) before it
+imports anything numeric, and ends when its standard input does, which is when its parent dies.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 PROGRESS_SECONDS = 0.25
 
 
-def main(descriptor: int, core: int | None) -> None:
+def main(descriptor: int, core: int) -> None:
     """Serve tasks until the parent closes the socket or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    if core is not None:
+    if hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, {core})
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -54,4 +54,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]) if sys.argv[2] else None)
+    main(int(sys.argv[1]), int(sys.argv[2]))

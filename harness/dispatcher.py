@@ -6,7 +6,6 @@ continued. So whatever breaks, the same command goes on from what is there.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -33,6 +32,7 @@ from harness.executors import (
 )
 from harness.interrupts import Interrupts
 from harness.lock import study_lock
+from harness.machine import usable_cores
 from harness.observer import Observer
 from harness.projection import Projections
 from harness.records import (
@@ -116,7 +116,9 @@ def run_study(
             origin = provenance.collect()
             write_plan(folder, design, origin)
             engine = InlineExecutor(lambda: interrupts.caught is not None) if executor == "inline" else None
-            chosen = engine or ProcessExecutor(min(jobs or _cores(), max(1, len(design.runs) - len(records))))
+            chosen = engine or ProcessExecutor(
+                min(jobs or len(usable_cores()), max(1, len(design.runs) - len(records)))
+            )
             observer.planned(design, len(records), chosen.slots)
             interrupts.check()
             observer.preparing("opening Optuna's and MLflow's stores")
@@ -308,7 +310,3 @@ def _as_read_now(recorded: Mapping[str, Any], config: pydantic.BaseModel) -> Map
         return type(config).model_validate(dict(recorded)).model_dump(mode="json")
     except pydantic.ValidationError:
         return recorded
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Protocol
 
 from harness.algorithm import Algorithm, RunResult
+from harness.machine import usable_cores
 from harness.records import RunOutput
 
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -165,11 +166,11 @@ class InlineExecutor:
 class _Child:
     """One persistent child process on a core of its own."""
 
-    def __init__(self, core: int | None) -> None:
+    def __init__(self, core: int) -> None:
         ours, theirs = socket.socketpair()
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         self.process = subprocess.Popen(  # noqa: S603 - this interpreter
-            [sys.executable, "-m", "harness.child", str(theirs.fileno()), "" if core is None else str(core)],
+            [sys.executable, "-m", "harness.child", str(theirs.fileno()), str(core)],
             stdin=subprocess.PIPE,  # closes when this process dies, however it dies
             stdout=self.errors,
             stderr=self.errors,
@@ -210,8 +211,8 @@ class ProcessExecutor:
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        self._cores = [cores[i % len(cores)] if cores else None for i in range(slots)]
+        cores = usable_cores()
+        self._cores = [cores[i % len(cores)] for i in range(slots)]
         self._children: list[_Child | None] = [None] * slots
 
     def submit(self, task: Task) -> None:

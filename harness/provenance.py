@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.databases import redact
+from harness.machine import usable_cores
 
 PACKAGES = ("gymnasium", "mlflow", "numpy", "optuna", "pandas", "scipy", "torch")
 
@@ -25,7 +25,7 @@ def collect() -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **_versions()},
         "platform": platform.platform(),
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(usable_cores()),
         "host": socket.gethostname(),
         "command": redact(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
     }

@@ -23,7 +23,6 @@ class StudyDisplay(Observer):
         self._console = console
         self._bar: Progress | None = None
         self._planned = self._done = self._first = self._failures = 0
-        self._slots = 1
         self._running: dict[str, float] = {}
         self._began = self._last_line = time.monotonic()
 
@@ -38,7 +37,7 @@ class StudyDisplay(Observer):
 
     def planned(self, design: Design, done: int, slots: int) -> None:
         """See :class:`Observer`."""
-        self._planned, self._done, self._first, self._slots = len(design.runs), done, done, slots
+        self._planned, self._done, self._first = len(design.runs), done, done
         cells, arms, seeds = len(design.cells), len(design.arms), len(design.spec.study.seeds)
         self._say(
             f"{design.spec.name}: {self._planned} runs ({cells} cells × {arms} arms × {seeds} seeds), "

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.machine import usable_cores
+
 NEEDED = (
     "torch", "gymnasium", "numpy", "pandas", "scipy", "mlflow", "optuna", "seaborn", "matplotlib", "pydantic",
     "jinja2", "typer", "rich",
@@ -33,8 +35,7 @@ def examine() -> Iterator[Finding]:
     yield Finding(sys.version_info >= (3, 11), "Python", f"{platform.python_version()} (3.11 or later is needed)")
     for package in NEEDED:
         yield _package(package)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding(True, "cores", f"{cores}: as many runs go at a time")
+    yield Finding(True, "cores", f"{len(usable_cores())}: as many runs go at a time")
     here = Path.cwd()
     yield Finding(os.access(here, os.W_OK), "working directory", f"{here}, results and mlflow.db go there")
     free = shutil.disk_usage(here).free
