@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RUN_OPTIONS := $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study smoke report ui test lint check format clean
+.PHONY: help setup study smoke report ui bench test lint check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ report: $(READY) ## write the report of STUDY again from its records
 
 ui: $(READY) ## browse the recorded runs at http://localhost:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1
+
+bench: $(READY) ## how fast training is, beside the environment alone and SB3's A2C (about 8 minutes)
+	$(BIN)/a3c-bench bench
 
 test: $(READY) ## run every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile

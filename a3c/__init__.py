@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from a3c.config import TrainConfig
     from a3c.errors import A3CError, Diverged, EnvironmentUnsuitable, WorkerFailed
     from a3c.targets import n_step_targets, tail_rule
-    from a3c.training import TrainResult, train
+    from a3c.results import TrainResult
+    from a3c.training import train
 
 __all__ = [
     "A3CError",
@@ -32,7 +33,7 @@ _HOMES = {
     "Diverged": "errors",
     "EnvironmentUnsuitable": "errors",
     "TrainConfig": "config",
-    "TrainResult": "training",
+    "TrainResult": "results",
     "WorkerFailed": "errors",
     "n_step_targets": "targets",
     "tail_rule": "targets",

@@ -74,8 +74,8 @@ class TrainConfig(BaseModel):
     """Threads, each with its own environment and local network."""
     schedule: Literal["round_robin", "free"] = "round_robin"
     """Who pushes next: a fixed turn (repeats bit for bit) or whoever finishes first."""
-    engine: Literal["auto", "autograd"] = "auto"
-    """How networks are computed; ``auto`` takes the fastest that can."""
+    engine: Literal["auto", "compiled", "autograd"] = "auto"
+    """How networks are computed: in machine code, or by torch; ``auto`` takes the fastest that can."""
 
     n_step: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Rewards in a complete n-step window (under the ``seed`` convention the program's own N)."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from a3c.training import TrainResult
+    from a3c.results import TrainResult
 
 
 class A3CError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,13 +59,13 @@ def evaluation_scale(config: TrainConfig, random: float, threshold: float | None
     return (random, threshold)
 
 
-def training_curve(episodes: Sequence[tuple[int, float, int, int]], last_step: int) -> list[tuple[int, float]]:
-    """Thin the training returns to means over even stretches of environment steps, at most 100 points."""
-    if not episodes:
+def training_curve(
+    steps: NDArray[np.integer[Any]], returns: NDArray[np.float64], last_step: int
+) -> list[tuple[int, float]]:
+    """Thin episodes' returns ``[N]`` to means over even stretches of environment steps, at most 100 points."""
+    if not len(steps):
         return []
-    steps = np.array([row[0] for row in episodes])
-    returns = np.array([row[1] for row in episodes])
-    bins = np.minimum(CURVE_POINTS - 1, steps * CURVE_POINTS // max(1, last_step))
+    bins = np.minimum(CURVE_POINTS - 1, steps.astype(np.int64) * CURVE_POINTS // max(1, last_step))
     _, start = np.unique(bins, return_index=True)
     counts = np.diff([*start, len(steps)])
     means = np.add.reduceat(returns, start) / counts

@@ -1,7 +1,7 @@
 """First-order optimizers on flat vectors; the statistics live here and are shared by all who push.
 
 Each returns the step to subtract and leaves the parameters alone, so that a step that is not finite can be
-refused. All work in place on float32 vectors of one head.
+refused. All work in place on float32 vectors of one head; an :class:`Update` applies them to both.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from a3c.parameters import Vector
+from a3c.errors import Diverged
+from a3c.parameters import HEADS, Layout, Vector
 
 if TYPE_CHECKING:
     from a3c.config import TrainConfig
+
+BAD_GRADIENT = "a gradient, or its square, is not finite"
+BAD_PARAMETERS = "an update would make parameters that are not finite"
 
 
 class Optimizer(Protocol):
@@ -96,8 +100,13 @@ class Adam:
         np.sqrt(self._square, out=scratch)
         scratch += self._epsilon
         np.divide(self._mean, scratch, out=step)
-        step *= np.float32(learning_rate * math.sqrt(1 - self._beta2**count) / (1 - self._beta1**count))
+        step *= np.float32(learning_rate * bias_correction(self._beta1, self._beta2, count))
         return step
+
+
+def bias_correction(beta1: float, beta2: float, count: int) -> float:
+    """Return √(1−β2^t)/(1−β1^t), which Adam's rate is multiplied with at its step t ≥ 1."""
+    return math.sqrt(1 - beta2**count) / (1 - beta1**count)
 
 
 def make_optimizer(config: TrainConfig, size: int, count: StepCount | None = None) -> Optimizer:
@@ -113,3 +122,56 @@ def make_optimizer(config: TrainConfig, size: int, count: StepCount | None = Non
     if config.optimizer == "rmsprop":
         return RMSProp(size, config.rmsprop_decay, config.optimizer_epsilon)
     return SGD(size)
+
+
+class Update(Protocol):
+    """How the parameter store applies a gradient."""
+
+    def apply(self, parameters: Vector, gradient: Vector, actor_rate: float, critic_rate: float) -> None:
+        """Step both heads in place, in the arithmetic of one engine.
+
+        Args:
+            parameters: the global network, float32 ``[size]``.
+            gradient: float32 ``[size]``, left alone.
+            actor_rate: the actor's step size.
+            critic_rate: the critic's.
+
+        Raises:
+            Diverged: if the gradient or what would come out is not finite; the parameters are left alone.
+        """
+
+
+class NumpyUpdate:
+    """The reference :class:`Update`: the gradient's norm is limited, then each head has an optimizer of its own.
+
+    Args:
+        config: names the optimizer, its constants and the limit.
+        layout: where the heads are.
+        critic_count: the critic's step count, which local critics share.
+    """
+
+    def __init__(self, config: TrainConfig, layout: Layout, critic_count: StepCount) -> None:
+        self._max_norm = config.max_grad_norm
+        self._spans = layout.spans
+        self._optimizers = {
+            head: make_optimizer(config, span.stop - span.start, critic_count if head == "critic" else None)
+            for head, span in layout.spans.items()
+        }
+        self._candidate = np.empty(layout.size, dtype=np.float32)
+
+    def apply(self, parameters: Vector, gradient: Vector, actor_rate: float, critic_rate: float) -> None:
+        """See :meth:`Update.apply`."""
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found and refused
+            if self._max_norm is not None:
+                norm = float(np.linalg.norm(gradient.astype(np.float64)))  # float32 squares overflow before their root
+                if norm > self._max_norm:
+                    gradient = gradient * np.float32(self._max_norm / norm)
+            if not math.isfinite(float(np.dot(gradient, gradient))):  # else the statistics hold infinities for ever
+                raise Diverged(BAD_GRADIENT)
+            for head, rate in zip(HEADS, (actor_rate, critic_rate), strict=True):
+                span = self._spans[head]
+                step = self._optimizers[head].step(gradient[span], rate)
+                np.subtract(parameters[span], step, out=self._candidate[span])
+            if not math.isfinite(float(self._candidate.sum(dtype=np.float64))):
+                raise Diverged(BAD_PARAMETERS)
+        np.copyto(parameters, self._candidate)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,19 +15,52 @@ from a3c.schedules import Schedule, Stopped
 from a3c.streams import Uniforms
 
 FIRST_CAPACITY = 512
-CHECK_EVERY = 64
+LOOK_EVERY = 64  # steps between looks at what a long rollout has gathered
+
+Act = Callable[[NDArray[np.float32], int], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Episode:
+class Steps(NamedTuple):
+    """Where a rollout is written while it is collected: room for C steps.
+
+    Attributes:
+        observations: float32 ``[C + 1, k]``.
+        actions: int64 ``[C]``, counted from 0.
+        rewards: float64 ``[C]``.
+        uniforms: float64 ``[C]``, what actions are sampled with.
+    """
+
+    observations: NDArray[np.float32]
+    actions: NDArray[np.int64]
+    rewards: NDArray[np.float64]
+    uniforms: NDArray[np.float64]
+
+    @classmethod
+    def room(cls, capacity: int, observation_size: int) -> Steps:
+        """Make room for ``capacity`` steps."""
+        return cls(
+            np.empty((capacity + 1, observation_size), dtype=np.float32),
+            np.empty(capacity, dtype=np.int64),
+            np.empty(capacity),
+            np.empty(capacity),
+        )
+
+    def doubled(self) -> Steps:
+        """Return twice the room, what is written copied."""
+        more = Steps.room(2 * len(self.rewards), self.observations.shape[1])
+        for old, new in zip(self, more, strict=True):
+            new[: len(old)] = old
+        return more
+
+
+class Episode(NamedTuple):
     """A finished training episode: undiscounted return, and length in environment steps."""
 
     total: float
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rollout:
+class Rollout(NamedTuple):
     """T transitions of one episode, cut by its end or by the rollout length.
 
     The arrays are views into the collector's buffers: the next ``collect`` overwrites them.
@@ -48,7 +81,9 @@ class Rollout:
     truncated: bool
     episode: Episode | None
 
-    def __len__(self) -> int:
+    @property
+    def length(self) -> int:
+        """T."""
         return len(self.rewards)
 
 
@@ -61,6 +96,7 @@ class Collector:
         rollout_length: steps, or ``"episode"``.
         reset_seed: seed of the environment's own generator.
         uniforms: the stream actions are sampled with.
+        acting: binds the policy to where rollouts are written, see :meth:`a3c.engines.Engine.acting`.
     """
 
     def __init__(
@@ -70,97 +106,130 @@ class Collector:
         rollout_length: int | Literal["episode"],
         reset_seed: int,
         uniforms: Uniforms,
+        acting: Callable[[Steps], Act],
     ) -> None:
         self._environment = environment
         self._first_action = spaces.first_action
         self._limit = None if rollout_length == "episode" else rollout_length
+        self._shape = (spaces.observation_size,)
         self._uniforms = uniforms
-        capacity = self._limit or FIRST_CAPACITY
-        self._observations = np.empty((capacity + 1, spaces.observation_size), dtype=np.float32)
-        self._actions = np.empty(capacity, dtype=np.int64)
-        self._rewards = np.empty(capacity, dtype=np.float64)
+        self._acting = acting
+        self._converting = False
+        self._bind(Steps.room(min(self._limit or FIRST_CAPACITY, FIRST_CAPACITY), spaces.observation_size))
         self._reset_seed: int | None = reset_seed
-        self._following: NDArray[np.float32] | None = None
+        self._following: Any = None
         self._return = 0.0
         self._length = 0
         self.steps = 0
 
-    def collect(self, act: Callable[[NDArray[np.float32], float], int], schedule: Schedule) -> Rollout:
+    def collect(self, schedule: Schedule) -> Rollout:
         """Act until the cut.
 
         Args:
-            act: maps an observation ``[k]`` and a uniform number to an action.
             schedule: asked at every step whether training has stopped.
 
         Raises:
             Stopped: if training stopped meanwhile; the rollout is discarded.
             Diverged: if a reward or an observation is not finite.
         """
-        step, uniform = self._environment.step, self._uniforms.next
+        act, step, rewards = self._act, self._environment.step, self._steps.rewards
         limit, first_action = self._limit, self._first_action
-        shape = self._observations.shape[1:]
-        self._observations[0] = self._following if self._following is not None else self._reset()
-        t = 0
+        observation = self._following if self._following is not None else self._reset()
+        t, looked = 0, 0
+        look = self._look_ahead(0)
         try:
             while True:
-                if t == len(self._rewards):
-                    self._grow()
-                action = act(self._observations[t], uniform())
+                try:
+                    action = act(observation, t)
+                except TypeError:  # not a float32 array of its own; the environment's ways are known from now on
+                    act = self._convert()
+                    action = act(observation, t)
                 observation, reward, terminated, truncated, _ = step(action + first_action)
-                if getattr(observation, "shape", None) != shape:
-                    self._require_shape(observation)
-                self._actions[t] = action
-                self._rewards[t] = reward
-                self._observations[t + 1] = observation
+                rewards[t] = reward
                 t += 1
-                if not t % CHECK_EVERY:  # an episode fed with NaN may never end
-                    self._require_finite(t - CHECK_EVERY, t)
                 if terminated or truncated or t == limit:
                     break
+                if t == look:  # an episode fed with NaN may never end
+                    self._look_back(observation, looked, t)
+                    looked, look = t, self._look_ahead(t)
+                    act, rewards = self._act, self._steps.rewards
                 if schedule.stopped:
                     raise Stopped
-            self._require_finite(0, t)
+            self._look_back(observation, looked, t)
         except (Stopped, Diverged):
             raise
         except Exception:
+            self._record(observation, t)
             self._require_finite(0, t)  # what broke on a NaN diverged
             raise
         finally:
             self.steps += t
-        return self._cut(t, bool(terminated), bool(truncated))
+        return self._cut(t, observation, bool(terminated), bool(truncated))
 
-    def _cut(self, t: int, terminated: bool, truncated: bool) -> Rollout:
-        observations, rewards = self._observations[: t + 1], self._rewards[:t]
-        self._return += float(rewards.sum())
+    def _cut(self, t: int, observation: Any, terminated: bool, truncated: bool) -> Rollout:
+        observations, actions, rewards, _ = self._steps
         self._length += t
-        episode = None
-        self._following = observations[t].copy()
         if terminated or truncated:
             episode = Episode(self._return, self._length)
             self._following, self._return, self._length = None, 0.0, 0
-        return Rollout(observations, self._actions[:t], rewards, terminated, truncated, episode)
+        else:
+            episode, self._following = None, observation
+        return Rollout(observations[: t + 1], actions[:t], rewards[:t], terminated, truncated, episode)
+
+    def _look_back(self, observation: Any, start: int, end: int) -> None:
+        """Take in what came between two looks: record what was observed last, count, refuse what is not finite."""
+        self._record(observation, end)
+        total = sum(self._steps.rewards[start:end].tolist())  # numpy takes longer for so few
+        flat = self._flat[start * self._shape[0] : (end + 1) * self._shape[0]]
+        if not math.isfinite(total + flat.dot(flat)):  # which may be an overflow
+            self._require_finite(start, end)
+        self._return += total
+        self._uniforms.advance(end - start)
+
+    def _look_ahead(self, t: int) -> int:
+        """Make room for the steps from ``t`` up to the next look, give them uniforms, and return when that is."""
+        end = t + LOOK_EVERY if self._limit is None else min(t + LOOK_EVERY, self._limit)
+        if end > len(self._steps.rewards):
+            self._bind(self._steps.doubled())
+        self._steps.uniforms[t:end] = self._uniforms.upcoming(end - t)
+        return end
+
+    def _bind(self, steps: Steps) -> None:
+        self._steps = steps
+        self._flat = steps.observations.reshape(-1)
+        act = self._acting(steps)
+        self._act = act if not self._converting else lambda observation, t: act(self._as_vector(observation), t)
+
+    def _convert(self) -> Act:
+        """Hand the policy what it takes from now on, whatever the environment returns."""
+        self._converting = True
+        self._bind(self._steps)
+        return self._act
+
+    def _as_vector(self, observation: ArrayLike) -> NDArray[np.float32]:
+        self._require_shape(observation)
+        return np.array(observation, dtype=np.float32)
+
+    def _record(self, observation: ArrayLike, t: int) -> None:
+        if getattr(observation, "shape", None) != self._shape:
+            self._require_shape(observation)
+        self._steps.observations[t] = observation
 
     def _require_shape(self, observation: ArrayLike) -> None:
         """Refuse what numpy would broadcast: an observation has the shape the environment declared."""
-        if np.shape(observation) != (shape := self._observations.shape[1:]):
-            raise ValueError(f"observation of shape {np.shape(observation)}, must be {shape}")
+        if np.shape(observation) != self._shape:
+            raise ValueError(f"observation of shape {np.shape(observation)}, must be {self._shape}")
 
     def _require_finite(self, start: int, end: int) -> None:
         """Raise ``Diverged`` at the first reward or observation of steps ``start`` to ``end`` that is not finite."""
-        rewards, observations = self._rewards[start:end], self._observations[start : end + 1]
+        rewards, observations = self._steps.rewards[start:end], self._steps.observations[start : end + 1]
         for name, values, offset in (("reward", rewards, 1), ("observation", observations, 0)):
             if (index := first_not_finite(values)) is not None:
                 step = self.steps + start + index + offset
                 raise Diverged(f"{name} is not finite at the worker's environment step {step}: {values[index]}")
 
-    def _reset(self) -> NDArray[np.float32]:
+    def _reset(self) -> Any:
         seed, self._reset_seed = self._reset_seed, None  # later episodes follow from the environment's own generator
-        observation: NDArray[np.float32] = self._environment.reset(seed=seed)[0]
+        observation = self._environment.reset(seed=seed)[0]
         self._require_shape(observation)
         return observation
-
-    def _grow(self) -> None:
-        size = len(self._rewards)
-        self._observations = np.concatenate([self._observations, np.empty_like(self._observations[:size])])
-        self._actions = np.concatenate([self._actions, np.empty_like(self._actions)])
-        self._rewards = np.concatenate([self._rewards, np.empty_like(self._rewards)])

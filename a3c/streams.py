@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 BLOCK = 4096
 
@@ -34,14 +35,22 @@ def reset_seed(seed: int, purpose: Purpose, worker: int = 0) -> int:
 
 
 class Uniforms:
-    """Uniform numbers in [0, 1), drawn in blocks: one at a time costs a list access."""
+    """Uniform numbers in [0, 1), drawn in blocks and looked at before they are used up."""
 
     def __init__(self, random: np.random.Generator) -> None:
         self._random = random
-        self._block: list[float] = []
+        self._block = np.empty(0)
+        self._used = 0
 
-    def next(self) -> float:
-        """Return the next number of the stream."""
-        if not self._block:
-            self._block = self._random.random(BLOCK)[::-1].tolist()
-        return self._block.pop()
+    def upcoming(self, count: int) -> NDArray[np.float64]:
+        """Return the next numbers of the stream, ``[count]``, without using them up."""
+        if self._used + count > len(self._block):
+            rest = self._block[self._used :]
+            blocks = -(-(count - len(rest)) // BLOCK)
+            self._block = np.concatenate([rest, self._random.random(blocks * BLOCK)])
+            self._used = 0
+        return self._block[self._used : self._used + count]
+
+    def advance(self, count: int) -> None:
+        """Use up the next ``count`` numbers."""
+        self._used += count

@@ -8,6 +8,7 @@ import numpy as np
 
 from a3c.engines import Engine
 from a3c.learner import Learner
+from a3c.profile import Timed, untimed
 from a3c.rollout import Collector
 from a3c.schedules import Schedule, Stopped
 from a3c.store import ParameterStore, Push
@@ -26,6 +27,7 @@ class Worker:
         turn_before_learning: whether learning itself must happen in turn (a local critic step counts in the
             global critic's step count).
         pushed: called in turn after each push.
+        timed: wraps the worker's phases where they are to be timed.
     """
 
     def __init__(
@@ -37,14 +39,19 @@ class Worker:
         collector: Collector,
         learner: Learner,
         turn_before_learning: bool,
-        pushed: Callable[[Push], None],
+        pushed: Callable[[Push], None] | None,
+        timed: Timed = untimed,
     ) -> None:
         self.number = number
         self._store = store
         self._schedule = schedule
-        self._engine = engine
+        self._turn = schedule.turn(number)
+        self._parameters = engine.parameters
         self._collector = collector
-        self._learner = learner
+        self._collect = timed("collect", collector.collect)
+        self._learn = timed("learn", learner.learn)
+        self._push_and_pull = timed("push", store.push_and_pull)
+        self._timed = timed
         self._turn_before_learning = turn_before_learning
         self._pushed = pushed
 
@@ -55,10 +62,13 @@ class Worker:
 
     def pull(self) -> None:
         """Copy version 0; done for all workers before any starts."""
-        self._version = self._store.pull(self._engine.parameters)
+        self._version = self._store.pull(self._parameters)
 
     def work(self) -> None:
         """Train until stopped; what goes wrong is raised in this worker's turn and stops the others."""
+        self._timed("worker", self._work)()
+
+    def _work(self) -> None:
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found and reported as such
                 while True:
@@ -68,17 +78,18 @@ class Worker:
 
     def _update(self) -> None:
         try:
-            rollout = self._collector.collect(self._engine.act, self._schedule)
-            lesson = None if self._turn_before_learning else self._learner.learn(rollout, self._version)
+            rollout = self._collect(self._schedule)
+            push = None if self._turn_before_learning else self._learn(rollout, self._version)
         except Stopped:
             raise
         except BaseException:
-            with self._schedule.turn(self.number):  # so that a failure, too, repeats exactly
+            with self._turn:  # so that a failure, too, repeats exactly
                 raise
-        with self._schedule.turn(self.number):
-            if lesson is None:
-                lesson = self._learner.learn(rollout, self._version)
-            self._version = self._store.push_and_pull(lesson.push, self._engine.parameters)
-            self._pushed(lesson.push)
+        with self._turn:
+            if push is None:
+                push = self._learn(rollout, self._version)
+            self._version = self._push_and_pull(push, self._parameters)
+            if self._pushed is not None:
+                self._pushed(push)
             if self._store.finished:
                 self._schedule.stop()

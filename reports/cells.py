@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.design import Cell, label
 from harness.records import RunRecord
 from harness.results import Study
-from reports.frame import Pair, by_key, pairs
+from reports.frame import Pair, pairs
 from reports.statistics import MIN_PAIRS, Estimate, mean_interval
 from reports.vacuity import Control, check_control, compares_targets, is_vacuous
 
@@ -72,6 +73,7 @@ def compare_cells(study: Study) -> tuple[Comparison, ...]:
     records: dict[tuple[str, str], list[RunRecord]] = {}
     for record in study.records:
         records.setdefault((record.cell, record.arm), []).append(record)
+    failures = Counter((failure.cell, failure.arm) for failure in study.failures)
     baseline, *candidates = study.arms
     return tuple(
         _compare(
@@ -80,6 +82,7 @@ def compare_cells(study: Study) -> tuple[Comparison, ...]:
             candidate,
             found.get((cell.id, candidate), []),
             records.get((cell.id, baseline), []) + records.get((cell.id, candidate), []),
+            failures[cell.id, baseline] + failures[cell.id, candidate],
         )
         for cell in study.cells
         for candidate in candidates
@@ -101,18 +104,14 @@ def comparisons_table(study: Study, comparisons: Sequence[Comparison]) -> pd.Dat
 
 
 def _compare(
-    study: Study, cell: Cell, candidate: str, paired: Sequence[Pair], records: Sequence[RunRecord]
+    study: Study, cell: Cell, candidate: str, paired: Sequence[Pair], records: Sequence[RunRecord], failed: int
 ) -> Comparison:
     baseline = study.arms[0]
     control = None
     if compares_targets(study) and is_vacuous(records):
-        runs = by_key(study)
-        seeds = [
-            seed
-            for seed in study.spec.study.seeds
-            if {(cell.id, a, seed) for a in (baseline, candidate)} <= runs.keys()
-        ]
-        control = check_control([(runs[cell.id, baseline, s], runs[cell.id, candidate, s]) for s in seeds])
+        runs = {(record.arm, record.seed): record for record in records}
+        seeds = [s for s in study.spec.study.seeds if {(baseline, s), (candidate, s)} <= runs.keys()]
+        control = check_control([(runs[baseline, s], runs[candidate, s]) for s in seeds])
     return Comparison(
         cell=cell,
         baseline=baseline,
@@ -122,7 +121,7 @@ def _compare(
         candidate_mean=_mean([pair.candidate_value for pair in paired]),
         planned=len(study.spec.study.seeds),
         diverged=sum(record.outcome == "diverged" for record in records),
-        failed=sum(f.cell == cell.id and f.arm in (baseline, candidate) for f in study.failures),
+        failed=failed,
         share=_mean([record.metrics.get("differing_target_share", math.nan) for record in records]),
         shift=_mean([record.metrics.get("mean_target_shift", math.nan) for record in records]),
         control=control,

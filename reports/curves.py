@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.records import RunRecord
 from harness.results import Study
+from reports.reading import read_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,17 +33,14 @@ def evaluation_curves(study: Study) -> pd.DataFrame:
     """
     import pandas as pd
 
-    parts = []
-    for record in study.records:
-        table = _table(record, "evaluations", ("grid", "return"))
-        if table is not None:
-            scaled = table.get("scaled", math.nan)
-            parts.append(
-                pd.DataFrame({**_who(record), "at": table["grid"], "return": table["return"], "scaled": scaled})
-            )
-    curves = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=EVALUATION_COLUMNS)
-    curves["filled"] = False
-    return _fill_diverged(study, curves)[EVALUATION_COLUMNS]
+    parts = [
+        part.rename(columns={"grid": "at"}).assign(scaled=part.get("scaled", math.nan), filled=False)
+        for part in read_tables(study.records, "evaluations", ("grid", "return"), ("scaled",))
+    ]
+    if not parts:
+        return pd.DataFrame(columns=EVALUATION_COLUMNS)
+    curves = pd.concat(parts).sort_values("record", kind="stable")
+    return _with_who(study, _fill_diverged(study, curves))[EVALUATION_COLUMNS]
 
 
 def training_curves(study: Study) -> pd.DataFrame:
@@ -52,21 +50,11 @@ def training_curves(study: Study) -> pd.DataFrame:
     """
     import pandas as pd
 
-    parts = []
-    for record in study.records:
-        table = _table(record, "episodes", ("step", "return"))
-        if table is None or table.empty:
-            continue
-        by_episode = _episodes(record.config)
-        position = pd.Series(range(1, len(table) + 1)) if by_episode else table["step"]
-        budget = record.config.get("total_episodes" if by_episode else "total_steps") or position.max()
-        width = max(1, math.ceil(budget / TRAINING_POINTS))
-        ends = ((position + width - 1) // width * width).rename("at")
-        means = table["return"].groupby(ends).agg(["mean", "size"]).reset_index()
-        means.columns = pd.Index(["at", "return", "episodes"])
-        parts.append(means.assign(**_who(record)))
-    curves = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=TRAINING_COLUMNS)
-    return curves[TRAINING_COLUMNS]
+    # Episodes can be millions: each part is reduced before the next is read.
+    parts = [_stretches(study, part) for part in read_tables(study.records, "episodes", ("step", "return"))]
+    if not parts:
+        return pd.DataFrame(columns=TRAINING_COLUMNS)
+    return _with_who(study, pd.concat(parts).sort_values("record", kind="stable"))[TRAINING_COLUMNS]
 
 
 def measure(curves: pd.DataFrame) -> str:
@@ -74,35 +62,54 @@ def measure(curves: pd.DataFrame) -> str:
     return "scaled" if len(curves) and bool(curves["scaled"].notna().all()) else "return"
 
 
+def _stretches(study: Study, episodes: pd.DataFrame) -> pd.DataFrame:
+    """Return for every run and every stretch of its budget the episodes that ended in it, and their mean return."""
+    run = episodes["record"]
+    configs = {number: study.records[number].config for number in run.unique()}
+    by_episode = run.map({number: _episodes(config) for number, config in configs.items()})
+    position = episodes["step"].where(~by_episode, run.groupby(run).cumcount() + 1)
+    last = position.groupby(run).max()
+    widths = {
+        number: max(1, math.ceil((_budget(config) or last[number]) / TRAINING_POINTS))
+        for number, config in configs.items()
+    }
+    width = run.map(widths)
+    ends = ((position + width - 1) // width * width).rename("at")
+    means = episodes["return"].groupby([run, ends]).agg(["mean", "size"])
+    return means.reset_index().rename(columns={"mean": "return", "size": "episodes"})
+
+
 def _fill_diverged(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
+    """Append the evaluations that diverged runs have not, but other runs of their cell have."""
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
-    for record in study.records:
-        if record.outcome != "diverged" or curves.empty:
-            continue
-        cell = curves[curves["cell"] == record.cell]
-        own = cell[(cell["arm"] == record.arm) & (cell["seed"] == record.seed)]
-        missing = sorted(set(cell["at"]) - set(own["at"]))
-        worst = {"return": curves["return"].min(), "scaled": 0.0 if measure(curves) == "scaled" else math.nan}
-        rows += [{**_who(record), "at": at, **worst, "filled": True} for at in missing]
-    return pd.concat([curves, pd.DataFrame(rows)], ignore_index=True) if rows else curves
+    cells = [record.cell for record in study.records]
+    diverged = [number for number, record in enumerate(study.records) if record.outcome == "diverged"]
+    points = {cell: set(at) for cell, at in curves["at"].groupby(curves["record"].map(cells.__getitem__))}
+    stopped = curves[curves["record"].isin(diverged)]
+    own = {number: set(at) for number, at in stopped["at"].groupby(stopped["record"])}
+    worst = {"return": curves["return"].min(), "scaled": 0.0 if measure(curves) == "scaled" else math.nan}
+    rows = [
+        {"record": number, "at": at, **worst, "filled": True}
+        for number in diverged
+        for at in sorted(points.get(cells[number], set()) - own.get(number, set()))
+    ]
+    return pd.concat([curves, pd.DataFrame(rows)]) if rows else curves
 
 
-def _who(record: RunRecord) -> dict[str, Any]:
-    return {"cell": record.cell, "arm": record.arm, "seed": record.seed}
+def _with_who(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
+    """Put the cell, arm and seed of each row's run in front."""
+    import pandas as pd
+
+    records = study.records
+    who = pd.DataFrame({name: [getattr(record, name) for record in records] for name in ("cell", "arm", "seed")})
+    of_rows = who.iloc[curves["record"].to_numpy()].reset_index(drop=True)
+    return pd.concat([of_rows, curves.reset_index(drop=True)], axis=1)
 
 
-def _episodes(config: Any) -> bool:
+def _episodes(config: Mapping[str, Any]) -> bool:
     return config.get("total_episodes") is not None
 
 
-def _table(record: RunRecord, name: str, columns: tuple[str, ...]) -> pd.DataFrame | None:
-    """Read a run's table; None if the run has none with these columns (a run without evaluations, say)."""
-    import pandas as pd
-
-    try:
-        table = record.table(name)
-    except (FileNotFoundError, pd.errors.EmptyDataError):
-        return None
-    return table if set(columns) <= set(table.columns) else None
+def _budget(config: Mapping[str, Any]) -> Any:
+    return config.get("total_episodes" if _episodes(config) else "total_steps")

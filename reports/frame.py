@@ -52,6 +52,7 @@ def compared_values(study: Study) -> dict[RunKey, float]:
     compare = study.spec.compare
     complete = [record for record in study.records if record.outcome == "complete"]
     seen = [value for record in complete if (value := score(record, compare, ())) is not None]
+    seen = [min(seen), max(seen)] if seen else []  # the worst is one of these
     scored = {key: score(record, compare, seen) for key, record in by_key(study).items()}
     return {key: value for key, value in scored.items() if value is not None}
 

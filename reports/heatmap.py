@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.results import Study
 from reports.cells import Comparison
-from reports.layout import Layout, Panel, Place
+from reports.layout import Layout, Panel
 from reports.style import FAINT, INK, MUTED, Picture, better_or_worse, drawing, picture
 from reports.text import arm_name, brief, count, show, signed
 
@@ -23,8 +23,7 @@ def heatmaps(study: Study, layout: Layout, comparisons: Sequence[Comparison]) ->
 
     A study of one cell gets none: the number stands in the table.
     """
-    known = [c for c in comparisons if c.estimate.mean is not None and c.control is None]
-    limit = max((abs(c.estimate.mean or 0.0) for c in known), default=0.0) or 1.0
+    limit = shade_limit(comparisons)
     if sum(len(panel.places) for panel in layout.panels) < 2:
         return []
     pictures = []
@@ -32,12 +31,30 @@ def heatmaps(study: Study, layout: Layout, comparisons: Sequence[Comparison]) ->
         found = {c.cell.id: c for c in comparisons if c.candidate == candidate}
         if not any(c.estimate.count or c.control for c in found.values()):
             continue
-        factor = study.spec.compare.factor
-        versus = f"{arm_name(factor, candidate)} minus {show(study.arms[0])}" if len(study.arms) > 2 else ""
         for panel in layout.panels:
-            title = " · ".join(part for part in (versus, panel.title) if part)
+            title = " · ".join(part for part in (versus(study, candidate), panel.title) if part)
             pictures.append(_heatmap(study, layout, panel, found, limit, title))
     return pictures
+
+
+def versus(study: Study, candidate: str) -> str:
+    """Say which arms a map of differences is of; nothing where there are only two."""
+    if len(study.arms) <= 2:
+        return ""
+    return f"{arm_name(study.spec.compare.factor, candidate)} minus {show(study.arms[0])}"
+
+
+def shade_limit(comparisons: Sequence[Comparison]) -> float:
+    """Return the difference that is given the fullest colour."""
+    known = [c for c in comparisons if c.estimate.mean is not None and c.control is None]
+    return max((abs(c.estimate.mean or 0.0) for c in known), default=0.0) or 1.0
+
+
+def shade(comparison: Comparison | None, higher_is_better: bool) -> float:
+    """Return what colours a field: how much better the candidate did; NaN where that cannot be said."""
+    if comparison is None or comparison.estimate.mean is None or comparison.control:
+        return math.nan
+    return comparison.estimate.mean if higher_is_better else -comparison.estimate.mean
 
 
 def _heatmap(
@@ -52,7 +69,7 @@ def _heatmap(
         _draw(axes, layout, panel, found, limit, study.spec.compare.higher_is_better)
         axes.set_xlabel(show(layout.column, 40))
         axes.set_ylabel(show(layout.row, 40))
-        return picture(figure, title, _alt([found[place.cell] for place in panel.places.values()]))
+        return picture(figure, title, map_alt([found[place.cell] for place in panel.places.values()]))
 
 
 def _draw(
@@ -61,14 +78,12 @@ def _draw(
     import pandas as pd
     import seaborn as sns
 
-    def shade(place: Place | None) -> float:
-        comparison = found[place.cell] if place else None
-        if comparison is None or comparison.estimate.mean is None or comparison.control:
-            return math.nan
-        return comparison.estimate.mean if higher_is_better else -comparison.estimate.mean
+    def value(row: str, column: str) -> float:
+        place = panel.places.get((row, column))
+        return shade(found[place.cell] if place else None, higher_is_better)
 
     table = pd.DataFrame(
-        [[shade(panel.places.get((row, column))) for column in layout.columns] for row in layout.rows],
+        [[value(row, column) for column in layout.columns] for row in layout.rows],
         index=[show(row, 14) for row in layout.rows],
         columns=[show(column, 14) for column in layout.columns],
     )
@@ -107,7 +122,8 @@ def _write_field(axes: Axes, x: int, y: int, comparison: Comparison, alias: bool
     axes.text(x + 0.5, y + 0.70, below, color=INK, fontsize=8, **style)
 
 
-def _alt(found: Collection[Comparison]) -> str:
+def map_alt(found: Collection[Comparison]) -> str:
+    """Say what a map of differences shows."""
     known = [c.estimate for c in found if c.control is None]
     means = [estimate.mean for estimate in known if estimate.mean is not None]
     if not means:

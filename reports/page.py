@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.results import Study
 from harness.scores import SCALED
 from reports import views
-from reports.cells import compare_cells, comparisons_table
+from reports.cells import Comparison, compare_cells, comparisons_table
 from reports.curves import budget_unit, evaluation_curves, measure, training_curves
 from reports.frame import paired_differences, runs_table
 from reports.heatmap import heatmaps
 from reports.layout import arrange
 from reports.learning import CurveStyle, learning_curves
+from reports.overview import overview
+from reports.selection import CELLS_SHOWN, ROWS_KEPT, select_cells
 from reports.statistics import MIN_PAIRS
 from reports.style import arm_colours, dark_colour
 from reports.summary import scale_of, summarise, unit_of
 from reports.tables import write_csv, write_text
 from reports.text import cell_name, count, interval, number, percent, show, signed
-from reports.throughput import throughput_figure, throughput_table
+from reports.throughput import shows_cells, throughput_figure, throughput_table
 from reports.vacuity import compares_targets
 
 if TYPE_CHECKING:
@@ -42,7 +45,6 @@ def write_report(study: Study, folder: Path | None = None) -> Path:
     folder = study.folder if folder is None else folder
     (folder / TABLES_FOLDER).mkdir(parents=True, exist_ok=True)
     comparisons = compare_cells(study)
-    layout = arrange(study)
     speeds, series = throughput_table(study)
     evaluations, training = evaluation_curves(study), training_curves(study)
     tables: dict[str, pd.DataFrame] = {
@@ -53,18 +55,16 @@ def write_report(study: Study, folder: Path | None = None) -> Path:
         "throughput": speeds,
         "training": training,
     }
-    vacuous = {c.cell.id for c in comparisons if c.control}
     page = _render(
         {
             **_opening(study),
+            **_figures(study, comparisons, evaluations, training),
             "summary": summarise(study, comparisons),
             "counts": views.counts(study),
             "rows": views.cell_rows(study, comparisons),
             "controls": [c for c in comparisons if c.control],
-            "heatmaps": heatmaps(study, layout, comparisons),
-            "curves": learning_curves(study, layout, evaluations, _evaluation_style(study, evaluations, vacuous)),
-            "training": learning_curves(study, layout, training, _training_style(study, vacuous)),
             "speed_figure": throughput_figure(speeds, series),
+            "speed_points": shows_cells(speeds),
             "speed_rows": views.throughput_rows(speeds, series),
             "speed_series": series,
         }
@@ -73,6 +73,22 @@ def write_report(study: Study, folder: Path | None = None) -> Path:
         write_csv(folder / TABLES_FOLDER / f"{name}.csv", table)
     write_text(folder / PAGE_FILE, page)
     return folder / PAGE_FILE
+
+
+def _figures(
+    study: Study, comparisons: Sequence[Comparison], evaluations: pd.DataFrame, training: pd.DataFrame
+) -> dict[str, Any]:
+    """Draw the differences and the curves: of every cell, or of a large study a map and the cells most telling."""
+    layout, selection = arrange(study), select_cells(study, comparisons)
+    vacuous = {c.cell.id for c in comparisons if c.control}
+    evaluation_style = _evaluation_style(study, evaluations, vacuous)
+    return {
+        "selection": selection,
+        "heatmaps": heatmaps(study, layout, comparisons) if selection.whole else [],
+        "overview": None if selection.whole else overview(study, layout, comparisons),
+        "curves": learning_curves(study, layout, selection, evaluations, evaluation_style),
+        "training": learning_curves(study, layout, selection, training, _training_style(study, vacuous)),
+    }
 
 
 def _opening(study: Study) -> dict[str, Any]:
@@ -163,6 +179,8 @@ def _render(context: dict[str, Any]) -> str:
         number=number,
         signed=signed,
         cell_name=cell_name,
+        rows_shown=CELLS_SHOWN,
+        rows_kept=ROWS_KEPT,
         interval=interval,
         control_finding=views.control_finding,
     )

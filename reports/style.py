@@ -157,7 +157,7 @@ def thousands() -> EngFormatter:
 
 def _compact(svg: str) -> str:
     """Halve an SVG: tenths of a point are fine enough, and a line need not be told to go on at every point."""
-    svg = _PATH.sub(lambda path: _DECIMALS.sub(r"\1", path[0].replace("\nL ", " ").replace("\n", "")), svg)
+    svg = _PATH.sub(lambda path: _DECIMALS.sub(r"\1", path[0].replace(" \nL ", " ").replace("\n", "")), svg)
     return _BETWEEN_TAGS.sub("><", svg)
 
 

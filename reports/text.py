@@ -7,6 +7,7 @@ letters would break a table. Nothing is escaped here; the template does that.
 from __future__ import annotations
 
 import math
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -83,3 +84,8 @@ def arm_name(factor: str, arm: str) -> str:
 def cell_name(cell: Cell) -> str:
     """Name a cell by its levels; a study that only sweeps the compared factor has just one."""
     return levels_name(cell.levels) or "the only cell"
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break a text into lines of at most ``width`` characters."""
+    return "\n".join(textwrap.wrap(text, width))

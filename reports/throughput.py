@@ -26,6 +26,7 @@ _COLUMNS = (
     "staleness_max",
 )
 _MAX_SERIES = 6
+_MAX_POINTS = 600  # beyond, points are a smear that weighs megabytes
 
 
 def throughput_table(study: Study) -> tuple[pd.DataFrame, str]:
@@ -52,8 +53,13 @@ def throughput_table(study: Study) -> tuple[pd.DataFrame, str]:
     return table.astype(dict.fromkeys(_COLUMNS, float)), series
 
 
+def shows_cells(table: pd.DataFrame) -> bool:
+    """Whether the figure has a point for every cell, or the means over cells alone."""
+    return bool(table["cell"].nunique() <= _MAX_POINTS)
+
+
 def throughput_figure(table: pd.DataFrame, series: str) -> list[Picture]:
-    """Draw steps per second and staleness against workers: every cell's mean, and the mean per series."""
+    """Draw steps per second and staleness against workers: the mean per series, and every cell's."""
     from matplotlib.figure import Figure
 
     table = table.dropna(subset=["workers"])
@@ -81,8 +87,9 @@ def _draw(axes: Axes, table: pd.DataFrame, name: str, colours: dict[str, str]) -
 
     common = {"x": "workers", "y": name, "hue": "series", "palette": colours, "legend": False, "ax": axes}
     sns.lineplot(table, **common, hue_order=list(colours), estimator="mean", errorbar=None, linewidth=1.8)
-    cells = table.groupby(["cell", "series", "workers"], as_index=False)[name].mean()
-    sns.scatterplot(cells, **common, hue_order=list(colours), s=22, alpha=0.6, linewidth=0)
+    if shows_cells(table):
+        cells = table.groupby(["cell", "series", "workers"], as_index=False)[name].mean()
+        sns.scatterplot(cells, **common, hue_order=list(colours), s=22, alpha=0.6, linewidth=0)
     workers = sorted(table["workers"].unique())
     if workers[-1] >= 4 * workers[0]:
         axes.set_xscale("log", base=2)

@@ -34,6 +34,7 @@ class Bar:
 class CellRow:
     """One comparison in the table of cells."""
 
+    cell: str
     levels: tuple[str, ...]
     candidate: str
     state: str
@@ -81,6 +82,7 @@ def cell_rows(study: Study, comparisons: Sequence[Comparison]) -> list[CellRow]:
     low, high = min(ends), max(ends)
     return [
         CellRow(
+            cell=c.cell.id,
             levels=tuple(show(c.cell.levels[name], 30) for name in factors),
             candidate=show(c.candidate, 30),
             state=c.state,
@@ -91,7 +93,7 @@ def cell_rows(study: Study, comparisons: Sequence[Comparison]) -> list[CellRow]:
             pairs=f"{c.estimate.count} of {c.planned}",
             share=percent(c.share),
             note=_note(c),
-            bar=_bar(c, low, high) if c in shown else None,
+            bar=_bar(c, low, high) if c.estimate.mean is not None and c.control is None else None,
         )
         for c in comparisons
     ]
@@ -150,12 +152,13 @@ def settings(study: Study) -> list[tuple[str, str]]:
     """Write every setting the runs trained with; one that was swept with all its values."""
     if not study.records:
         return [(show(name), show(value, 200)) for name, value in study.spec.base.items()]
-    values: dict[str, dict[str, None]] = {}
-    for record in study.records:
-        for name, value in record.config.items():
-            if name != "seed":
-                values.setdefault(name, {})["not set" if value is None else label(value)] = None
-    return [(show(name), show(" | ".join(seen), 200)) for name, seen in values.items()]
+    names = dict.fromkeys(name for record in study.records for name in record.config if name != "seed")
+    rows = []
+    for name in names:
+        values = (record.config[name] for record in study.records if name in record.config)
+        written = dict.fromkeys("not set" if value is None else label(value) for value in _distinct(values))
+        rows.append((show(name), show(" | ".join(written), 200)))
+    return rows
 
 
 def provenance(study: Study) -> list[tuple[str, str]]:
@@ -171,7 +174,8 @@ def provenance(study: Study) -> list[tuple[str, str]]:
 
 def setting(study: Study, name: str) -> str:
     """Return one setting's value or values as text; empty if it is not known."""
-    seen = dict.fromkeys(label(r.config[name]) for r in study.records if r.config.get(name) is not None)
+    values = (r.config[name] for r in study.records if r.config.get(name) is not None)
+    seen = dict.fromkeys(label(value) for value in _distinct(values))
     if not seen and study.spec.base.get(name) is not None:
         seen = {label(study.spec.base[name]): None}
     return ", ".join(show(value, 40) for value in list(seen)[:4]) + (", …" if len(seen) > 4 else "")
@@ -206,6 +210,11 @@ def _bar(comparison: Comparison, low: float, high: float) -> Bar:
     left = at(mean if estimate.low is None else estimate.low)
     right = at(mean if estimate.high is None else estimate.high)
     return Bar(left, round(right - left, 2), at(mean), at(0.0))
+
+
+def _distinct(values: Iterable[Any]) -> Iterable[Any]:
+    """Drop values that are written the same: cheaper than to write each for people."""
+    return {repr(value): value for value in values}.values()
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, object]]:

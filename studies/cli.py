@@ -208,6 +208,55 @@ def train(
 
 
 @app.command()
+def bench(
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", help="Measurements of each contestant. (default: 5)")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="A contestant runs at least so long a round. (default: 0.5)")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Environment steps of one training run. (default: 20000)")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help="Part of a contestant's name (compiled w4 t20 round_robin); may be repeated."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="2 rounds of 0.2 seconds and 5000 steps.")] = False,
+    out: Out = DEFAULT_OUT,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Measure how fast training is, beside the environment alone and Stable-Baselines3's A2C.
+
+    Takes about 8 minutes, with --quick about 1; needs an idle machine. Tracked in MLflow's experiment `bench`.
+    """
+    from dataclasses import replace
+
+    from harness.errors import Interrupted
+    from studies.bench.display import BenchDisplay, show
+    from studies.bench.record import EXPERIMENT
+    from studies.bench.runner import QUICK, Options, run_bench
+
+    given: dict[str, Any] = {
+        "rounds": rounds,
+        "seconds": seconds,
+        "steps": steps,
+        "only": tuple(only) if only else None,
+    }
+    options = replace(QUICK if quick else Options(), **{k: v for k, v in given.items() if v is not None})
+    console = _console()
+    try:
+        with BenchDisplay(console) as display:
+            result = run_bench(options, out=out, tracking_uri=tracking_uri, watcher=display)
+    except Interrupted:
+        print("stopped; a bench that was not finished leaves no results", file=sys.stderr)
+        raise
+    show(result, console)
+    print(f"files:     {result.folder} (and {result.folder.parent / 'latest'})")
+    _show_tracking(EXPERIMENT, tracking_uri)
+
+
+@app.command()
 def doctor() -> int:
     """Say what is installed, what is missing, and what this machine offers."""
     from studies.doctor import examine

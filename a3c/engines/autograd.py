@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from a3c.engines import ActorLoss, Floats
+from a3c.engines import ActorLoss, Floats, Learned, Use, learn_by_parts
 from a3c.losses import actor_loss, critic_loss, policy_terms
 from a3c.network import ActorCritic
 from a3c.parameters import Layout
+from a3c.rollout import Act, Rollout, Steps
+from a3c.signals import Signal, reference_signal
+
+if TYPE_CHECKING:
+    from a3c.config import TrainConfig
 
 
 class AutogradEngine:
     """An :class:`~a3c.engines.Engine` for any network torch can differentiate."""
 
-    def __init__(self, layout: Layout, activation: str, entropy_coef: float, log_epsilon: float) -> None:
+    def __init__(self, config: TrainConfig, layout: Layout) -> None:
         self.parameters = np.zeros(layout.size, dtype=np.float32)
         self.gradient = np.zeros(layout.size, dtype=np.float32)
+        self._config = config
         self._spans = layout.spans
-        self._network = ActorCritic(layout, activation, self.parameters, self.gradient)
-        self._entropy_coef = entropy_coef
-        self._log_epsilon = log_epsilon
+        self._network = ActorCritic(layout, config.activation, self.parameters, self.gradient)
 
-    def act(self, observation: NDArray[np.float32], uniform: float) -> int:
+    def acting(self, steps: Steps) -> Act:
+        """See :meth:`a3c.engines.Engine.acting`."""
+        shape = steps.observations.shape[1:]
+
+        def act(observation: NDArray[np.float32], t: int) -> int:
+            if np.shape(observation) != shape:
+                raise ValueError(f"observation of shape {np.shape(observation)}, must be {shape}")
+            steps.observations[t] = observation
+            steps.actions[t] = action = self._sample(steps.observations[t], float(steps.uniforms[t]))
+            return action
+
+        return act
+
+    def _sample(self, observation: NDArray[np.float32], uniform: float) -> int:
         """Invert the cumulative distribution at ``uniform``; rounding never yields an action that is not there."""
         with torch.inference_mode():
             probabilities = torch.softmax(self._network.logits(torch.from_numpy(observation)), dim=-1).tolist()
@@ -34,35 +53,49 @@ class AutogradEngine:
                 return action
         return len(probabilities) - 1
 
-    def values(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    def values(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:
         """See :meth:`a3c.engines.Engine.values`."""
         with torch.inference_mode():
-            values: NDArray[np.float32] = self._network.values(torch.from_numpy(observations)).numpy()
-        return values
+            return self._network.values(torch.from_numpy(observations)).numpy().astype(np.float64)
+
+    def signal(self, rollout: Rollout) -> Signal:
+        """See :meth:`a3c.engines.Engine.signal`."""
+        return reference_signal(self._config, rollout, self.values(rollout.observations))
 
     def actor_gradient(
         self,
         observations: NDArray[np.float32],
         actions: NDArray[np.int64],
         advantages: Floats,
-        weights: Floats,
+        use: Use | None = None,
     ) -> ActorLoss:
         """See :meth:`a3c.engines.Engine.actor_gradient`."""
         self.gradient[self._spans["actor"]] = 0
         logits = self._network.logits(torch.from_numpy(observations))
-        chosen, entropy = policy_terms(logits, torch.from_numpy(actions), self._log_epsilon)
-        weight = _tensor(weights)
-        loss = actor_loss(chosen, entropy, _tensor(advantages), weight, self._entropy_coef)
+        chosen, entropy = policy_terms(logits, torch.from_numpy(actions), self._config.log_epsilon)
+        weights = _weights(use, len(actions))
+        loss = actor_loss(chosen, entropy, _tensor(advantages), weights, self._config.entropy_coef)
         loss.backward()  # type: ignore[no-untyped-call]
-        return ActorLoss(loss.item(), (weight * entropy.detach()).sum().item())
+        return ActorLoss(loss.item(), (weights * entropy.detach()).sum().item())
 
-    def critic_gradient(self, observations: NDArray[np.float32], targets: Floats, weights: Floats) -> float:
+    def critic_gradient(self, observations: NDArray[np.float32], targets: Floats, use: Use | None = None) -> float:
         """See :meth:`a3c.engines.Engine.critic_gradient`."""
         self.gradient[self._spans["critic"]] = 0
-        loss = critic_loss(self._network.values(torch.from_numpy(observations)), _tensor(targets), _tensor(weights))
+        values = self._network.values(torch.from_numpy(observations))
+        loss = critic_loss(values, _tensor(targets), _weights(use, len(targets)))
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
+
+    def learn(self, rollout: Rollout) -> Learned:
+        """See :meth:`a3c.engines.Engine.learn`."""
+        return learn_by_parts(self, self._config.n_step_head, rollout)
 
 
 def _tensor(values: Floats) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+
+
+def _weights(use: Use | None, length: int) -> torch.Tensor:
+    """Return 1/count on the steps used, 0 elsewhere, ``[T]``; all 0 if none is used."""
+    used = np.ones(length, dtype=np.bool_) if use is None else use
+    return _tensor(used / max(1, int(used.sum())))

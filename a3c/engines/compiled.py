@@ -1,0 +1,209 @@
+"""The fast engine: both MLPs, their gradients, the built-in tail rules and the optimizers in machine code (Numba).
+
+The arithmetic and its derivation stand in :mod:`a3c.engines.kernels`; here it is given memory. It does whatever a
+config can ask for: any hidden layers, every activation, loss and optimizer option. A tail rule that is not built in is
+called as it is, in Python, for some microseconds an update.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a3c.engines import ActorLoss, Floats, Learned, Use, kernels, learn_by_parts
+from a3c.errors import Diverged
+from a3c.optimizers import BAD_GRADIENT, BAD_PARAMETERS, StepCount, bias_correction
+from a3c.parameters import HEADS, Head, Layout, Vector
+from a3c.rollout import Act, Rollout, Steps
+from a3c.signals import Signal, is_worthless, reference_signal
+from a3c.targets import TAIL_RULES, TailRule, max_terms, missing_as_zero
+
+if TYPE_CHECKING:
+    from a3c.config import TrainConfig
+
+Plan = NDArray[np.int64]
+
+ACTIVATIONS = {"relu6": kernels.RELU6, "relu": kernels.RELU, "tanh": kernels.TANH}
+OPTIMIZERS = {"sgd": kernels.SGD, "rmsprop": kernels.RMSPROP, "adam": kernels.ADAM}
+RULES: dict[TailRule, int] = {missing_as_zero: kernels.MISSING_AS_ZERO, max_terms: kernels.MAX_TERMS}
+HEADS_THAT_USE_N_STEP = {
+    "actor": kernels.ACTOR_HEAD,
+    "critic": kernels.CRITIC_HEAD,
+    "both": kernels.ACTOR_HEAD + kernels.CRITIC_HEAD,
+}
+REFUSALS = {kernels.BAD_GRADIENT: BAD_GRADIENT, kernels.BAD_PARAMETERS: BAD_PARAMETERS}
+
+FIRST_CAPACITY = 512  # steps
+LONG = 100_000  # multiplications; some tens of microseconds, from where on giving up the GIL pays
+
+
+class CompiledEngine:
+    """An :class:`~a3c.engines.Engine` for MLPs of any size."""
+
+    def __init__(self, config: TrainConfig, layout: Layout) -> None:
+        self._plans, memory = plans_of(layout, ACTIVATIONS[config.activation])
+        self._memory = np.zeros(memory, dtype=np.float32)
+        self._size = layout.size
+        self.parameters = self._memory[: layout.size]
+        self.gradient = np.zeros(layout.size, dtype=np.float32)
+        self._config = config
+        rule = RULES.get(TAIL_RULES[config.target])
+        self._targets = (
+            None if rule is None else (config.gamma, config.n_step, config.n_step_convention == "seed", rule)
+        )
+        self._make_room(FIRST_CAPACITY)
+
+    def acting(self, steps: Steps) -> Act:
+        """See :meth:`a3c.engines.Engine.acting`."""
+        self._steps = steps  # the kernel knows addresses only: this keeps what is there alive
+        arrays = (self._memory, steps.observations, steps.actions, steps.uniforms)
+        bound = np.array([*(array.ctypes.data for array in arrays), *self._plans["actor"]], dtype=np.int64)
+        return partial(kernels.act, bound)
+
+    def values(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:
+        """See :meth:`a3c.engines.Engine.values`."""
+        values = np.empty(len(observations))
+        kernels.values(self._memory, self._plans["critic"], observations, values)
+        return values
+
+    def signal(self, rollout: Rollout) -> Signal:
+        """See :meth:`a3c.engines.Engine.signal`."""
+        length = rollout.length
+        out, use = np.empty((3, length + 1)), np.empty(length, dtype=np.bool_)
+        kernels.values(self._memory, self._plans["critic"], rollout.observations, out[0])
+        if self._targets is None:
+            return reference_signal(self._config, rollout, out[0])
+        worthless = is_worthless(rollout, self._config.bootstrap_truncated)
+        differing, shift = kernels.n_step(*self._targets, out, use, rollout.rewards, worthless)
+        return Signal(out[0, :length], out[1, :length], out[2, :length], use, differing, shift)
+
+    def actor_gradient(
+        self,
+        observations: NDArray[np.float32],
+        actions: NDArray[np.int64],
+        advantages: Floats,
+        use: Use | None = None,
+    ) -> ActorLoss:
+        """See :meth:`a3c.engines.Engine.actor_gradient`."""
+        loss, entropy = kernels.actor_gradient(
+            self._memory,
+            self._plans["actor"],
+            self.gradient,
+            observations,
+            actions,
+            advantages,
+            np.ones(len(actions), dtype=np.bool_) if use is None else use,
+            self._config.entropy_coef,
+            self._config.log_epsilon,
+        )
+        return ActorLoss(loss, entropy)
+
+    def critic_gradient(self, observations: NDArray[np.float32], targets: Floats, use: Use | None = None) -> float:
+        """See :meth:`a3c.engines.Engine.critic_gradient`."""
+        use = np.ones(len(targets), dtype=np.bool_) if use is None else use
+        loss: float = kernels.critic_gradient(
+            self._memory, self._plans["critic"], self.gradient, observations, targets, use, False
+        )
+        return loss
+
+    def learn(self, rollout: Rollout) -> Learned:
+        """See :meth:`a3c.engines.Engine.learn`: one kernel, which releases the GIL where it takes long."""
+        if self._targets is None:
+            return learn_by_parts(self, self._config.n_step_head, rollout)
+        observations, actions, rewards, terminated, truncated, _ = rollout
+        length = len(rewards)
+        if length >= self._capacity:
+            self._make_room(2 * length)
+        kernel = self._learn_long if length * self._size > LONG else self._learn
+        worthless = terminated or (truncated and not self._config.bootstrap_truncated)
+        return Learned(*kernel(observations, actions, rewards, worthless))
+
+    def _make_room(self, capacity: int) -> None:
+        """Bind the kernels that learn to all that stays the same, with room for rollouts shorter than ``capacity``."""
+        self._capacity = capacity
+        if self._targets is None:
+            return
+        config = self._config
+        bound = (
+            self._memory,
+            self._plans["actor"],
+            self._plans["critic"],
+            self.gradient,
+            np.empty((4, capacity)),
+            np.empty(capacity, dtype=np.bool_),
+            np.ones(capacity, dtype=np.bool_),
+            *self._targets,
+            HEADS_THAT_USE_N_STEP[config.n_step_head],
+            config.entropy_coef,
+            config.log_epsilon,
+        )
+        self._learn, self._learn_long = partial(kernels.learn, *bound), partial(kernels.learn_long, *bound)
+
+
+class CompiledUpdate:
+    """An :class:`~a3c.optimizers.Update` in one kernel: norm, checks, statistics and both heads' steps."""
+
+    def __init__(self, config: TrainConfig, layout: Layout, critic_count: StepCount) -> None:
+        self._kernel = kernels.update_long if layout.size > LONG else kernels.update
+        self._state = np.zeros((3, layout.size), dtype=np.float32)
+        self._critic = layout.spans["critic"].start
+        self._optimizer = OPTIMIZERS[config.optimizer]
+        self._decays = (
+            (config.adam_beta1, config.adam_beta2) if config.optimizer == "adam" else (0.0, config.rmsprop_decay)
+        )
+        self._counts = (StepCount(), critic_count) if config.optimizer == "adam" else None
+        self._epsilon = config.optimizer_epsilon
+        self._max_norm = math.inf if config.max_grad_norm is None else config.max_grad_norm
+
+    def apply(self, parameters: Vector, gradient: Vector, actor_rate: float, critic_rate: float) -> None:
+        """See :meth:`a3c.optimizers.Update.apply`."""
+        if self._counts is not None:
+            actor_rate *= bias_correction(*self._decays, self._counts[0].next())
+            critic_rate *= bias_correction(*self._decays, self._counts[1].next())
+        status = self._kernel(
+            parameters,
+            gradient,
+            self._state,
+            self._critic,
+            self._optimizer,
+            actor_rate,
+            critic_rate,
+            *self._decays,
+            self._epsilon,
+            self._max_norm,
+        )
+        if status != kernels.UPDATED:
+            raise Diverged(REFUSALS[status])
+
+
+def plans_of(layout: Layout, activation: int) -> tuple[dict[Head, Plan], int]:
+    """Lay out the memory of a network.
+
+    Returns:
+        Each head's plan (see :mod:`a3c.engines.kernels`), and how many float32 the memory has: the parameters, and
+        room that both heads share.
+    """
+    shapes = {head: layout.shapes(head) for head in HEADS}
+    wide = max(sum(out * inp for out, inp in shapes[head] if out > inp) for head in HEADS)
+    widest = max(max(shape) for head in HEADS for shape in shapes[head])
+    deltas = layout.size + 2 * wide
+    outputs = deltas + 2 * kernels.TILE * widest
+    plans: dict[Head, Plan] = {}
+    end = outputs
+    for head in HEADS:
+        plan = [activation, len(shapes[head]), deltas, deltas + kernels.TILE * widest]
+        at, transposed, output = layout.spans[head].start, layout.size, outputs
+        for out, inp in shapes[head]:
+            is_wide = out > inp
+            places = (transposed, transposed + wide) if is_wide else (-1, -1)
+            plan += [inp, out, at, at + out * inp, *places, output]
+            transposed += out * inp if is_wide else 0
+            at += out * (inp + 1)
+            output += kernels.TILE * out
+        plans[head] = np.array(plan, dtype=np.int64)
+        end = max(end, output)
+    return plans, end

@@ -1,0 +1,74 @@
+"""How kernels are compiled: flags, the cache on disk, and views that cost nothing.
+
+Every kernel names its signature, so it is compiled (or loaded from the cache) when its module is imported: never
+in the middle of a run, never in two threads at once, never once more for another type.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from numba import carray, njit, types
+from numba.extending import intrinsic
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Sums may be reordered and products fused, which is what makes them vectors. What assumes finite numbers ("nnan",
+# "ninf", all of fastmath=True) would delete the very checks that find divergence.
+FASTMATH = {"reassoc", "contract", "nsz"}
+LOG = logging.getLogger(__name__)
+
+
+def kernel(signature: str, *, nogil: bool = False) -> Callable[[Function], Function]:
+    """Compile a function for one signature, and keep the machine code beside the source or in the user's cache.
+
+    A cache that cannot be written costs the time of compiling, in every process anew, and nothing else.
+
+    Args:
+        signature: as Numba writes it, say ``float64(float32[::1], intp)``.
+        nogil: whether the GIL is released while it runs. That costs more than a short kernel takes, and lets
+            threads fight over the GIL at its end: only for those of tens of microseconds and more.
+    """
+    options = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": nogil}
+
+    def compiled(function: Function) -> Function:
+        try:
+            fast: Function = njit(signature, cache=True, **options)(function)
+        except (OSError, RuntimeError) as error:  # RuntimeError: no folder to cache in
+            LOG.info("%s is compiled without a cache: %s", function.__name__, error)
+            fast = njit(signature, **options)(function)
+        return fast
+
+    return compiled
+
+
+def helper(function: Function) -> Function:
+    """Compile a function that kernels call, with whatever types they call it with."""
+    fast: Function = njit(fastmath=FASTMATH, error_model="numpy")(function)
+    return fast
+
+
+def _view_of(scalar: Any) -> Any:
+    """Make the function that returns the array of ``scalar``, of a shape, at an address."""
+
+    @intrinsic
+    def pointer(typing_context: Any, address: Any) -> Any:
+        signature = types.CPointer(scalar)(types.intp)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return signature, generate
+
+    @njit
+    def view(address: int, shape: Any) -> Any:
+        return carray(pointer(address), shape)
+
+    return view
+
+
+# The array ``shape`` at an address, in kernels only. Numba counts references to the slices of an array, which takes
+# longer than a small layer's arithmetic; these views are not counted: whoever calls the kernel keeps memory alive.
+floats, doubles, integers = (_view_of(scalar) for scalar in (types.float32, types.float64, types.int64))

@@ -1,0 +1,193 @@
+"""What comes out of a training run."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from a3c.config import TrainConfig
+from a3c.engines import choose_engine
+from a3c.environment import Spaces
+from a3c.evaluate import evaluate, random_return
+from a3c.measures import PLAIN, evaluation_measures, evaluation_scale, training_curve
+from a3c.parameters import Layout, Vector
+from a3c.store import ParameterStore
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run.
+
+    Attributes:
+        config: what it was trained with.
+        engine: the engine that computed it.
+        outcome: ``complete``, ``diverged`` or ``failed``.
+        parameters: the final global network, flat float32 ``[size]``; see :class:`a3c.parameters.Layout`.
+        episodes: one row per finished training episode: ``step`` (environment steps of all workers at the push),
+            ``return``, ``length``, ``worker``.
+        evaluations: one row per snapshot: ``grid`` (its point, in the budget's unit), ``step``, and over the
+            evaluation episodes ``return`` (mean), ``std``, ``length`` (mean), ``scaled``.
+        updates: the update log, one row per update in the order applied: ``worker``, ``pulled``, ``step``, dtype
+            :data:`a3c.logs.UPDATE`.
+        metrics: figures that depend on the config and the seed alone (under ``round_robin``).
+        timings: figures that depend on the machine too.
+        curves: per name (environment step, value), thin enough to plot.
+    """
+
+    config: TrainConfig
+    engine: str
+    outcome: Literal["complete", "diverged", "failed"]
+    parameters: Vector
+    episodes: pd.DataFrame
+    evaluations: pd.DataFrame
+    updates: NDArray[np.void] = field(repr=False)
+    metrics: dict[str, float]
+    timings: dict[str, float]
+    curves: dict[str, list[tuple[int, float]]] = field(repr=False)
+
+    @cached_property
+    def update_log(self) -> pd.DataFrame:
+        """The update log, spelt out.
+
+        One row per update, in the order applied: ``update`` (from 0), ``worker``, ``pulled`` (the version its gradient
+        saw), ``applied`` (the version it made), ``step`` (environment steps of all workers), ``staleness`` (updates in
+        between).
+        """
+        count = len(self.updates)
+        columns = {name: self.updates[name].astype(np.int64) for name in ("worker", "pulled", "step")}
+        numbers = {
+            "update": np.arange(count),
+            "applied": np.arange(1, count + 1),
+            "staleness": _staleness(self.updates),
+        }
+        order = ["update", "worker", "pulled", "applied", "step", "staleness"]
+        return pd.DataFrame({**columns, **numbers})[order]
+
+    @property
+    def parameters_hash(self) -> str:
+        """SHA-256 of the parameters' bytes."""
+        return hashlib.sha256(self.parameters.tobytes()).hexdigest()
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables worth keeping as text."""
+        return {"episodes": self.episodes, "evaluations": self.evaluations}
+
+    @property
+    def arrays(self) -> dict[str, dict[str, np.ndarray]]:
+        """The arrays worth keeping as binary: final parameters and the update log."""
+        log = {name: np.ascontiguousarray(self.updates[name]) for name in ("worker", "pulled", "step")}
+        return {"parameters": {"parameters": self.parameters}, "updates": log}
+
+
+def make_result(
+    config: TrainConfig,
+    spaces: Spaces,
+    layout: Layout,
+    store: ParameterStore,
+    outcome: Literal["complete", "diverged", "failed"],
+    timings: dict[str, float],
+) -> TrainResult:
+    """Evaluate a run's snapshots and gather what came out of it.
+
+    Args:
+        config: what it was trained with.
+        spaces: its environment's.
+        layout: its networks' shapes.
+        store: what it left behind.
+        outcome: how it ended; a failed run is not evaluated.
+        timings: ``train_seconds``, and what else was clocked.
+    """
+    updates, episodes = store.log.updates(), pd.DataFrame(store.log.episodes())
+    metrics = _training_metrics(store, updates, episodes)
+    started = time.perf_counter()
+    evaluations = pd.DataFrame(columns=["grid", "step", "return", "std", "length", "scaled"])
+    if store.snapshot_steps and outcome != "failed":
+        try:
+            evaluations, measures = _evaluations(config, spaces, layout, store)
+        except Exception:
+            if outcome == "complete":
+                raise
+        else:  # a diverged run keeps the curve it had earned, not the figures of a whole one
+            metrics |= measures if outcome == "complete" else {}
+    train_seconds = timings["train_seconds"]
+    timings = {
+        **timings,
+        "evaluation_seconds": time.perf_counter() - started,
+        "steps_per_second": store.steps / train_seconds if train_seconds > 0 else 0.0,
+    }
+    curves = {
+        "evaluation_return": list(zip(evaluations["step"], evaluations["return"], strict=True)),
+        "training_return": training_curve(episodes["step"].to_numpy(), episodes["return"].to_numpy(), store.steps),
+        **store.curves.curves(),
+    }
+    return TrainResult(
+        config=config,
+        engine=choose_engine(config),
+        outcome=outcome,
+        parameters=store.parameters.copy(),
+        episodes=episodes,
+        evaluations=evaluations,
+        updates=updates,
+        metrics=metrics,
+        timings=timings,
+        curves={name: curve for name, curve in curves.items() if curve},
+    )
+
+
+def _training_metrics(store: ParameterStore, updates: NDArray[np.void], episodes: pd.DataFrame) -> dict[str, float]:
+    metrics = {
+        "steps": float(store.steps),
+        "updates": float(store.version),
+        "episodes": float(len(episodes)),
+    }
+    if len(episodes):
+        metrics["training_return_last_100"] = float(episodes["return"].iloc[-100:].mean())
+    if store.version:
+        staleness = _staleness(updates)
+        metrics |= {
+            "staleness_mean": float(staleness.mean()),
+            "staleness_median": float(np.median(staleness)),
+            "staleness_max": float(staleness.max()),
+            "differing_target_share": store.differing / store.steps,
+            "mean_target_shift": store.shift / store.steps,
+        }
+    return metrics
+
+
+def _evaluations(
+    config: TrainConfig, spaces: Spaces, layout: Layout, store: ParameterStore
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    taken = len(store.snapshot_steps)
+    played = evaluate(config, layout, spaces, store.snapshots[:taken])
+    means = played.returns.mean(axis=1)
+    random = random_return(config)
+    scale = evaluation_scale(config, random, spaces.reward_threshold)
+    low, high = scale or PLAIN
+    table = pd.DataFrame(
+        {
+            "grid": store.grid[:taken],
+            "step": store.snapshot_steps,
+            "return": means,
+            "std": played.returns.std(axis=1),
+            "length": played.lengths.mean(axis=1),
+            "scaled": (means - low) / (high - low),
+        }
+    )
+    measures = evaluation_measures(means, store.grid[:taken], config.budget, scale)
+    measures["random_return"] = random
+    if spaces.reward_threshold is not None:
+        measures["reward_threshold"] = spaces.reward_threshold
+    return table, measures
+
+
+def _staleness(updates: NDArray[np.void]) -> NDArray[np.int64]:
+    """Return how many updates came between each update's pull and its push: row u made version u + 1."""
+    return np.arange(len(updates)) - updates["pulled"].astype(np.int64)
