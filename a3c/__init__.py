@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from a3c.config import TrainConfig
     from a3c.errors import A3CError, Diverged, EnvironmentUnsuitable, WorkerFailed
-    from a3c.targets import n_step_targets, tail_rule
     from a3c.results import TrainResult
+    from a3c.targets import n_step_targets, tail_rule
     from a3c.training import train
 
 __all__ = [

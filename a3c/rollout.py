@@ -24,7 +24,7 @@ class Steps(NamedTuple):
     """Where a rollout is written while it is collected: room for C steps.
 
     Attributes:
-        observations: float32 ``[C + 1, k]``.
+        observations: float32 ``[≥ C + 1, k]``.
         actions: int64 ``[C]``, counted from 0.
         rewards: float64 ``[C]``.
         uniforms: float64 ``[C]``, what actions are sampled with.
@@ -47,10 +47,7 @@ class Steps(NamedTuple):
 
     def doubled(self) -> Steps:
         """Return twice the room, what is written copied."""
-        more = Steps.room(2 * len(self.rewards), self.observations.shape[1])
-        for old, new in zip(self, more, strict=True):
-            new[: len(old)] = old
-        return more
+        return Steps(*(np.concatenate([array, np.empty_like(array)]) for array in self))
 
 
 class Episode(NamedTuple):

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Protocol
 
-
 # Lets others have the GIL, and on a shared core the core; sleep(0) takes 50 microseconds on Linux.
 _yield = getattr(os, "sched_yield", partial(time.sleep, 0))
 
@@ -107,8 +106,9 @@ class RoundRobin(_Turns):
         self._gates[worker].acquire()
 
     def hand_on(self, worker: int) -> None:
-        """Open the next worker's gate."""
+        """Open the next worker's gate, and let it through: then nobody has to wait both at a gate and for the GIL."""
         _open(self._gates[(worker + 1) % len(self._gates)])
+        _yield()
 
 
 class Free(_Turns):

@@ -35,7 +35,7 @@ class Push(NamedTuple):
     gradient: Vector
     steps: int
     episode: Episode | None
-    learned: Learned = Learned()  # noqa: RUF009 - immutable
+    learned: Learned = Learned()
 
 
 class ParameterStore:

@@ -45,8 +45,9 @@ class CompiledEngine:
     """An :class:`~a3c.engines.Engine` for MLPs of any size."""
 
     def __init__(self, config: TrainConfig, layout: Layout) -> None:
-        self._plans, memory = plans_of(layout, ACTIVATIONS[config.activation])
+        self._plans, memory, scratch = plans_of(layout, ACTIVATIONS[config.activation])
         self._memory = np.zeros(memory, dtype=np.float32)
+        self._scratch = _shared_scratch(scratch)
         self._size = layout.size
         self.parameters = self._memory[: layout.size]
         self.gradient = np.zeros(layout.size, dtype=np.float32)
@@ -60,21 +61,21 @@ class CompiledEngine:
     def acting(self, steps: Steps) -> Act:
         """See :meth:`a3c.engines.Engine.acting`."""
         self._steps = steps  # the kernel knows addresses only: this keeps what is there alive
-        arrays = (self._memory, steps.observations, steps.actions, steps.uniforms)
+        arrays = (self._memory, self._scratch, steps.observations, steps.actions, steps.uniforms)
         bound = np.array([*(array.ctypes.data for array in arrays), *self._plans["actor"]], dtype=np.int64)
         return partial(kernels.act, bound)
 
     def values(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:
         """See :meth:`a3c.engines.Engine.values`."""
         values = np.empty(len(observations))
-        kernels.values(self._memory, self._plans["critic"], observations, values)
+        kernels.values(self._memory, self._scratch, self._plans["critic"], observations, values)
         return values
 
     def signal(self, rollout: Rollout) -> Signal:
         """See :meth:`a3c.engines.Engine.signal`."""
         length = rollout.length
         out, use = np.empty((3, length + 1)), np.empty(length, dtype=np.bool_)
-        kernels.values(self._memory, self._plans["critic"], rollout.observations, out[0])
+        kernels.values(self._memory, self._scratch, self._plans["critic"], rollout.observations, out[0])
         if self._targets is None:
             return reference_signal(self._config, rollout, out[0])
         worthless = is_worthless(rollout, self._config.bootstrap_truncated)
@@ -91,6 +92,7 @@ class CompiledEngine:
         """See :meth:`a3c.engines.Engine.actor_gradient`."""
         loss, entropy = kernels.actor_gradient(
             self._memory,
+            self._scratch,
             self._plans["actor"],
             self.gradient,
             observations,
@@ -106,7 +108,7 @@ class CompiledEngine:
         """See :meth:`a3c.engines.Engine.critic_gradient`."""
         use = np.ones(len(targets), dtype=np.bool_) if use is None else use
         loss: float = kernels.critic_gradient(
-            self._memory, self._plans["critic"], self.gradient, observations, targets, use, False
+            self._memory, self._scratch, self._plans["critic"], self.gradient, observations, targets, use, False
         )
         return loss
 
@@ -129,7 +131,6 @@ class CompiledEngine:
             return
         config = self._config
         bound = (
-            self._memory,
             self._plans["actor"],
             self._plans["critic"],
             self.gradient,
@@ -141,69 +142,78 @@ class CompiledEngine:
             config.entropy_coef,
             config.log_epsilon,
         )
-        self._learn, self._learn_long = partial(kernels.learn, *bound), partial(kernels.learn_long, *bound)
+        self._learn = partial(kernels.learn, self._memory, self._scratch, *bound)
+        own = np.empty_like(self._scratch)  # without the GIL others may be in theirs at the same time
+        self._learn_long = partial(kernels.learn_long, self._memory, own, *bound)
 
 
 class CompiledUpdate:
     """An :class:`~a3c.optimizers.Update` in one kernel: norm, checks, statistics and both heads' steps."""
 
     def __init__(self, config: TrainConfig, layout: Layout, critic_count: StepCount) -> None:
-        self._kernel = kernels.update_long if layout.size > LONG else kernels.update
-        self._state = np.zeros((3, layout.size), dtype=np.float32)
-        self._critic = layout.spans["critic"].start
-        self._optimizer = OPTIMIZERS[config.optimizer]
-        self._decays = (
-            (config.adam_beta1, config.adam_beta2) if config.optimizer == "adam" else (0.0, config.rmsprop_decay)
+        adam = config.optimizer == "adam"
+        self._decays = (config.adam_beta1, config.adam_beta2) if adam else (0.0, config.rmsprop_decay)
+        self._counts = (StepCount(), critic_count) if adam else None
+        self._kernel = partial(
+            kernels.update_long if layout.size > LONG else kernels.update,
+            np.zeros((3, layout.size), dtype=np.float32),
+            layout.spans["critic"].start,
+            OPTIMIZERS[config.optimizer],
+            *self._decays,
+            config.optimizer_epsilon,
+            math.inf if config.max_grad_norm is None else config.max_grad_norm,
         )
-        self._counts = (StepCount(), critic_count) if config.optimizer == "adam" else None
-        self._epsilon = config.optimizer_epsilon
-        self._max_norm = math.inf if config.max_grad_norm is None else config.max_grad_norm
 
     def apply(self, parameters: Vector, gradient: Vector, actor_rate: float, critic_rate: float) -> None:
         """See :meth:`a3c.optimizers.Update.apply`."""
         if self._counts is not None:
-            actor_rate *= bias_correction(*self._decays, self._counts[0].next())
-            critic_rate *= bias_correction(*self._decays, self._counts[1].next())
-        status = self._kernel(
-            parameters,
-            gradient,
-            self._state,
-            self._critic,
-            self._optimizer,
-            actor_rate,
-            critic_rate,
-            *self._decays,
-            self._epsilon,
-            self._max_norm,
-        )
+            actor_count, critic_count = self._counts
+            actor_rate *= bias_correction(*self._decays, actor_count.next())
+            critic_rate *= bias_correction(*self._decays, critic_count.next())
+        status = self._kernel(parameters, gradient, actor_rate, critic_rate)
         if status != kernels.UPDATED:
             raise Diverged(REFUSALS[status])
 
 
-def plans_of(layout: Layout, activation: int) -> tuple[dict[Head, Plan], int]:
+def plans_of(layout: Layout, activation: int) -> tuple[dict[Head, Plan], int, int]:
     """Lay out the memory of a network.
 
     Returns:
-        Each head's plan (see :mod:`a3c.engines.kernels`), and how many float32 the memory has: the parameters, and
-        room that both heads share.
+        Each head's plan (see :mod:`a3c.engines.kernels`), and how many float32 ``network`` and ``scratch`` have. The
+        heads take turns in all but their parameters.
     """
     shapes = {head: layout.shapes(head) for head in HEADS}
     wide = max(sum(out * inp for out, inp in shapes[head] if out > inp) for head in HEADS)
-    widest = max(max(shape) for head in HEADS for shape in shapes[head])
-    deltas = layout.size + 2 * wide
-    outputs = deltas + 2 * kernels.TILE * widest
+    deltas = kernels.TILE * max(max(shape) for head in HEADS for shape in shapes[head])
     plans: dict[Head, Plan] = {}
-    end = outputs
+    scratch = 0
     for head in HEADS:
-        plan = [activation, len(shapes[head]), deltas, deltas + kernels.TILE * widest]
-        at, transposed, output = layout.spans[head].start, layout.size, outputs
+        plan = [activation, len(shapes[head]), wide, wide + deltas]
+        at, gathered, output = layout.spans[head].start, 0, wide + 2 * deltas
         for out, inp in shapes[head]:
             is_wide = out > inp
-            places = (transposed, transposed + wide) if is_wide else (-1, -1)
-            plan += [inp, out, at, at + out * inp, *places, output]
-            transposed += out * inp if is_wide else 0
+            plan += [
+                inp,
+                out,
+                at,
+                at + out * inp,
+                *((layout.size + gathered, gathered) if is_wide else (-1, -1)),
+                output,
+            ]
+            gathered += out * inp if is_wide else 0
             at += out * (inp + 1)
             output += kernels.TILE * out
         plans[head] = np.array(plan, dtype=np.int64)
-        end = max(end, output)
-    return plans, end
+        scratch = max(scratch, output)
+    return plans, layout.size + wide, scratch
+
+
+def _shared_scratch(size: int) -> Vector:
+    """Return scratch for kernels that keep the GIL: one for all, so that it stays in the core's cache."""
+    global _scratch
+    if len(_scratch) < size:
+        _scratch = np.zeros(size, dtype=np.float32)
+    return _scratch
+
+
+_scratch = np.zeros(0, dtype=np.float32)

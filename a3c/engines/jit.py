@@ -10,8 +10,12 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from numba import carray, njit, types
+import numba
+from numba import types
 from numba.extending import intrinsic
+
+njit: Any = numba.njit  # whose types say too little of what it returns
+carray: Any = numba.carray  # type: ignore[attr-defined]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -53,20 +57,20 @@ def helper(function: Function) -> Function:
 def _view_of(scalar: Any) -> Any:
     """Make the function that returns the array of ``scalar``, of a shape, at an address."""
 
-    @intrinsic
-    def pointer(typing_context: Any, address: Any) -> Any:
-        signature = types.CPointer(scalar)(types.intp)
+    def pointer_to(typing_context: Any, address: Any) -> Any:
+        signature = types.CPointer(scalar)(types.intp)  # type: ignore[no-untyped-call]
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
         return signature, generate
 
-    @njit
+    pointer: Any = intrinsic(pointer_to)
+
     def view(address: int, shape: Any) -> Any:
         return carray(pointer(address), shape)
 
-    return view
+    return njit(view)
 
 
 # The array ``shape`` at an address, in kernels only. Numba counts references to the slices of an array, which takes

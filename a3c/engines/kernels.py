@@ -1,13 +1,16 @@
 """The compiled engine's arithmetic: two MLPs forward and backward, losses, targets, optimizers.
 
-Networks are described by a *plan*, an int64 array (:func:`a3c.engines.compiled.plan_of`)::
+One file, because Numba's cache notices changes to the file of a kernel, not to those of what it calls.
+
+Networks are described by a *plan*, an int64 array (:func:`a3c.engines.compiled.plans_of`)::
 
     plan = [activation, layers, δ, δ'] + layers × [inputs, outputs, weight, bias, transposed, gathered, output]
 
-with offsets into ``network``, one float32 array: the parameters in the order of :class:`a3c.parameters.Layout`, then
-what kernels keep there for themselves. A layer with more outputs than inputs (``transposed`` ≥ 0) is *wide*: it is
-computed over its outputs, with a transposed copy of its weight, and its gradient is ``gathered`` transposed; the others
-over their inputs, with the weight as it stands. Either way the innermost loop is long and contiguous.
+with offsets into two float32 arrays: ``network`` has the parameters, in the order of :class:`a3c.parameters.Layout`,
+and room for transposed weights; ``scratch`` has the rest, and nothing that outlasts a call. A layer with more outputs
+than inputs (``transposed`` ≥ 0) is *wide*: it is computed over its outputs, with a transposed copy of its weight, and
+its gradient is ``gathered`` transposed; the others over their inputs, with the weight as it stands. Either way the
+innermost loop is long and contiguous.
 
 **Backward pass.** Layer l maps x to z = W x + c, and the next one sees h = φ(z). With δ = ∂L/∂z summed over a batch,
 
@@ -47,7 +50,7 @@ FLOAT32 = 4  # bytes
 LARGEST = float(np.finfo(np.float32).max)
 
 # What `act` is bound to, an int64 array: addresses, the observation's size, then the actor's plan.
-NETWORK, OBSERVATIONS, ACTIONS, UNIFORMS, PLAN = 0, 1, 2, 3, 4
+NETWORK, SCRATCH, OBSERVATIONS, ACTIONS, UNIFORMS, PLAN = 0, 1, 2, 3, 4, 5
 
 
 @helper
@@ -97,15 +100,20 @@ def times_slope(delta: Any, h: Any, activation: int) -> None:
 
 @helper
 def transpose(matrix: Any, transposed: Any) -> None:
-    """Copy ``[m, n]`` to ``[n, m]``."""
-    for j in range(matrix.shape[0]):
+    """Copy ``[m, n]`` to ``[n, m]``, the longer dimension in the inner loop."""
+    if matrix.shape[0] > matrix.shape[1]:
         for i in range(matrix.shape[1]):
-            transposed[i, j] = matrix[j, i]
+            for j in range(matrix.shape[0]):
+                transposed[i, j] = matrix[j, i]
+    else:
+        for j in range(matrix.shape[0]):
+            for i in range(matrix.shape[1]):
+                transposed[i, j] = matrix[j, i]
 
 
 @helper
 def add_rows(x: Any, rows: Any, z: Any) -> None:
-    """Add to z: Σ_i x_i · rows_i, for ``x`` ``[n]``, ``rows`` ``[n, m]``, ``z`` ``[m]``; z is gone through n/4 times."""
+    """Add Σ_i x_i · rows_i to z: ``x`` ``[n]``, ``rows`` ``[n, m]``, ``z`` ``[m]``; z is gone through n/4 times."""
     whole = x.size - x.size % 4
     for i in range(0, whole, 4):
         x_0, x_1, x_2, x_3 = x[i], x[i + 1], x[i + 2], x[i + 3]
@@ -165,7 +173,7 @@ def add_outer(delta: Any, x: Any, gradient: Any, gathered: Any, is_wide: bool) -
 
 
 @helper
-def sample(logits: Any, uniform: float) -> int:
+def sample(logits: Any, uniform: float) -> Any:
     """Invert softmax's cumulative distribution; overwrites the logits. Rounding never yields an action too many."""
     top = logits[0]
     for j in range(1, logits.size):
@@ -183,7 +191,7 @@ def sample(logits: Any, uniform: float) -> int:
 
 
 @kernel("intp(int64[::1], float32[::1], intp)")
-def act(bound: Any, observation: Any, t: int) -> int:
+def act(bound: Any, observation: Any, t: int) -> Any:
     """Record an observation, sample an action with the rollout's uniform at ``t``, record it and return it.
 
     Weights are read anew at t = 0, where a rollout starts.
@@ -200,7 +208,7 @@ def act(bound: Any, observation: Any, t: int) -> int:
         inputs, outputs, weight, bias, transposed, _, output = layer_of(plan, layer)
         w = floats(network + FLOAT32 * weight, (outputs, inputs))
         w_t = floats(network + FLOAT32 * max(transposed, 0), (inputs, outputs))
-        z = floats(network + FLOAT32 * output, (outputs,))
+        z = floats(bound[SCRATCH] + FLOAT32 * output, (outputs,))
         if t == 0 and transposed >= 0:
             transpose(w, w_t)
         through(x, w, w_t, transposed >= 0, floats(network + FLOAT32 * bias, (outputs,)), z)
@@ -244,79 +252,79 @@ def prepare(network: Any, plan: Any) -> None:
 
 
 @helper
-def forward(network: Any, plan: Any, x: Any) -> Any:
+def forward(network: Any, scratch: Any, plan: Any, x: Any) -> Any:
     """Compute all layers for a tile ``[B, inputs]``, keep the hidden ones' h, return the last z ``[B, outputs]``."""
     batch = x.shape[0]
     for layer in range(plan[1]):
         weight, transposed, is_wide, bias = matrices(network, plan, layer)
         output = layer_of(plan, layer)[6]
-        z = part(network, output, (batch, bias.size))
+        z = part(scratch, output, (batch, bias.size))
         for b in range(batch):
             through(x[b], weight, transposed, is_wide, bias, z[b])
         if layer < plan[1] - 1:
-            activate(part(network, output, (z.size,)), plan[0])
+            activate(part(scratch, output, (z.size,)), plan[0])
         x = z
     return x
 
 
 @helper
-def outputs_of(network: Any, plan: Any, batch: int) -> Any:
+def outputs_of(scratch: Any, plan: Any, batch: int) -> Any:
     """Return what :func:`forward` returned last, for as many of its steps."""
     last = layer_of(plan, plan[1] - 1)
-    return part(network, last[6], (batch, last[1]))
+    return part(scratch, last[6], (batch, last[1]))
 
 
 @helper
-def last_delta(network: Any, plan: Any, batch: int) -> Any:
+def last_delta(scratch: Any, plan: Any, batch: int) -> Any:
     """Return where δ of the last layer is to be put before :func:`backward`, ``[B, outputs]``."""
-    return part(network, plan[2], (batch, layer_of(plan, plan[1] - 1)[1]))
+    return part(scratch, plan[2], (batch, layer_of(plan, plan[1] - 1)[1]))
 
 
 @helper
-def backward(network: Any, plan: Any, gradient: Any, observations: Any) -> None:
+def backward(network: Any, scratch: Any, plan: Any, gradient: Any, observations: Any) -> None:
     """Add the gradient of the tile that :func:`forward` was last called for."""
     batch = observations.shape[0]
     above, below = plan[2], plan[3]
     for layer in range(plan[1] - 1, -1, -1):
         inputs, outputs, at, bias_at, _, gathered, _ = layer_of(plan, layer)
         weight, transposed, is_wide, _ = matrices(network, plan, layer)
-        x = part(network, layer_of(plan, layer - 1)[6], (batch, inputs)) if layer > 0 else observations
-        delta = part(network, above, (batch, outputs))
+        x = part(scratch, layer_of(plan, layer - 1)[6], (batch, inputs)) if layer > 0 else observations
+        delta = part(scratch, above, (batch, outputs))
         bias_gradient = part(gradient, bias_at, (outputs,))
         for b in range(batch):
             for j in range(outputs):
                 bias_gradient[j] += delta[b, j]
-        into = part(network, max(gathered, 0), (inputs, outputs))
+        into = part(scratch, max(gathered, 0), (inputs, outputs))
         add_outer(delta, x, part(gradient, at, (outputs, inputs)), into, is_wide)
         if layer > 0:
-            delta_x = part(network, below, (batch, inputs))
+            delta_x = part(scratch, below, (batch, inputs))
             for b in range(batch):
                 back_through(delta[b], weight, transposed, is_wide, delta_x[b])
             times_slope(
-                part(network, below, (delta_x.size,)), part(network, layer_of(plan, layer - 1)[6], (x.size,)), plan[0]
+                part(scratch, below, (delta_x.size,)), part(scratch, layer_of(plan, layer - 1)[6], (x.size,)), plan[0]
             )
             above, below = below, above
 
 
 @helper
-def clear(network: Any, plan: Any, gradient: Any) -> None:
+def clear(scratch: Any, plan: Any, gradient: Any) -> None:
     """Set a head's gradient to 0 before its first tile."""
     for layer in range(plan[1]):
         inputs, outputs, weight, bias, transposed, gathered, _ = layer_of(plan, layer)
         gradient[bias : bias + outputs] = 0
         if transposed >= 0:
-            network[gathered : gathered + inputs * outputs] = 0
+            scratch[gathered : gathered + inputs * outputs] = 0
         else:
             gradient[weight : weight + inputs * outputs] = 0
 
 
 @helper
-def finish(network: Any, plan: Any, gradient: Any) -> None:
+def finish(scratch: Any, plan: Any, gradient: Any) -> None:
     """Put what wide layers gathered where it belongs, after a head's last tile."""
     for layer in range(plan[1]):
         inputs, outputs, weight, _, transposed, gathered, _ = layer_of(plan, layer)
         if transposed >= 0:
-            transpose(part(network, gathered, (inputs, outputs)), part(gradient, weight, (outputs, inputs)))
+            transpose(part(scratch, gathered, (inputs, outputs)), part(gradient, weight, (outputs, inputs)))
 
 
 @helper
@@ -358,28 +366,26 @@ def policy_delta(z: Any, delta: Any, action: int, advantage: float, weight: floa
     return -weight * (log_p * advantage + beta * entropy), weight * entropy
 
 
-VALUES = "void(float32[::1], int64[::1], float32[:, ::1], float64[::1])"
-CRITIC = "float64(float32[::1], int64[::1], float32[::1], float32[:, ::1], float64[::1], boolean[::1], boolean)"
-ACTOR = (
-    "UniTuple(float64, 2)(float32[::1], int64[::1], float32[::1], float32[:, ::1], int64[::1], float64[::1],"
-    " boolean[::1], float64, float64)"
-)
+# Kernels' signatures, in Numba's notation
+VECTOR, MATRIX, PLAN_TYPE = "float32[::1]", "float32[:, ::1]", "int64[::1]"
+DOUBLES, INTEGERS, FLAGS = "float64[::1]", "int64[::1]", "boolean[::1]"
+NET = f"{VECTOR}, {VECTOR}, {PLAN_TYPE}"  # network, scratch, plan
 
 
-@kernel(VALUES)
-def values(network: Any, plan: Any, observations: Any, out: Any) -> None:
+@kernel(f"void({NET}, {MATRIX}, {DOUBLES})")
+def values(network: Any, scratch: Any, plan: Any, observations: Any, out: Any) -> None:
     """Write V(s) of observations ``[N, k]`` into ``out`` ``[N]``; ``plan`` is the critic's."""
     prepare(network, plan)
     for start in range(0, observations.shape[0], TILE):
         end = min(start + TILE, observations.shape[0])
-        v = forward(network, plan, steps_of(observations, start, end))
+        v = forward(network, scratch, plan, steps_of(observations, start, end))
         for b in range(end - start):
             out[start + b] = v[b, 0]
 
 
-@kernel(CRITIC)
+@kernel(f"float64({NET}, {VECTOR}, {MATRIX}, {DOUBLES}, {FLAGS}, boolean)")
 def critic_gradient(
-    network: Any, plan: Any, gradient: Any, observations: Any, targets: Any, use: Any, ready: bool
+    network: Any, scratch: Any, plan: Any, gradient: Any, observations: Any, targets: Any, use: Any, ready: bool
 ) -> float:
     """Write the critic's gradient into its span of ``gradient``; return the loss.
 
@@ -387,26 +393,27 @@ def critic_gradient(
     """
     if not ready:
         prepare(network, plan)
-    clear(network, plan, gradient)
+    clear(scratch, plan, gradient)
     mean, loss = one_over(use), 0.0
     for start in range(0, targets.size, TILE):
         end = min(start + TILE, targets.size)
         x = steps_of(observations, start, end)
-        v = outputs_of(network, plan, end - start) if ready else forward(network, plan, x)
-        delta = last_delta(network, plan, end - start)
+        v = outputs_of(scratch, plan, end - start) if ready else forward(network, scratch, plan, x)
+        delta = last_delta(scratch, plan, end - start)
         for b in range(end - start):
             weight = mean if use[start + b] else 0.0
             error = targets[start + b] - v[b, 0]
             loss += weight * error * error
             delta[b, 0] = -2.0 * weight * error
-        backward(network, plan, gradient, x)
-    finish(network, plan, gradient)
+        backward(network, scratch, plan, gradient, x)
+    finish(scratch, plan, gradient)
     return loss
 
 
-@kernel(ACTOR)
+@kernel(f"UniTuple(float64, 2)({NET}, {VECTOR}, {MATRIX}, {INTEGERS}, {DOUBLES}, {FLAGS}, float64, float64)")
 def actor_gradient(
     network: Any,
+    scratch: Any,
     plan: Any,
     gradient: Any,
     observations: Any,
@@ -418,20 +425,20 @@ def actor_gradient(
 ) -> Any:
     """Write the actor's gradient into its span of ``gradient``; return the loss and the mean entropy."""
     prepare(network, plan)
-    clear(network, plan, gradient)
+    clear(scratch, plan, gradient)
     mean, loss, entropy = one_over(use), 0.0, 0.0
     for start in range(0, advantages.size, TILE):
         end = min(start + TILE, advantages.size)
         x = steps_of(observations, start, end)
-        z = forward(network, plan, x)
-        delta = last_delta(network, plan, end - start)
+        z = forward(network, scratch, plan, x)
+        delta = last_delta(scratch, plan, end - start)
         for b in range(end - start):
             weight = mean if use[start + b] else 0.0
             terms = policy_delta(z[b], delta[b], actions[start + b], advantages[start + b], weight, beta, epsilon)
             loss += terms[0]
             entropy += terms[1]
-        backward(network, plan, gradient, x)
-    finish(network, plan, gradient)
+        backward(network, scratch, plan, gradient, x)
+    finish(scratch, plan, gradient)
     return loss, entropy
 
 
@@ -485,15 +492,17 @@ def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, use: Any, r
     return float(differing), total
 
 
+TARGETS = "float64, intp, boolean, intp"  # gamma, n, program, rule
 LEARN = (
-    "UniTuple(float64, 5)(float32[::1], int64[::1], int64[::1], float32[::1], float64[:, ::1], boolean[::1], boolean[::1],"
-    " float64, intp, boolean, intp, intp, float64, float64, float32[:, ::1], int64[::1], float64[::1], boolean)"
+    f"UniTuple(float64, 5)({NET}, {PLAN_TYPE}, {VECTOR}, float64[:, ::1], {FLAGS}, {FLAGS}, {TARGETS}, intp, float64,"
+    f" float64, {MATRIX}, {INTEGERS}, {DOUBLES}, boolean)"
 )
 
 
 @kernel(LEARN)
 def learn(
     network: Any,
+    scratch: Any,
     actor: Any,
     critic: Any,
     gradient: Any,
@@ -516,6 +525,7 @@ def learn(
 
     Args:
         network: see above.
+        scratch: see above.
         actor: the actor's plan.
         critic: the critic's.
         gradient: receives both gradients.
@@ -538,17 +548,17 @@ def learn(
         The fields of :class:`a3c.engines.Learned`.
     """
     length = rewards.size
-    values(network, critic, observations, out[0])
+    values(network, scratch, critic, observations, out[0])
     differing, shift = n_step(gamma, n, program, rule, out, use, rewards, worthless)
     seen, ready = observations[:length], length < TILE
     targets, steps = (out[1], use) if head & CRITIC_HEAD else (out[2], every)
-    critic_loss = critic_gradient(network, critic, gradient, seen, targets[:length], steps[:length], ready)
+    critic_loss = critic_gradient(network, scratch, critic, gradient, seen, targets[:length], steps[:length], ready)
     targets, steps = (out[1], use) if head & ACTOR_HEAD else (out[2], every)
     advantages = out[3, :length]
     for t in range(length):
         advantages[t] = targets[t] - out[0, t]
     actor_loss, entropy = actor_gradient(
-        network, actor, gradient, seen, actions, advantages, steps[:length], beta, epsilon
+        network, scratch, actor, gradient, seen, actions, advantages, steps[:length], beta, epsilon
     )
     return critic_loss, actor_loss, entropy, differing, shift
 
@@ -556,6 +566,7 @@ def learn(
 @kernel(LEARN, nogil=True)
 def learn_long(
     network: Any,
+    scratch: Any,
     actor: Any,
     critic: Any,
     gradient: Any,
@@ -577,6 +588,7 @@ def learn_long(
     """:func:`learn` without the GIL."""
     return learn(
         network,
+        scratch,
         actor,
         critic,
         gradient,
@@ -638,40 +650,37 @@ def step(
     return total
 
 
-UPDATE = (
-    "intp(float32[::1], float32[::1], float32[:, ::1], intp, intp,"
-    " float64, float64, float64, float64, float64, float64)"
-)
+UPDATE = f"intp({MATRIX}, intp, intp, float64, float64, float64, float64, {VECTOR}, {VECTOR}, float64, float64)"
 
 
 @kernel(UPDATE)
 def update(
-    parameters: Any,
-    gradient: Any,
     state: Any,
     critic: int,
     optimizer: int,
-    actor_rate: float,
-    critic_rate: float,
     decay1: float,
     decay2: float,
     epsilon: float,
     max_norm: float,
+    parameters: Any,
+    gradient: Any,
+    actor_rate: float,
+    critic_rate: float,
 ) -> int:
     """Apply a gradient to both heads, or refuse what is not finite and leave the parameters alone.
 
     Args:
-        parameters: float32 ``[size]``, the actor's first.
-        gradient: likewise.
         state: ``[3, size]``: running mean, running square, room for the parameters to be.
-        critic: where the critic's begin.
+        critic: where the critic's begin; the actor's come first.
         optimizer: one of the constants above; see :mod:`a3c.optimizers` for its formula.
-        actor_rate: the actor's step size, with Adam's bias correction in it.
-        critic_rate: the critic's.
         decay1: of the running mean.
         decay2: of the running square.
         epsilon: Adam's outside the root, RMSProp's inside.
         max_norm: the gradient is scaled down to this norm, over both heads; infinite: never.
+        parameters: float32 ``[size]``.
+        gradient: likewise, left alone.
+        actor_rate: the actor's step size, with Adam's bias correction in it.
+        critic_rate: the critic's.
 
     Returns:
         ``UPDATED``, or what was not finite.
@@ -718,20 +727,20 @@ def update(
 
 @kernel(UPDATE, nogil=True)
 def update_long(
-    parameters: Any,
-    gradient: Any,
     state: Any,
     critic: int,
     optimizer: int,
-    actor_rate: float,
-    critic_rate: float,
     decay1: float,
     decay2: float,
     epsilon: float,
     max_norm: float,
+    parameters: Any,
+    gradient: Any,
+    actor_rate: float,
+    critic_rate: float,
 ) -> int:
     """:func:`update` without the GIL."""
     status: int = update(
-        parameters, gradient, state, critic, optimizer, actor_rate, critic_rate, decay1, decay2, epsilon, max_norm
+        state, critic, optimizer, decay1, decay2, epsilon, max_norm, parameters, gradient, actor_rate, critic_rate
     )
     return status
