@@ -20,6 +20,7 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "make: Python >= 3.11 is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1); set PYTHON=..."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -c 'import a3c.engines.compiled'  # compiles the kernels once: every process loads them from the cache
 	@touch $@
 
 setup: $(READY) ## create .venv with the pinned packages
