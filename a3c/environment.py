@@ -36,7 +36,7 @@ class Spaces:
 
 
 def make(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") -> Environment:
-    """Make an environment without Gymnasium's step-by-step checks.
+    """Make an environment without Gymnasium's step-by-step checks: workers reset before they step.
 
     Not thread-safe (it silences Gymnasium's notice that a version is out of date): make all before threads start.
 
@@ -46,7 +46,7 @@ def make(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") 
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
-            return gym.make(env_id, disable_env_checker=True, **env_kwargs)
+            environment: Environment = gym.make(env_id, disable_env_checker=True, **env_kwargs)
     except gym.error.DependencyNotInstalled as error:
         raise EnvironmentUnsuitable("env_id", env_id, f"needs a package that is not installed ({error})") from error
     except (gym.error.Error, ModuleNotFoundError) as error:
@@ -54,6 +54,16 @@ def make(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") 
     except Exception as error:
         what = f"must be arguments {env_id} accepts ({type(error).__name__}: {error})"
         raise EnvironmentUnsuitable(field, dict(env_kwargs), what) from error
+    return _without_order_check(environment)
+
+
+def _without_order_check(environment: Environment) -> Environment:
+    """Take out the wrapper that refuses a step before a reset, wherever in the chain it is."""
+    if isinstance(environment, gym.wrappers.OrderEnforcing):
+        return environment.env
+    if isinstance(environment, gym.Wrapper):
+        environment.env = _without_order_check(environment.env)
+    return environment
 
 
 def spaces_of(environment: Environment, env_id: str) -> Spaces:

@@ -108,7 +108,8 @@ class RoundRobin(_Turns):
     def hand_on(self, worker: int) -> None:
         """Open the next worker's gate, and let it through: then nobody has to wait both at a gate and for the GIL."""
         _open(self._gates[(worker + 1) % len(self._gates)])
-        _yield()
+        if len(self._gates) > 1:
+            _yield()
 
 
 class Free(_Turns):

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.machine import usable_cores
 
 NEEDED = (
-    "torch", "gymnasium", "numpy", "pandas", "scipy", "mlflow", "optuna", "seaborn", "matplotlib", "pydantic",
+    "torch", "numba", "gymnasium", "numpy", "pandas", "scipy", "mlflow", "optuna", "seaborn", "matplotlib", "pydantic",
     "jinja2", "typer", "rich",
 )  # fmt: skip
 FREE_BYTES = 10**9
@@ -41,6 +41,7 @@ def examine() -> Iterator[Finding]:
     free = shutil.disk_usage(here).free
     yield Finding(free > FREE_BYTES, "disk", f"{free / 1e9:.1f} GB free (1 GB is plenty for a study)")
     yield Finding(True, "git", shutil.which("git") or "absent: records will not name the commit")
+    yield _engine()
     yield _environment()
 
 
@@ -50,6 +51,15 @@ def _package(name: str) -> Finding:
         return Finding(True, name, importlib.metadata.version(name))
     except Exception as error:
         return Finding(False, name, f"{type(error).__name__}: {error}")
+
+
+def _engine() -> Finding:
+    from a3c import TrainConfig
+    from a3c.engines import choose_engine
+
+    engine = choose_engine(TrainConfig())
+    slow = "" if engine == "compiled" else ": Numba cannot be used here, and training takes some ten times as long"
+    return Finding(True, "engine", engine + slow)
 
 
 def _environment() -> Finding:

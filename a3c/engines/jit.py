@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, TypeVar
 
 import numba
@@ -46,6 +47,14 @@ def kernel(signature: str, *, nogil: bool = False) -> Callable[[Function], Funct
         return fast
 
     return compiled
+
+
+def without_gil(signature: str, fast: Any) -> Any:
+    """Return a kernel that does the same as ``fast`` and releases the GIL meanwhile."""
+    function = fast.py_func
+    twin = FunctionType(function.__code__, function.__globals__, f"{function.__name__}_long")
+    twin.__qualname__, twin.__doc__ = twin.__name__, function.__doc__  # the cache goes by the name
+    return kernel(signature, nogil=True)(twin)
 
 
 def helper(function: Function) -> Function:

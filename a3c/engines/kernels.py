@@ -36,7 +36,7 @@ from typing import Any
 
 import numpy as np
 
-from a3c.engines.jit import doubles, floats, helper, integers, kernel
+from a3c.engines.jit import doubles, floats, helper, integers, kernel, without_gil
 
 RELU6, RELU, TANH = 0, 1, 2
 MISSING_AS_ZERO, MAX_TERMS = 0, 1
@@ -563,50 +563,7 @@ def learn(
     return critic_loss, actor_loss, entropy, differing, shift
 
 
-@kernel(LEARN, nogil=True)
-def learn_long(
-    network: Any,
-    scratch: Any,
-    actor: Any,
-    critic: Any,
-    gradient: Any,
-    out: Any,
-    use: Any,
-    every: Any,
-    gamma: float,
-    n: int,
-    program: bool,
-    rule: int,
-    head: int,
-    beta: float,
-    epsilon: float,
-    observations: Any,
-    actions: Any,
-    rewards: Any,
-    worthless: bool,
-) -> Any:
-    """:func:`learn` without the GIL."""
-    return learn(
-        network,
-        scratch,
-        actor,
-        critic,
-        gradient,
-        out,
-        use,
-        every,
-        gamma,
-        n,
-        program,
-        rule,
-        head,
-        beta,
-        epsilon,
-        observations,
-        actions,
-        rewards,
-        worthless,
-    )
+learn_long = without_gil(LEARN, learn)
 
 
 # Updates
@@ -725,22 +682,4 @@ def update(
     return UPDATED
 
 
-@kernel(UPDATE, nogil=True)
-def update_long(
-    state: Any,
-    critic: int,
-    optimizer: int,
-    decay1: float,
-    decay2: float,
-    epsilon: float,
-    max_norm: float,
-    parameters: Any,
-    gradient: Any,
-    actor_rate: float,
-    critic_rate: float,
-) -> int:
-    """:func:`update` without the GIL."""
-    status: int = update(
-        state, critic, optimizer, decay1, decay2, epsilon, max_norm, parameters, gradient, actor_rate, critic_rate
-    )
-    return status
+update_long = without_gil(UPDATE, update)
