@@ -1,5 +1,7 @@
 """The program a :class:`~harness.executors.ProcessExecutor` runs: receive a task, compute it, send what came out.
 
+An algorithm may be sent ahead of its tasks, to be imported meanwhile.
+
 ``python -m harness.child FD CORE`` talks over the socket FD, pins itself to CORE (where the system can) before it
 imports anything numeric, and ends when its standard input does, which is when its parent dies.
 """
@@ -27,14 +29,20 @@ def main(descriptor: int, core: int) -> None:
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, {core})
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    from harness.algorithm import Algorithm
     from harness.executors import Advanced, Task, compute
 
     connection = Connection(descriptor)
     while True:
         try:
-            task: Task = connection.recv()
+            task: Task | Algorithm = connection.recv()
         except EOFError:
             return
+        if isinstance(task, Algorithm):
+            with contextlib.suppress(Exception):  # its first task will meet the same, and report it
+                task.config_type()
+                task.train_function()
+            continue
         last = 0.0
 
         def emit(event: Any, task: Task = task) -> None:

@@ -87,6 +87,9 @@ class Executor(Protocol):
 
     slots: int
 
+    def prepare(self, algorithm: Algorithm) -> None:
+        """Begin what has to be done before the first task of an algorithm, without waiting for it."""
+
     def submit(self, task: Task) -> None:
         """Start a task; at most ``slots`` may be under way."""
 
@@ -136,6 +139,9 @@ class InlineExecutor:
         self._interrupted = interrupted
         self._watch = watch
         self._waiting: deque[Task] = deque()
+
+    def prepare(self, algorithm: Algorithm) -> None:
+        """See :class:`Executor`; what this process imports early it does not import faster."""
 
     def submit(self, task: Task) -> None:
         """See :class:`Executor`."""
@@ -215,11 +221,16 @@ class ProcessExecutor:
         self._cores = [cores[i % len(cores)] for i in range(slots)]
         self._children: list[_Child | None] = [None] * slots
 
+    def prepare(self, algorithm: Algorithm) -> None:
+        """See :class:`Executor`; every child starts and imports the algorithm."""
+        for slot in range(self.slots):
+            with suppress(OSError):  # it died at once: so it will under its first task, which reports that
+                self._child(slot).connection.send(algorithm)
+
     def submit(self, task: Task) -> None:
         """See :class:`Executor`."""
-        for slot, child in enumerate(self._children):
-            if child is None:
-                child = self._children[slot] = _Child(self._cores[slot])
+        for slot in range(self.slots):
+            child = self._child(slot)
             if child.task is None:
                 with suppress(OSError):  # it died while idle: `events` reports that
                     child.give(task)
@@ -258,6 +269,12 @@ class ProcessExecutor:
             if child is not None:
                 child.kill()
         self._children = [None] * self.slots
+
+    def _child(self, slot: int) -> _Child:
+        child = self._children[slot]
+        if child is None:
+            child = self._children[slot] = _Child(self._cores[slot])
+        return child
 
     def _died(self, child: _Child) -> Failed:
         assert child.task is not None  # noqa: S101 - busy

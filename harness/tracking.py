@@ -18,10 +18,12 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a run, and a request to make them
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Metric, Param, RunTag, ViewType
+from mlflow.entities import Experiment, Metric, Param, RunInfo, RunTag, ViewType
 from mlflow.entities import Run as MlflowRun
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from harness.databases import ensure_database, explain, is_alive, redact, sqlite_path
 from harness.design import PlannedRun, slug
@@ -29,7 +31,8 @@ from harness.errors import BadInput, Problem, StoreUnavailable
 from harness.records import RunRecord, write_json
 from harness.results import FAILURES_FOLDER, PLAN_FILE, RUNS_FOLDER, Failure, Study, load_study
 
-MAX_METRICS, MAX_PARAMS, MAX_PARAM_LENGTH, MAX_TAG_LENGTH = 1000, 100, 6000, 5000  # MLflow's, a call and a value
+MAX_PARAM_LENGTH, MAX_TAG_LENGTH = 6000, 5000  # MLflow's
+CURVE_POINTS = 100  # of one metric of one run in MLflow: a row costs 60 µs, and a chart shows no more
 PAGE = 1000
 PARENT_TAG, PARENT = "role", "study"
 OWNER_TAG = "folder"
@@ -56,7 +59,8 @@ class Tracker:
     ) -> None:
         self._name = experiment
         self._provenance = provenance
-        self._open: dict[str, str] = {}
+        self._uri = uri
+        self._open: dict[str, RunInfo] = {}
         self._parent: str | None = None
         with _store_errors(uri):
             ensure_database(uri, lambda draft: _touch(draft))
@@ -115,42 +119,39 @@ class Tracker:
             tags[PROCESS_TAG] = f"{os.getpid()}@{socket.gethostname()}"
         start_time = None if started is None else _milliseconds(started)
         made = self._client.create_run(self._experiment.experiment_id, start_time=start_time, tags=tags, run_name=run)
-        self._open[run] = made.info.run_id
+        self._open[run] = made.info
 
     def finished(self, record: RunRecord) -> None:
         """See :class:`~harness.projection.Projection`."""
         if record.run not in self._open:
             who = {"cell": record.cell, "arm": record.arm, "seed": str(record.seed)}
             self.start(record.run, who, record.attempt, record.started, record.provenance)
-        run_id = self._open.pop(record.run)
+        made = self._open.pop(record.run)
         ended = _milliseconds(record.started + record.seconds)
         last_step = int(record.metrics.get("steps", 0))
         finals = {**record.metrics, **{f"time/{name}": value for name, value in record.timings.items()}}
         metrics = [Metric(name, value, ended, last_step) for name, value in finals.items()]
-        curves = record.curves().itertuples()  # the prefix gives them a section of their own in the UI
-        metrics += [Metric(f"curve/{row.metric}", row.value, ended, row.step) for row in curves]
-        params = _params(record.config)
+        for name, curve in record.curve_points().items():  # the prefix gives them a section of their own in the UI
+            metrics += [Metric(f"curve/{name}", value, ended, step) for step, value in _thinned(curve)]
         tags = [RunTag("outcome", record.outcome)]
-        for start in range(0, len(metrics), MAX_METRICS):
-            self._client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS])
-        for start in range(0, len(params), MAX_PARAMS):
-            self._client.log_batch(run_id, params=params[start : start + MAX_PARAMS], tags=tags)
-        self._client.log_artifacts(run_id, str(record.folder))
-        self._client.set_terminated(run_id, "FINISHED", end_time=ended)
+        self._client.log_batch(made.run_id, metrics, _params(record.config), tags)  # split where it is too long
+        # by the address that is known: the client would read the whole run to find it
+        get_artifact_repository(made.artifact_uri, self._uri).log_artifacts(str(record.folder))
+        self._client.set_terminated(made.run_id, "FINISHED", end_time=ended)
 
     def failed(self, failure: Failure) -> None:
         """See :class:`~harness.projection.Projection`."""
-        if (run_id := self._open.pop(failure.run, None)) is not None:
-            self._client.set_tag(run_id, "outcome", "failed")
-            self._client.set_tag(run_id, "reason", failure.reason[:MAX_TAG_LENGTH])
+        if (made := self._open.pop(failure.run, None)) is not None:
+            tags = [RunTag("outcome", "failed"), RunTag("reason", failure.reason[:MAX_TAG_LENGTH])]
+            self._client.log_batch(made.run_id, tags=tags)
             if failure.detail:
-                self._client.log_text(run_id, failure.detail, "traceback.txt")
-            self._client.set_terminated(run_id, "FAILED")
+                self._client.log_text(made.run_id, failure.detail, "traceback.txt")
+            self._client.set_terminated(made.run_id, "FAILED")
 
     def interrupted(self, run: str) -> None:
         """Note an attempt that was cut short."""
-        if (run_id := self._open.pop(run, None)) is not None:
-            self._client.set_terminated(run_id, "KILLED")
+        if (made := self._open.pop(run, None)) is not None:
+            self._client.set_terminated(made.run_id, "KILLED")
 
     def attach(self, paths: Sequence[Path]) -> None:
         """See :class:`~harness.projection.Projection`; artifacts of the parent run, replaced where they are there."""
@@ -302,6 +303,14 @@ def _params(config: Mapping[str, Any]) -> list[Param]:
     """Return settings as MLflow params; what is longer than it takes stands in the config artifact."""
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
     return [Param(key, text if len(text) <= MAX_PARAM_LENGTH else "see config.json") for key, text in texts.items()]
+
+
+def _thinned(curve: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return at most ``CURVE_POINTS`` of a curve's points, evenly spread, its ends among them."""
+    if len(curve) <= CURVE_POINTS:
+        return curve
+    last = len(curve) - 1
+    return [curve[i * last // (CURVE_POINTS - 1)] for i in range(CURVE_POINTS)]
 
 
 def _milliseconds(seconds: float) -> int:

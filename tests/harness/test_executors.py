@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from harness import Algorithm
 from harness.executors import (
     Advanced,
     Event,
@@ -172,3 +173,27 @@ def test_more_tasks_than_slots_are_refused(tmp_path: Path) -> None:
             executor.submit(task_of())
     finally:
         executor.close()
+
+
+def test_children_that_are_prepared_compute_the_first_tasks() -> None:
+    executor = ProcessExecutor(2)
+    before = {*children_of(os.getpid())}
+    try:
+        executor.prepare(FAKE)
+        prepared = {*children_of(os.getpid())} - before
+        assert len(prepared) == 2
+        executor.submit(task_of())
+        assert isinstance(outcome(executor), Finished)
+        assert {*children_of(os.getpid())} - before == prepared
+    finally:
+        executor.close()
+
+
+def test_an_algorithm_that_cannot_be_imported_fails_its_task_and_not_the_preparation(executor: Executor) -> None:
+    missing = Algorithm("tests.harness.fake_algorithm:Config", "tests.harness.fake_algorithm:nothing")
+    executor.prepare(missing)
+    executor.submit(Task("one", missing, Config().model_dump(), 60.0))
+    event = outcome(executor)
+    assert isinstance(event, Failed)
+    assert "nothing" in event.reason
+    assert not event.crashed

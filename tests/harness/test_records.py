@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from harness.records import (
@@ -104,6 +104,64 @@ def test_any_figures_are_read_back_to_the_bit(
     assert [*table["step"]] == [step for step, _ in curve]
     assert bits([float(value) for value in table["value"]]) == bits([value for _, value in curve])
     assert bits(read.arrays("values")["values"].tolist()) == bits(array)
+
+
+cells = st.one_of(st.none(), st.booleans(), st.integers(), any_float, st.text(st.characters(exclude_categories=["Cs"])))
+
+
+@given(
+    names=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), min_size=1, max_size=3),
+    rows=st.lists(st.tuples(any_float, st.integers(-(2**63), 2**63 - 1), cells), max_size=5),
+)
+@example(
+    names=['näme, "quoted"', "line\nbreak"], rows=[(math.nan, 1, "a,b"), (math.inf, 2, None), (-math.inf, 3, "=1")]
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_tables_are_written_as_pandas_writes_them(tmp_path: Path, names: list[str], rows: list[Any]) -> None:
+    columns = [pd.Series([row[i] for row in rows], dtype=kind) for i, kind in enumerate(["float64", "int64", "object"])]
+    table = pd.concat(columns[: len(names)], axis=1)
+    table.columns = pd.Index(names)
+    runs = tmp_path / os.urandom(8).hex()
+    record = write_record(runs, record_of(runs), output_of(tables={"episodes": table}))
+    table.to_csv(tmp_path / "expected.csv", index=False, lineterminator="\n")
+    assert (record.folder / "episodes.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
+
+
+def test_columns_of_every_kind_are_read_back(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "half": np.array([0.1, np.inf], dtype=np.float32),
+            "maybe": pd.array([1, None], dtype="Int64"),
+            "flag": [True, False],
+            "name": ["a,b", "\N{SNOWMAN}"],
+            "kind": pd.Categorical(["x", None]),
+        }
+    )
+    read = write_record(tmp_path, record_of(tmp_path), output_of(tables={"episodes": table})).table("episodes")
+    assert [*read["half"].astype(np.float32)] == [*table["half"]]
+    assert [*read["flag"]] == [True, False]
+    assert [*read["name"]] == [*table["name"]]
+    assert [*read["maybe"].isna()] == [*read["kind"].isna()] == [False, True]
+
+
+def test_arrays_of_every_shape_are_read_back(tmp_path: Path) -> None:
+    arrays = {
+        "flat": np.arange(5000, dtype=np.uint16),
+        "none": np.zeros(0),
+        "one": np.array(1.5),
+        "grid": np.eye(3) > 0,
+    }
+    read = write_record(tmp_path, record_of(tmp_path), output_of(arrays={"all": arrays})).arrays("all")
+    assert {*read} == {*arrays}
+    for name, array in arrays.items():
+        assert read[name].dtype == array.dtype
+        np.testing.assert_array_equal(read[name], array)
+
+
+def test_curves_come_by_metric_too(tmp_path: Path) -> None:
+    curves = {"a, b": [(1, 0.1), (2, math.inf)], "c": [(7, -1e-300)], "gone": [(3, math.nan)]}
+    points = write_record(tmp_path, record_of(tmp_path), output_of(curves=curves)).curve_points()
+    assert bits(points) == bits(curves)
 
 
 def bits(data: Any) -> str:

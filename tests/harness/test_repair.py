@@ -126,9 +126,10 @@ def test_deaths_while_a_result_is_told_lose_no_trial(lab: Lab, monkeypatch: pyte
     def die(*arguments: object, **options: object) -> None:
         raise Killed
 
-    for write in ("tell", "add_trial"):  # when a run is told, then when its trial is repaired
+    told, repaired = (optuna.storages.RDBStorage, "set_trial_state_values"), (optuna.Study, "add_trial")
+    for home, write in (told, repaired):
         with monkeypatch.context() as patch:
-            patch.setattr(optuna.Study, write, die)
+            patch.setattr(home, write, die)
             with pytest.raises(Killed):
                 lab.run(data)
     lab.assert_invariant(lab.run(data))
