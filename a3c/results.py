@@ -76,6 +76,11 @@ class TrainResult:
         return hashlib.sha256(self.parameters.tobytes()).hexdigest()
 
     @property
+    def labels(self) -> dict[str, str]:
+        """What it was computed with, where the config leaves that open."""
+        return {"engine": self.engine}
+
+    @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables worth keeping as text."""
         return {"episodes": self.episodes, "evaluations": self.evaluations}
@@ -103,11 +108,11 @@ def make_result(
         layout: its networks' shapes.
         store: what it left behind.
         outcome: how it ended; a failed run is not evaluated.
-        timings: ``train_seconds``, and what else was clocked.
+        timings: ``train_seconds``, and what else was clocked while it trained.
     """
     updates, episodes = store.log.updates(), pd.DataFrame(store.log.episodes())
     metrics = _training_metrics(store, updates, episodes)
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     evaluations = pd.DataFrame(columns=["grid", "step", "return", "std", "length", "scaled"])
     if store.snapshot_steps and outcome != "failed":
         try:
@@ -121,6 +126,7 @@ def make_result(
     timings = {
         **timings,
         "evaluation_seconds": time.perf_counter() - started,
+        "evaluation_cpu_seconds": time.process_time() - cpu_started,
         "steps_per_second": store.steps / train_seconds if train_seconds > 0 else 0.0,
     }
     curves = {

@@ -87,9 +87,12 @@ def _train(config: TrainConfig, emit: Emit | None, profile: Profile | None) -> T
             timed = untimed if profile is None else profile.timed
             workers.append(Worker(number, store, schedule, engine, collector, learner, in_turn, pushed, timed))
             workers[-1].pull()
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         failure = _run_threads(workers, schedule)
-        timings = {"train_seconds": time.perf_counter() - started}
+        timings = {
+            "train_seconds": time.perf_counter() - started,
+            "train_cpu_seconds": time.process_time() - cpu_started,
+        }
     if profile is not None:
         timings |= profile.seconds()
     if failure is None:

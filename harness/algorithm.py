@@ -14,7 +14,8 @@ The *config type* is a frozen pydantic model with a field ``seed``. It may also 
   environment once, say), asked before anything expensive starts, once per distinct ``problems_key() -> str``.
 
 The *train function* is called as ``train(config, emit)`` and returns a :class:`RunResult`. ``emit`` takes
-progress events; the harness reads their ``fraction`` in [0, 1]. A run that diverged raises an exception whose
+progress events; the harness reads their ``fraction`` in [0, 1]. The result may have ``labels``, a mapping of text: what
+it was computed with where its settings leave that open, kept as tags. A run that diverged raises an exception whose
 ``result`` is a :class:`RunResult` with ``outcome == "diverged"``: a result of its own kind, not a failure.
 """
 

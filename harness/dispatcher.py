@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from harness.tracking import Tracker
 
 ATTEMPTS_FOLDER = "attempts"
-RESERVED = "train"  # the experiment and folder of single runs
+RESERVED = {"train": "single runs", "bench": "benchmarks"}  # experiments and folders that are no study's
 ARTIFACTS_FOLDER = "mlartifacts"
 MAX_TRIES = 3  # of one run in one command, where its process dies under it
 POLL_SECONDS = 0.2
@@ -106,8 +106,8 @@ def run_study(
     observer = observer or Observer()
     if jobs is not None and not 1 <= jobs <= 1024:
         raise BadInput([Problem("jobs", jobs, "must be from 1 to 1024")])
-    if spec.name == RESERVED:
-        raise BadInput([Problem("study.name", spec.name, "is where single runs are kept: choose another")])
+    if spec.name in RESERVED:
+        raise BadInput([Problem("study.name", spec.name, f"is where {RESERVED[spec.name]} are kept: choose another")])
     with Interrupts() as interrupts, _disk_errors():
         design = expand(spec, algorithm)
         folder = study_folder(spec.name, Path(out))

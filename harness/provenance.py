@@ -13,7 +13,7 @@ from typing import Any
 from harness.databases import redact
 from harness.machine import usable_cores
 
-PACKAGES = ("gymnasium", "mlflow", "numpy", "optuna", "pandas", "scipy", "torch")
+PACKAGES = ("gymnasium", "mlflow", "numba", "numpy", "optuna", "pandas", "scipy", "torch")
 
 
 def collect() -> dict[str, Any]:

@@ -45,6 +45,7 @@ class RunOutput:
     curves: dict[str, list[tuple[int, float]]]
     tables: dict[str, Any]
     arrays: dict[str, dict[str, Any]]
+    labels: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, result: RunResult) -> RunOutput:
@@ -56,6 +57,7 @@ class RunOutput:
             curves={name: [(int(s), float(v)) for s, v in curve] for name, curve in result.curves.items()},
             tables=dict(result.tables),
             arrays={name: dict(arrays) for name, arrays in result.arrays.items()},
+            labels=dict(getattr(result, "labels", {})),
         )
 
 
@@ -78,6 +80,7 @@ class RunRecord:
         config: every setting it trained with.
         provenance: commit, versions, machine.
         folder: where its files are.
+        labels: what it was computed with, by name (``engine``).
     """
 
     run: str
@@ -94,11 +97,19 @@ class RunRecord:
     config: Mapping[str, Any] = field(repr=False)
     provenance: Mapping[str, Any] = field(repr=False)
     folder: Path
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, output: RunOutput, **who: Any) -> RunRecord:
         """Make the record of a run from what came out of it; its folder is set when it is written."""
-        return cls(outcome=output.outcome, metrics=output.metrics, timings=output.timings, folder=Path(), **who)
+        return cls(
+            outcome=output.outcome,
+            metrics=output.metrics,
+            timings=output.timings,
+            labels=output.labels,
+            folder=Path(),
+            **who,
+        )
 
     def table(self, name: str) -> pd.DataFrame:
         """Read one of the run's tables (``episodes``, ``evaluations``)."""

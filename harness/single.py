@@ -10,14 +10,14 @@ from typing import Any
 
 from harness import provenance
 from harness.algorithm import Algorithm
-from harness.dispatcher import RESERVED, open_tracker
+from harness.dispatcher import open_tracker
 from harness.errors import HarnessError
 from harness.executors import Failed, Finished, InlineExecutor, Task
 from harness.interrupts import Interrupts
 from harness.records import RunRecord, write_record
 from harness.results import RUNS_FOLDER, Failure, study_folder
 
-EXPERIMENT = RESERVED
+EXPERIMENT = "train"
 NO_LIMIT = 10 * 365 * 24 * 3600.0
 
 

@@ -133,7 +133,7 @@ class Tracker:
         metrics = [Metric(name, value, ended, last_step) for name, value in finals.items()]
         for name, curve in record.curve_points().items():  # the prefix gives them a section of their own in the UI
             metrics += [Metric(f"curve/{name}", value, ended, step) for step, value in _thinned(curve)]
-        tags = [RunTag("outcome", record.outcome)]
+        tags = [RunTag("outcome", record.outcome), *(RunTag(name, value) for name, value in record.labels.items())]
         self._client.log_batch(made.run_id, metrics, _params(record.config), tags)  # split where it is too long
         # by the address that is known: the client would read the whole run to find it
         get_artifact_repository(made.artifact_uri, self._uri).log_artifacts(str(record.folder))

@@ -169,6 +169,10 @@ def provenance(study: Study) -> list[tuple[str, str]]:
         if len(seen) > 1:
             told = "; ".join(f"{show(value, 80)} ({count(runs, 'run')})" for value, runs in seen.items())
             rows.append((f"{name} of the runs", told))
+    for name in dict.fromkeys(name for record in study.records for name in record.labels):
+        seen = Counter(record.labels[name] for record in study.records if name in record.labels)
+        told = "; ".join(f"{show(value, 80)} ({count(runs, 'run')})" for value, runs in seen.items())
+        rows.append((show(f"{name} taken"), told))
     return rows
 
 

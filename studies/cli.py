@@ -308,6 +308,8 @@ def _show_run(record: RunRecord, tracking_uri: str | None) -> None:
 
     for name, value in {**record.metrics, **record.timings}.items():
         print(f"  {name:26} {value:.6g}")
+    for name, text in record.labels.items():
+        print(f"  {name:26} {text}")
     print(f"{record.outcome}; files: {record.folder}")
     _show_tracking(EXPERIMENT, tracking_uri)
 

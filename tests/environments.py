@@ -147,6 +147,46 @@ class Misbehaving(Scripted):
             raise RuntimeError("scripted failure in close")
 
 
+def _in_one_buffer(observation: np.ndarray, buffer: np.ndarray) -> np.ndarray:
+    buffer[: observation.size] = observation
+    return buffer[: observation.size]
+
+
+def _read_only(observation: np.ndarray, _: np.ndarray) -> np.ndarray:
+    observation.flags.writeable = False
+    return observation
+
+
+DRESSES = {
+    "plain": lambda observation, _: observation,
+    "float64": lambda observation, _: observation.astype(np.float64),
+    "read_only": _read_only,
+    "strided": lambda observation, _: np.repeat(observation, 2)[::2],
+    "backwards": lambda observation, _: observation[::-1].copy()[::-1],
+    "big_endian": lambda observation, _: observation.astype(">f4"),
+    "unaligned": lambda observation, _: np.frombuffer(b"x" + observation.tobytes(), np.float32, offset=1),
+    "subclass": lambda observation, _: observation.view(np.recarray),
+    "list": lambda observation, _: observation.tolist(),
+    "tuple": lambda observation, _: tuple(observation.tolist()),
+    "one_buffer": _in_one_buffer,
+    "one_float64_buffer": lambda observation, buffer: _in_one_buffer(observation, buffer.view(np.float64)),
+}
+
+
+class Dressed(Scripted):
+    """Shows the same numbers in other clothes: observation i of its life, from 0, in ``dresses[i]``, over and over."""
+
+    def __init__(self, dresses: tuple[str, ...], **scripted: Any) -> None:
+        super().__init__(**scripted)
+        self._dresses, self._shown = dresses, 0
+        self._buffer = np.zeros(2 * self._size, dtype=np.float32)
+
+    def _observe(self) -> Any:
+        dress = DRESSES[self._dresses[self._shown % len(self._dresses)]]
+        self._shown += 1
+        return dress(super()._observe(), self._buffer)
+
+
 class Corridor(gym.Env):
     """Left, right or stay between two ends, at most 20 steps; the same from every seed, and actions matter."""
 
@@ -169,7 +209,7 @@ class Corridor(gym.Env):
         return np.array([self._x / 4, self._t / 20, math.sin(self._x * self._t)], dtype=np.float32)
 
 
-for _environment in (Scripted, Sleeping, Misbehaving, Corridor):
+for _environment in (Scripted, Sleeping, Misbehaving, Dressed, Corridor):
     _id = f"{_environment.__name__}-v0"
     if _id not in gym.registry:
         gym.register(_id, entry_point=_environment)

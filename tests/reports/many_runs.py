@@ -131,6 +131,7 @@ def invent(run: PlannedRun) -> RunOutput:
             "parameters": {"parameters": random.normal(0, 0.1, PARAMETERS).astype(np.float32)},
             "updates": _updates(config["workers"], str(config["rollout_length"])),
         },
+        labels={"engine": "compiled"},
     )
 
 
