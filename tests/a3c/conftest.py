@@ -8,10 +8,20 @@ import pytest
 from hypothesis import settings
 
 from a3c import tail_rule
+from a3c.engines import ENGINES
 from a3c.targets import TAIL_RULES, Targets
+from tests.a3c import oracles
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)  # a busy machine is no failure
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(params=ENGINES, scope="module")
+def engine_name(request):
+    """Each engine in turn, which is then the one of every ``small_config`` that does not name another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(oracles.SMALL, "engine", request.param)
+        yield request.param
 
 
 @pytest.fixture

@@ -10,24 +10,27 @@ from torch import nn
 
 from a3c import TrainConfig
 from a3c.parameters import Layout
-from a3c.rollout import Episode, Rollout
+from a3c.rollout import Episode, Rollout, Steps
 from tests import environments  # noqa: F401 - registers the environments
 
 ACTIVATIONS = {"relu6": nn.ReLU6, "relu": nn.ReLU, "tanh": nn.Tanh}
 
 
+SMALL = {
+    "env_id": "Scripted-v0",
+    "workers": 2,
+    "total_steps": 200,
+    "rollout_length": 5,
+    "n_step": 3,
+    "hidden_sizes": (8,),
+    "evaluations": 0,
+    "evaluation_episodes": 2,
+}
+
+
 def small_config(**changes):
     """A run of some milliseconds in a scripted environment."""
-    settings = {
-        "env_id": "Scripted-v0",
-        "workers": 2,
-        "total_steps": 200,
-        "rollout_length": 5,
-        "n_step": 3,
-        "hidden_sizes": (8,),
-        "evaluations": 0,
-        "evaluation_episodes": 2,
-    }
+    settings = dict(SMALL)
     if "total_episodes" in changes:
         del settings["total_steps"]
     return TrainConfig.model_validate(settings | changes)
@@ -75,6 +78,19 @@ def flat_gradient(*networks):
     """The gradients of fresh torch modules, in the flat vector's order."""
     parameters = [parameter for network in networks for parameter in network.parameters()]
     return np.concatenate([p.grad.numpy().ravel() if p.grad is not None else np.zeros(p.numel()) for p in parameters])
+
+
+def act_once(engine, observation_size):
+    """An engine's policy as a function of the observation and the uniform number; weights are read at each call."""
+    steps = Steps.room(1, observation_size)
+    act = engine.acting(steps)
+
+    def action(observation, uniform):
+        steps.uniforms[0] = uniform
+        return act(observation, 0)
+
+    action.keeps = engine, steps
+    return action
 
 
 def random_rollout(random, T, layout: Layout, terminated=False, truncated=False):

@@ -72,6 +72,7 @@ def test_a_value_out_of_range_or_of_the_wrong_type_is_refused_by_name(field, val
 ACCEPTED = {
     "seed": [0, 2**63 - 1],
     "workers": [1, 256],
+    "engine": ["auto", "compiled", "autograd"],
     "n_step": [1, 10**6],
     "target": ["max_terms", "missing_as_zero"],
     "rollout_length": [1, 10**6, "episode"],
@@ -194,6 +195,7 @@ ALIASES = [
 ]
 
 
+@pytest.mark.usefixtures("engine_name")
 @pytest.mark.parametrize(("one", "other"), ALIASES)
 def test_configs_with_equal_effective_settings_train_to_the_same_bits(one, other):
     shared = {"env_kwargs": {"lengths": [4, 7, 12]}, "evaluations": 2}

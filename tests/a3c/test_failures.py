@@ -11,6 +11,8 @@ from a3c import Diverged, WorkerFailed, train
 from a3c.streams import Purpose, reset_seed
 from tests.a3c.oracles import small_config
 
+pytestmark = pytest.mark.usefixtures("engine_name")
+
 WORKERS, SEED = 3, 11
 ENDLESS = 5_000  # environment steps: never reached by a run that fails as it should
 SCHEDULES = pytest.mark.parametrize("schedule", ["round_robin", "free"])
@@ -80,7 +82,9 @@ def test_all_workers_failing_at_once_is_one_failure(schedule):
 @pytest.mark.parametrize("fault", ["shape", "reset_shape"])
 @pytest.mark.parametrize("shape", [[2], [4], [3, 1], [1, 3], [1], []])
 def test_an_observation_of_another_shape_is_a_failure_not_something_to_broadcast(shape, fault):
-    assert "worker 1 " in str(failure_of(misbehaving(fault, shape=shape)))
+    failed = str(failure_of(misbehaving(fault, shape=shape)))
+    assert "worker 1 " in failed
+    assert f"shape {tuple(shape)}, must be (3,)" in failed
 
 
 def test_a_step_in_the_old_style_is_a_failure():

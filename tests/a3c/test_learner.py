@@ -1,5 +1,7 @@
 """From a rollout to a gradient: what the bootstrap is, which head learns from what, and what is counted."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ import torch
 from a3c.engines import make_engine
 from a3c.learner import Learner
 from a3c.parameters import Layout
-from a3c.store import ParameterStore
+from a3c.signals import Signal
+from a3c.store import ParameterStore, Push
 from tests.a3c.oracles import (
     ACTIVATIONS,
     definitional_returns,
@@ -18,7 +21,16 @@ from tests.a3c.oracles import (
     torch_networks,
 )
 
+pytestmark = pytest.mark.usefixtures("engine_name")
+
 GAMMA, BETA, N, T = 0.9, 0.05, 3, 7
+
+
+class Lesson(NamedTuple):
+    """What an engine says of a rollout before it learns from it, and what the learner makes of it."""
+
+    signal: Signal
+    push: Push
 
 
 def learn(random, flags=(False, False), length=T, hidden_sizes=(16,), **changes):
@@ -30,7 +42,9 @@ def learn(random, flags=(False, False), length=T, hidden_sizes=(16,), **changes)
     store = ParameterStore(config, layout, random.normal(scale=0.7, size=layout.size).astype(np.float32))
     store.pull(engine.parameters)
     rollout = random_rollout(random, length, layout, *flags)
-    lesson = Learner(config, layout, engine, store, 5).learn(rollout, 17)
+    signal = engine.signal(rollout)
+    lesson = Lesson(signal, Learner(config, layout, engine, store, 5).learn(rollout, 17))
+    np.testing.assert_array_equal(engine.parameters, store.parameters)
     actor, critic = torch_networks(store.parameters, 4, 3, hidden_sizes, config.activation)
     with torch.no_grad():
         values = critic(torch.tensor(rollout.observations, dtype=torch.float64))[:, 0].numpy()
@@ -81,9 +95,9 @@ def test_the_bootstrap_is_the_value_after_the_cut_or_zero(terminated, truncated,
     b = values[-1] if worth else 0.0
     assert abs(values[-1]) > 0.1, "a value of 0 would tell nothing"
     targets = definitional_targets(rollout.rewards, values[:-1], b, GAMMA, N, "max_terms")
-    assert lesson.actor.n_step == pytest.approx(targets, rel=1e-4, abs=1e-5)
-    assert lesson.actor.returns == pytest.approx(definitional_returns(rollout.rewards, b, GAMMA), rel=1e-4, abs=1e-5)
-    assert lesson.actor.values == pytest.approx(values[:-1], rel=1e-4, abs=1e-5)
+    assert lesson.signal.n_step == pytest.approx(targets, rel=1e-4, abs=1e-5)
+    assert lesson.signal.returns == pytest.approx(definitional_returns(rollout.rewards, b, GAMMA), rel=1e-4, abs=1e-5)
+    assert lesson.signal.values == pytest.approx(values[:-1], rel=1e-4, abs=1e-5)
 
 
 # The heads
@@ -160,12 +174,13 @@ def test_differing_targets_and_their_shift_are_counted_as_by_hand(n, length, fla
         for tail in ("missing_as_zero", "max_terms")
     ]
     gap = np.abs(both[1] - both[0])
-    assert lesson.push.differing == (0 if flags[0] else min(n, length)) == np.count_nonzero(gap > 1e-12)
-    assert lesson.push.shift == pytest.approx(gap.sum(), rel=1e-4)
+    assert lesson.push.learned.differing == (0 if flags[0] else min(n, length)) == np.count_nonzero(gap > 1e-12)
+    for shift in (lesson.signal.shift, lesson.push.learned.shift):
+        assert shift == pytest.approx(gap.sum(), rel=1e-4)
 
 
 def test_the_seed_convention_counts_by_its_own_shorter_windows(random):
     lesson, *_ = learn(random, n_step=N, n_step_convention="seed")
-    assert lesson.push.differing == N - 1
+    assert lesson.push.learned.differing == N - 1
     lesson, *_ = learn(random, n_step=100, n_step_convention="seed")
-    assert lesson.push.differing == T - 1
+    assert lesson.push.learned.differing == T - 1

@@ -85,18 +85,18 @@ def test_the_scale_runs_from_the_random_policy_to_the_threshold_unless_given(con
 @given(finished, st.integers(0, 1000))
 def test_the_training_curve_keeps_the_mean_of_every_stretch(finished, unfinished):
     steps = np.cumsum([length for length, _ in finished])
-    episodes = [(int(step), float(total), length, 0) for step, (length, total) in zip(steps, finished, strict=True)]
-    curve = training_curve(episodes, int(steps[-1]) + unfinished)
+    totals = np.array([float(total) for _, total in finished])
+    curve = training_curve(steps, totals, int(steps[-1]) + unfinished)
     assert len(curve) <= 100
     ends = [step for step, _ in curve]
     assert ends == sorted(set(ends))
     assert ends[-1] == steps[-1]
     start = 0
     for end, mean in curve:
-        stretch = [row[1] for row in episodes if start < row[0] <= end]
+        stretch = totals[(start < steps) & (steps <= end)]
         assert mean == pytest.approx(np.mean(stretch), abs=1e-9)
         start = end
 
 
 def test_no_finished_episode_no_training_curve():
-    assert training_curve([], 500) == []
+    assert training_curve(np.array([], dtype=np.uint64), np.array([]), 500) == []

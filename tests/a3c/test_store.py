@@ -7,12 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from a3c.engines import Learned
 from a3c.errors import Diverged
 from a3c.parameters import Layout
 from a3c.rollout import Episode
 from a3c.schedules import Stopped
 from a3c.store import ParameterStore, Push, snapshot_grid
 from tests.a3c.oracles import small_config
+
+pytestmark = pytest.mark.usefixtures("engine_name")
 
 LAYOUT = Layout(2, 2, (2,))
 ACTOR, CRITIC = LAYOUT.spans["actor"], LAYOUT.spans["critic"]
@@ -65,7 +68,7 @@ def test_every_gradient_of_every_thread_arrives_exactly_once(interval, switch_in
     assert store.version == store.steps == pushes
     assert sorted(versions) == list(range(1, pushes + 1))
     assert all(untorn), "what a push returned was not the network of one version"
-    rows = store.log.rows()
+    rows = store.log.updates()
     assert np.bincount(rows["worker"]).tolist() == [share] * threads
     for number in range(threads):  # a worker pulls the version its own last push made
         own = np.flatnonzero(rows["worker"] == number)
@@ -107,7 +110,7 @@ def test_versions_steps_and_the_log_follow_the_pushes():
         worker, pulled, steps = u % 3, max(0, u - 2), 1 + u % 4
         assert store.push_and_pull(push_of(ones(0), worker, pulled, steps), out) == u + 1
         expected.append((worker, pulled, (expected[-1][2] if expected else 0) + steps))
-    assert store.log.rows().tolist() == expected
+    assert store.log.updates().tolist() == expected
     assert store.steps == expected[-1][2]
 
 
@@ -116,15 +119,16 @@ def test_finished_episodes_are_kept_with_the_step_of_their_push():
     store.push_and_pull(push_of(ones(0), worker=1, steps=5), ones())
     store.push_and_pull(push_of(ones(0), worker=1, steps=2, episode=Episode(9.5, 7)), ones())
     store.push_and_pull(push_of(ones(0), worker=0, steps=4, episode=Episode(-1.0, 4)), ones())
-    assert store.episodes == [(7, 9.5, 7, 1), (11, -1.0, 4, 0)]
+    assert store.episodes == 2
+    assert store.log.episodes().tolist() == [(7, 9.5, 7, 1), (11, -1.0, 4, 0)]
 
 
 def test_curves_are_means_over_stretches_of_the_budget():
     store = sgd_store(total_steps=100)  # 50 stretches: two pushes of one step fall into each
     for u in range(4):
-        losses = {"actor_loss": u, "critic_loss": 10 * u, "entropy": -u}
-        store.push_and_pull(push_of(ones(0), pulled=u // 2, **losses), ones())
-    curves = store.curves()
+        learned = Learned(actor_loss=u, critic_loss=10 * u, entropy=-u)
+        store.push_and_pull(push_of(ones(0), pulled=u // 2, learned=learned), ones())
+    curves = store.curves.curves()
     assert curves["actor_loss"] == [(2, 0.5), (4, 2.5)]
     assert curves["critic_loss"] == [(2, 5), (4, 25)]
     assert curves["entropy"] == [(2, -0.5), (4, -2.5)]
@@ -148,7 +152,7 @@ def test_annealing_by_episodes_counts_episodes():
     store = sgd_store(anneal_learning_rate=True, total_episodes=4)
     seen = []
     for episode in (None, Episode(1.0, 1), None, Episode(1.0, 1), Episode(1.0, 1), Episode(1.0, 1)):
-        seen.append(store.learning_rate("actor"))
+        seen.append(store.learning_rates()[0])
         store.push_and_pull(push_of(ones(), steps=10, episode=episode), ones())
     assert seen == [1.0, 1.0, 0.75, 0.75, 0.5, 0.25]
     assert store.finished
@@ -157,7 +161,7 @@ def test_annealing_by_episodes_counts_episodes():
 def test_without_annealing_the_rates_stay():
     store = sgd_store(critic_learning_rate=0.25, total_steps=8)
     store.push_and_pull(push_of(ones(), steps=6), ones())
-    assert (store.learning_rate("actor"), store.learning_rate("critic")) == (1.0, 0.25)
+    assert store.learning_rates() == (1.0, 0.25)
 
 
 # The norm
@@ -199,7 +203,7 @@ def assert_refused(store, gradient):
         store.push_and_pull(push_of(gradient, steps=3, episode=Episode(1.0, 3)), out)
     np.testing.assert_array_equal(store.parameters, parameters)
     np.testing.assert_array_equal(out, ones(9))
-    assert (store.version, store.steps, store.episodes, len(store.log.rows())) == (1, 1, [], 1)
+    assert (store.version, store.steps, store.episodes, len(store.log.updates())) == (1, 1, 0, 1)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])

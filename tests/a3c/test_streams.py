@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a3c.parameters import HEADS, Layout
-from a3c.streams import Purpose, Uniforms, generator, reset_seed
+from a3c.streams import BLOCK, Purpose, Uniforms, generator, reset_seed
+
+STREAM = generator(7, Purpose.ACTIONS, 3).random(36 * BLOCK)
 
 
 def test_no_two_seeds_purposes_or_workers_share_a_stream():
@@ -24,10 +26,16 @@ def test_a_stream_repeats_and_seeds_an_environment(seed, purpose, worker):
     assert 0 <= reset_seed(seed, purpose, worker) < 2**31
 
 
-def test_uniforms_are_their_generators_numbers_in_order():
+@given(st.lists(st.tuples(st.integers(0, 3 * BLOCK), st.floats(0, 1)), min_size=1, max_size=12))
+def test_uniforms_are_their_generators_numbers_in_order(looks):
+    """However far is looked ahead, and however much of it is used up."""
     uniforms = Uniforms(generator(7, Purpose.ACTIONS, 3))
-    drawn = [uniforms.next() for _ in range(10_000)]
-    np.testing.assert_array_equal(drawn, generator(7, Purpose.ACTIONS, 3).random(10_000))
+    used = 0
+    for ahead, share in looks:
+        seen = uniforms.upcoming(ahead).copy()
+        np.testing.assert_array_equal(seen, STREAM[used : used + ahead])
+        uniforms.advance(int(share * ahead))
+        used += int(share * ahead)
 
 
 @given(st.integers(1, 6), st.integers(1, 5), st.lists(st.integers(1, 40), min_size=1, max_size=3), st.integers(0, 99))

@@ -11,9 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a3c import TrainConfig, train
+from a3c import TrainConfig, WorkerFailed, train
 from tests.a3c.oracles import small_config, torch_networks
 from tests.environments import scripted_observation
+
+pytestmark = pytest.mark.usefixtures("engine_name")
 
 STILL = {"optimizer": "sgd", "learning_rate": 1e-30, "critic_learning_rate": 1e-30}  # parameters stay as initialised
 
@@ -95,9 +97,34 @@ def test_a_result_says_what_it_is_and_goes_to_disk_as_plain_tables_and_arrays():
     np.testing.assert_array_equal(arrays["parameters"]["parameters"], result.parameters)
     for column in ("worker", "pulled", "step"):
         np.testing.assert_array_equal(arrays["updates"][column], result.update_log[column])
-    assert set(result.timings) >= {"train_seconds", "evaluation_seconds", "steps_per_second"}
+    clocked = {f"{phase}_{clock}seconds" for phase in ("train", "evaluation") for clock in ("", "cpu_")}
+    assert set(result.timings) == clocked | {"steps_per_second"}
     assert set(result.curves) >= {"evaluation_return", "training_return", "actor_loss", "critic_loss", "entropy"}
     assert pickle.loads(pickle.dumps(result)).parameters_hash == result.parameters_hash  # noqa: S301 - our own bytes
+
+
+@pytest.mark.parametrize("changes", [{}, {"schedule": "free"}, {"local_critic_step": True}, {"workers": 1}])
+def test_a_profile_says_where_the_workers_time_went_and_changes_nothing_else(changes):
+    config = small_config(total_steps=1000, **changes)
+    plain, profiled = train(config), train(config, profile=True)
+    names = {f"{phase}_cpu_seconds" for phase in ("collect", "learn", "push", "worker")}
+    assert set(profiled.timings) - set(plain.timings) == names
+    collect, learn, push, worker = (profiled.timings[name] for name in sorted(names))
+    assert min(collect, learn, push) >= 0
+    assert worker > 0
+    assert collect + learn + push <= worker * (1 + 1e-9)
+    if config.schedule == "round_robin":
+        assert profiled.parameters_hash == plain.parameters_hash
+        assert profiled.update_log.equals(plain.update_log)
+
+
+def test_a_profile_is_there_after_a_failure_too():
+    def emit(progress):
+        raise KeyError
+
+    with pytest.raises(WorkerFailed) as caught:
+        train(small_config(), emit, profile=True)
+    assert "worker_cpu_seconds" in caught.value.result.timings
 
 
 @pytest.mark.parametrize("budget", [{"total_steps": 150}, {"total_episodes": 12}])
@@ -246,10 +273,10 @@ def test_training_leaves_torchs_threads_as_they_were():
 
 
 @pytest.mark.parametrize("preset", ["seed", "mnih2016", "default"])
-def test_every_preset_trains(preset):
-    config = TrainConfig.preset(preset, total_steps=500, evaluations=1, evaluation_episodes=2)
+def test_every_preset_trains(preset, engine_name):
+    config = TrainConfig.preset(preset, engine=engine_name, total_steps=500, evaluations=1, evaluation_episodes=2)
     result = train(config)
-    assert result.outcome == "complete"
+    assert (result.outcome, result.engine) == ("complete", engine_name)
     assert np.isfinite(result.parameters).all()
 
 

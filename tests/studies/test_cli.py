@@ -35,11 +35,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("run", "status", "report", "list", "train", "doctor"):
+    for command in ("run", "status", "report", "list", "train", "bench", "doctor"):
         assert f" {command} " in text
 
 
-@pytest.mark.parametrize("command", ["run", "status", "report", "list", "train", "doctor"])
+@pytest.mark.parametrize("command", ["run", "status", "report", "list", "train", "bench", "doctor"])
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert run([command, "--help"]) == 0
     assert "Usage" in capsys.readouterr().out
