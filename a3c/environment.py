@@ -141,5 +141,5 @@ def problems_of_environments(config: TrainConfig) -> list[tuple[str, object, str
 
 def first_not_finite(values: np.ndarray[Any, Any]) -> int | None:
     """Return the index of the first row that holds a NaN or an infinity, or None."""
-    bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     return int(bad.argmax()) if bad.any() else None

@@ -60,10 +60,11 @@ class CompiledEngine:
 
     def acting(self, steps: Steps) -> Act:
         """See :meth:`a3c.engines.Engine.acting`."""
-        self._steps = steps  # the kernel knows addresses only: this keeps what is there alive
         arrays = (self._memory, self._scratch, steps.observations, steps.actions, steps.uniforms)
         bound = np.array([*(array.ctypes.data for array in arrays), *self._plans["actor"]], dtype=np.int64)
-        return partial(kernels.act, bound)
+        act = partial(kernels.act, bound)
+        vars(act)["alive"] = arrays  # the kernel knows only where they are
+        return act
 
     def values(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:
         """See :meth:`a3c.engines.Engine.values`."""

@@ -47,6 +47,7 @@ UPDATED, BAD_GRADIENT, BAD_PARAMETERS = 0, 1, 2
 TILE = 32  # steps
 HEADER, ROW = 4, 7  # entries of a plan
 FLOAT32 = 4  # bytes
+SMALL = 1e-290  # from where on a running product would stop at the smallest number instead of reaching 0
 LARGEST = float(np.finfo(np.float32).max)
 
 # What `act` is bound to, an int64 array: addresses, the observation's size, then the actor's plan.
@@ -481,7 +482,7 @@ def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, use: Any, r
         following = rewards[t] + gamma * following
         returns[t] = following
         if t >= complete:
-            discount *= gamma
+            discount = discount * gamma if discount > SMALL else gamma ** (length - t)
             rest = rewards[t] + gamma * rest
             shift = discount * bootstrap
             if shift != 0:
@@ -644,7 +645,7 @@ def update(
     """
     squares = 0.0
     for i in range(gradient.size):
-        squares += float(gradient[i]) * float(gradient[i])
+        squares += np.float64(gradient[i]) * np.float64(gradient[i])
     norm = math.sqrt(squares)
     scale = np.float32(max_norm / norm) if norm > max_norm else np.float32(1)
     if not squares * scale * scale <= LARGEST:  # else the statistics hold infinities for ever

@@ -191,3 +191,15 @@ def test_where_every_unit_is_at_a_kink_only_the_last_layers_learn(name, random):
             *hidden, (_, last) = layout.layers(engine.gradient, head)
             assert last.any()
             assert not any(weight.any() or biases.any() for weight, biases in hidden)
+
+
+@engines
+def test_a_certain_policy_takes_its_action_whatever_the_number(name, random):
+    """Logits of ±200, whose exponentials float32 does not hold."""
+    engine, layout, _ = build(name, random, actions=2)
+    engine.parameters[...] = 0
+    act = act_once(engine, 4)
+    for action, logits in enumerate([(200, -200), (-200, 200)]):
+        layout.layers(engine.parameters, "actor")[-1][1][...] = logits
+        for uniform in (0.0, 0.5, BELOW_ONE):
+            assert act(np.ones(4, dtype=np.float32), uniform) == action

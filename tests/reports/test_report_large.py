@@ -171,4 +171,11 @@ def test_invented_runs_are_written_as_real_ones_are(tmp_path: Path) -> None:
     files = {path.name for path in properly.folder.iterdir()}
     assert files == {path.name for path in (tmp_path / "quickly").iterdir()}
     for name in files:
-        assert (tmp_path / "quickly" / name).read_bytes() == (properly.folder / name).read_bytes()
+        quick, proper = tmp_path / "quickly" / name, properly.folder / name
+        if name.endswith(".npz"):  # however hard they were pressed
+            with np.load(quick) as ours, np.load(proper) as theirs:
+                assert ours.files == theirs.files
+                for array in ours.files:
+                    np.testing.assert_array_equal(ours[array], theirs[array])
+        else:
+            assert quick.read_bytes() == proper.read_bytes()
