@@ -129,11 +129,10 @@ class Collector:
             Stopped: if training stopped meanwhile; the rollout is discarded.
             Diverged: if a reward or an observation is not finite.
         """
+        observation = self._following if self._following is not None else self._reset()
+        t, looked, look = 0, 0, self._look_ahead(0)
         act, step, rewards = self._act, self._environment.step, self._steps.rewards
         limit, first_action = self._limit, self._first_action
-        observation = self._following if self._following is not None else self._reset()
-        t, looked = 0, 0
-        look = self._look_ahead(0)
         try:
             while True:
                 try:

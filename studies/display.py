@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -12,28 +11,19 @@ from harness.design import Design, PlannedRun
 from harness.observer import Observer
 from harness.records import RunRecord
 from harness.results import Failure
+from studies.bars import WithBar
 
 LINE_SECONDS = 10.0
 
 
-class StudyDisplay(Observer):
-    """Runs done, runs a minute, time left. A context manager: leave it before printing anything else."""
+class StudyDisplay(WithBar, Observer):
+    """Runs done, runs a minute, time left."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bar: Progress | None = None
+        super().__init__(console)
         self._planned = self._done = self._first = self._failures = 0
         self._running: dict[str, float] = {}
         self._began = self._last_line = time.monotonic()
-
-    def __enter__(self) -> StudyDisplay:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def planned(self, design: Design, done: int, slots: int) -> None:
         """See :class:`Observer`."""

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from a3c.training import Progress as TrainingProgress
+from studies.bars import WithBar
 
 LINE_SECONDS = 5.0
 RECENT = 20
 
 
-class LiveRun:
+class LiveRun(WithBar):
     """Steps, episodes, recent return and speed: a bar in a terminal, plain lines elsewhere."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bar: Progress | None = None
+        super().__init__(console)
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._began = self._shown = time.monotonic()
 
-    def __enter__(self) -> LiveRun:
+    def __enter__(self) -> Self:
         if self._console.is_terminal:
             columns = (
                 BarColumn(),
@@ -36,12 +36,6 @@ class LiveRun:
             self._bar.add_task("training", total=1.0, figures="")
             self._bar.start()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def emit(self, progress: TrainingProgress) -> None:
         """Take one progress event; called from worker threads, one at a time."""

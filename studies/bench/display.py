@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from studies.bars import WithBar
 from studies.bench.figures import Summary
 from studies.bench.measure import PARTS
 from studies.bench.runner import Bench
@@ -25,23 +25,13 @@ LEGEND = (
 )
 
 
-class BenchDisplay:
-    """Measurements done and time left. A context manager: leave it before printing anything else."""
+class BenchDisplay(WithBar):
+    """Measurements done and time left."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bar: Progress | None = None
+        super().__init__(console)
         self._planned = self._done = 0
         self._last_line = time.monotonic()
-
-    def __enter__(self) -> BenchDisplay:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def planned(self, measurements: int, left_out: Sequence[str]) -> None:
         """See :class:`~studies.bench.runner.Watcher`."""
