@@ -207,6 +207,12 @@ class TrainConfig(BaseModel):
             del settings[field]
         return settings
 
+    def labels(self) -> dict[str, str]:
+        """Return what a run of it would be labelled with on this machine: the engine that would be taken."""
+        from a3c.engines import choose_engine
+
+        return {"engine": choose_engine(self)}
+
     def metric_names(self) -> frozenset[str]:
         """Return the metrics a complete run has: ``solved`` and the like only where something says what solved is."""
         return TRAINING_METRICS | EVALUATION_METRICS if self.evaluations else TRAINING_METRICS

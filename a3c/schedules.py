@@ -106,7 +106,7 @@ class RoundRobin(_Turns):
         self._gates[worker].acquire()
 
     def hand_on(self, worker: int) -> None:
-        """Open the next worker's gate, and let it through: then nobody has to wait both at a gate and for the GIL."""
+        """Open the next worker's gate and let it through: who waits for the GIL then seldom waits at a gate, too."""
         _open(self._gates[(worker + 1) % len(self._gates)])
         if len(self._gates) > 1:
             _yield()

@@ -47,6 +47,10 @@ def reference_signal(config: TrainConfig, rollout: Rollout, values: Floats) -> S
     bootstrap = 0.0 if ended else float(values[-1])
     w = windows(rollout.rewards, values[:-1], bootstrap, config.gamma, config.n_step, config.n_step_convention, ended)
     targets, use = TAIL_RULES[config.target](w)
+    targets, use = np.ascontiguousarray(targets, dtype=np.float64), np.ascontiguousarray(use, dtype=np.bool_)
+    if not targets.shape == use.shape == rollout.rewards.shape:
+        what = f"targets {targets.shape} and use {use.shape}, must be {rollout.rewards.shape}"
+        raise ValueError(f"the tail rule {config.target!r} returned {what}")
     returns = discounted_returns(rollout.rewards, bootstrap, config.gamma)
     shift = np.abs(w.shift)
     return Signal(values[:-1], targets, returns, use, float(np.count_nonzero(shift)), float(shift.sum()))

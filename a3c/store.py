@@ -45,11 +45,13 @@ class ParameterStore:
     is the only one around the global network.
 
     Attributes:
+        lock: held for as long as a push takes, and a local critic's step.
         parameters: the global network, float32 ``[size]``; read it only when no worker runs.
         version: updates applied.
         steps: environment steps of all pushed rollouts.
         episodes: episodes finished in them.
         finished: whether the budget is reached.
+        grid: the points, in the budget's unit, at which snapshots fall due.
         log: the update log.
         curves: what is drawn of the updates.
         snapshots: parameters at the first push that reached each grid point, float32 ``[grid, size]``.

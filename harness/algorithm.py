@@ -8,6 +8,8 @@ The *config type* is a frozen pydantic model with a field ``seed``. It may also 
 * ``preset(name, **changes)``, a class method: what ``preset = "..."`` in a study file calls;
 * ``effective() -> dict``: the settings that can make a difference. Two configs with equal effective settings
   train identically, so a design keeps one of them (an *alias*);
+* ``labels() -> Mapping[str, str]``: what a run of it would be labelled with here (see below); a study that has runs
+  with other labels is not continued;
 * ``metric_names() -> frozenset[str]``: the metrics a run of this config will have, and ``lower_is_better()``
   those of which less is better;
 * ``problems() -> list[tuple[field, value, allowed]]``: checks too slow for construction (making the

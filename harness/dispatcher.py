@@ -148,12 +148,14 @@ def _imports_set_aside() -> Iterator[None]:
 
     SQLAlchemy makes thousands of objects a run, so they would all be looked through, for 0.2 s, every few dozen runs.
     """
+    ours = not gc.get_freeze_count()  # what the caller has frozen is the caller's to thaw
     gc.collect()
     gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if ours:
+            gc.unfreeze()
 
 
 def open_tracker(
@@ -304,7 +306,7 @@ class _Dispatcher:
 
 
 def _finished(folder: Path, design: Design) -> list[RunRecord]:
-    """Read the planned runs that are finished, and refuse to mix them with runs of other settings."""
+    """Read the planned runs that are finished; refuse to mix them with runs of other settings or labels."""
     present = set(finished_runs(folder / RUNS_FOLDER))
     records = []
     for run in design.runs:
@@ -312,6 +314,9 @@ def _finished(folder: Path, design: Design) -> list[RunRecord]:
             continue
         record = read_record(folder / RUNS_FOLDER / run.id)
         now, then = run.config.model_dump(mode="json"), _as_read_now(record.config, run.config)
+        if (labels := getattr(run.config, "labels", None)) is not None:
+            here = {f"{name} taken": text for name, text in labels().items()}
+            now, then = {**now, **here}, {**then, **here, **{f"{n} taken": text for n, text in record.labels.items()}}
         differing = [key for key in sorted({*now, *then}) if now.get(key) != then.get(key)]
         if differing:
             changes = ", ".join(f"{key} was {then.get(key)!r}, is {now.get(key)!r}" for key in differing)

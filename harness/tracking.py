@@ -126,18 +126,20 @@ class Tracker:
         if record.run not in self._open:
             who = {"cell": record.cell, "arm": record.arm, "seed": str(record.seed)}
             self.start(record.run, who, record.attempt, record.started, record.provenance)
-        made = self._open.pop(record.run)
+        made = self._open[record.run]
         ended = _milliseconds(record.started + record.seconds)
         last_step = int(record.metrics.get("steps", 0))
         finals = {**record.metrics, **{f"time/{name}": value for name, value in record.timings.items()}}
         metrics = [Metric(name, value, ended, last_step) for name, value in finals.items()]
         for name, curve in record.curve_points().items():  # the prefix gives them a section of their own in the UI
             metrics += [Metric(f"curve/{name}", value, ended, step) for step, value in _thinned(curve)]
-        tags = [RunTag("outcome", record.outcome), *(RunTag(name, value) for name, value in record.labels.items())]
+        tags = [RunTag("outcome", record.outcome)]
+        tags += [RunTag(f"label/{slug(name)}", text[:MAX_TAG_LENGTH]) for name, text in record.labels.items()]
         self._client.log_batch(made.run_id, metrics, _params(record.config), tags)  # split where it is too long
         # by the address that is known: the client would read the whole run to find it
         get_artifact_repository(made.artifact_uri, self._uri).log_artifacts(str(record.folder))
         self._client.set_terminated(made.run_id, "FINISHED", end_time=ended)
+        del self._open[record.run]  # only now: `close` ends what is open
 
     def failed(self, failure: Failure) -> None:
         """See :class:`~harness.projection.Projection`."""

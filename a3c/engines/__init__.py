@@ -133,10 +133,10 @@ def choose_engine(config: TrainConfig) -> str:
 @cache
 def _compiles() -> bool:
     try:
-        import a3c.engines.compiled  # noqa: F401 - which needs Numba, and Numba a platform it knows
+        import numba  # which needs a platform it knows
     except ImportError:
         return False
-    return True
+    return not getattr(numba.config, "DISABLE_JIT", False)  # its switch for debugging
 
 
 def make_engine(config: TrainConfig, layout: Layout) -> Engine:

@@ -2,14 +2,15 @@
 
 The arithmetic and its derivation stand in :mod:`a3c.engines.kernels`; here it is given memory. It does whatever a
 config can ask for: any hidden layers, every activation, loss and optimizer option. A tail rule that is not built in is
-called as it is, in Python, for some microseconds an update.
+called as it is, in Python, for some microseconds an update; then, and with a local critic step, the kernels keep the
+GIL, however long they take.
 """
 
 from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,12 +76,13 @@ class CompiledEngine:
     def signal(self, rollout: Rollout) -> Signal:
         """See :meth:`a3c.engines.Engine.signal`."""
         length = rollout.length
-        out, use = np.empty((3, length + 1)), np.empty(length, dtype=np.bool_)
+        out = np.empty((3, length + 1))
         kernels.values(self._memory, self._scratch, self._plans["critic"], rollout.observations, out[0])
         if self._targets is None:
             return reference_signal(self._config, rollout, out[0])
         worthless = is_worthless(rollout, self._config.bootstrap_truncated)
-        differing, shift = kernels.n_step(*self._targets, out, use, rollout.rewards, worthless)
+        differing, shift = kernels.n_step(*self._targets, out, rollout.rewards, worthless)
+        use = np.ones(length, dtype=np.bool_)
         return Signal(out[0, :length], out[1, :length], out[2, :length], use, differing, shift)
 
     def actor_gradient(
@@ -91,6 +93,7 @@ class CompiledEngine:
         use: Use | None = None,
     ) -> ActorLoss:
         """See :meth:`a3c.engines.Engine.actor_gradient`."""
+        use = _of_one_length(observations, actions, advantages, use)
         loss, entropy = kernels.actor_gradient(
             self._memory,
             self._scratch,
@@ -99,7 +102,7 @@ class CompiledEngine:
             observations,
             actions,
             advantages,
-            np.ones(len(actions), dtype=np.bool_) if use is None else use,
+            use,
             self._config.entropy_coef,
             self._config.log_epsilon,
         )
@@ -107,7 +110,7 @@ class CompiledEngine:
 
     def critic_gradient(self, observations: NDArray[np.float32], targets: Floats, use: Use | None = None) -> float:
         """See :meth:`a3c.engines.Engine.critic_gradient`."""
-        use = np.ones(len(targets), dtype=np.bool_) if use is None else use
+        use = _of_one_length(observations, targets, targets, use)
         loss: float = kernels.critic_gradient(
             self._memory, self._scratch, self._plans["critic"], self.gradient, observations, targets, use, False
         )
@@ -136,7 +139,6 @@ class CompiledEngine:
             self._plans["critic"],
             self.gradient,
             np.empty((4, capacity)),
-            np.empty(capacity, dtype=np.bool_),
             np.ones(capacity, dtype=np.bool_),
             *self._targets,
             HEADS_THAT_USE_N_STEP[config.n_step_head],
@@ -176,6 +178,14 @@ class CompiledUpdate:
             raise Diverged(REFUSALS[status])
 
 
+def _of_one_length(observations: Floats, some: NDArray[Any], others: Floats, use: Use | None) -> Use:
+    """Return the steps used: kernels read as many of each as there are steps, whatever is there."""
+    used = np.ones(len(some), dtype=np.bool_) if use is None else use
+    if not len(observations) == len(some) == len(others) == len(used):
+        raise ValueError(f"lengths differ: {len(observations)}, {len(some)}, {len(others)}, {len(used)}")
+    return used
+
+
 def plans_of(layout: Layout, activation: int) -> tuple[dict[Head, Plan], int, int]:
     """Lay out the memory of a network.
 
@@ -212,9 +222,10 @@ def plans_of(layout: Layout, activation: int) -> tuple[dict[Head, Plan], int, in
 def _shared_scratch(size: int) -> Vector:
     """Return scratch for kernels that keep the GIL: one for all, so that it stays in the core's cache."""
     global _scratch
-    if len(_scratch) < size:
-        _scratch = np.zeros(size, dtype=np.float32)
-    return _scratch
+    scratch = _scratch  # another thread may put a smaller one there meanwhile
+    if len(scratch) < size:
+        scratch = _scratch = np.zeros(size, dtype=np.float32)
+    return scratch
 
 
 _scratch = np.zeros(0, dtype=np.float32)

@@ -6,13 +6,18 @@ in the middle of a run, never in two threads at once, never once more for anothe
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
 
 import numba
 from numba import types
+from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
 njit: Any = numba.njit  # whose types say too little of what it returns
@@ -25,11 +30,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 FASTMATH = {"reassoc", "contract", "nsz"}
 LOG = logging.getLogger(__name__)
 
+# Part of the name that Numba's cache goes by: it looks at the age of the file a kernel stands in, but not at those of
+# what the kernel calls, and an interrupted write can leave it with old code under a new date.
+SOURCES = ("jit.py", "kernels.py")
+DIGEST = hashlib.sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)).hexdigest()[:8]
+
 
 def kernel(signature: str, *, nogil: bool = False) -> Callable[[Function], Function]:
     """Compile a function for one signature, and keep the machine code beside the source or in the user's cache.
 
-    A cache that cannot be written costs the time of compiling, in every process anew, and nothing else.
+    A cache that cannot be written or read costs the time of compiling, in every process anew, and nothing else.
 
     Args:
         signature: as Numba writes it, say ``float64(float32[::1], intp)``.
@@ -39,21 +49,51 @@ def kernel(signature: str, *, nogil: bool = False) -> Callable[[Function], Funct
     options = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": nogil}
 
     def compiled(function: Function) -> Function:
+        function.__qualname__ = f"{function.__name__}_{DIGEST}"
+        cached: Any = None
         try:
-            fast: Function = njit(signature, cache=True, **options)(function)
-        except (OSError, RuntimeError) as error:  # RuntimeError: no folder to cache in
-            LOG.info("%s is compiled without a cache: %s", function.__name__, error)
-            fast = njit(signature, **options)(function)
+            cached = njit(cache=True, **options)(function)
+            fast: Function = _compile(cached, signature)
+        except NumbaError:  # a mistake in the kernel
+            raise
+        except Exception as error:  # no folder to cache in, a full disk, a damaged file
+            _say_once(f"kernels are compiled without a cache, which takes time: {type(error).__name__}: {error}")
+            if cached is not None:
+                _forget(cached, f"{function.__name__}_{DIGEST}")
+            fast = _compile(njit(**options)(function), signature)
         return fast
 
     return compiled
+
+
+def _compile(function: Any, signature: str) -> Any:
+    """Compile for one signature, or load that from the cache, and for no other ever."""
+    folder = function.stats.cache_path
+    if folder is not None and not any(Path(folder).glob(f"*.{function.__qualname__}-*.nbi")):
+        _say_once("compiling kernels: about ten seconds, once")
+        _forget(function, f"{function.__name__}_{'?' * len(DIGEST)}")
+    function.compile(signature)
+    function.disable_compile()
+    return function
+
+
+def _forget(function: Any, name: str) -> None:
+    """Delete machine code from the cache: of sources that are no more, or what is damaged."""
+    for path in Path(function.stats.cache_path).glob(f"*.{name}-*.nb[ci]"):
+        with suppress(OSError):
+            path.unlink()
+
+
+@cache
+def _say_once(text: str) -> None:
+    LOG.warning("%s", text)
 
 
 def without_gil(signature: str, fast: Any) -> Any:
     """Return a kernel that does the same as ``fast`` and releases the GIL meanwhile."""
     function = fast.py_func
     twin = FunctionType(function.__code__, function.__globals__, f"{function.__name__}_long")
-    twin.__qualname__, twin.__doc__ = twin.__name__, function.__doc__  # the cache goes by the name
+    twin.__doc__ = function.__doc__
     return kernel(signature, nogil=True)(twin)
 
 

@@ -1,7 +1,5 @@
 """The compiled engine's arithmetic: two MLPs forward and backward, losses, targets, optimizers.
 
-One file, because Numba's cache notices changes to the file of a kernel, not to those of what it calls.
-
 Networks are described by a *plan*, an int64 array (:func:`a3c.engines.compiled.plans_of`)::
 
     plan = [activation, layers, δ, δ'] + layers × [inputs, outputs, weight, bias, transposed, gathered, output]
@@ -338,6 +336,12 @@ def one_over(use: Any) -> float:
 
 
 @helper
+def rho(p: float, epsilon: float) -> float:
+    """Return ρ = p / (p + ε), 1 where ε = 0."""
+    return p / (p + epsilon) if epsilon > 0 else 1.0
+
+
+@helper
 def policy_delta(z: Any, delta: Any, action: int, advantage: float, weight: float, beta: float, epsilon: float) -> Any:
     """Write ∂L/∂z of one step into ``delta``; return its weighted loss and entropy. Overwrites z with ℓ."""
     top = z[0]
@@ -355,15 +359,13 @@ def policy_delta(z: Any, delta: Any, action: int, advantage: float, weight: floa
         delta[j] = p
         z[j] = math.log(p + epsilon) if epsilon > 0 else z[j] - log_total
         entropy -= p * z[j]
-        slope -= p * (z[j] + (p / (p + epsilon) if epsilon > 0 else 1.0))
-    p_a = delta[action]
-    ratio_a = p_a / (p_a + epsilon) if epsilon > 0 else 1.0
-    log_p = z[action]
+        slope -= p * (z[j] + rho(p, epsilon))
+    rho_a, log_p = rho(delta[action], epsilon), z[action]
     for j in range(z.size):
         p = delta[j]
-        g = -(z[j] + (p / (p + epsilon) if epsilon > 0 else 1.0))
+        g = -(z[j] + rho(p, epsilon))
         towards = (1.0 if j == action else 0.0) - p
-        delta[j] = -weight * (advantage * ratio_a * towards + beta * p * (g - slope))
+        delta[j] = -weight * (advantage * rho_a * towards + beta * p * (g - slope))
     return -weight * (log_p * advantage + beta * entropy), weight * entropy
 
 
@@ -446,9 +448,9 @@ def actor_gradient(
 # Targets
 
 
-@kernel("UniTuple(float64, 2)(float64, intp, boolean, intp, float64[:, ::1], boolean[::1], float64[::1], boolean)")
-def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, use: Any, rewards: Any, worthless: bool) -> Any:
-    """Compute what :mod:`a3c.targets` defines, for the built-in tail rules.
+@kernel("UniTuple(float64, 2)(float64, intp, boolean, intp, float64[:, ::1], float64[::1], boolean)")
+def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, rewards: Any, worthless: bool) -> Any:
+    """Compute what :mod:`a3c.targets` defines, for the built-in tail rules, which use every step.
 
     Args:
         gamma: γ.
@@ -456,7 +458,6 @@ def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, use: Any, r
         program: whether n counts as the published program does.
         rule: one of the constants above.
         out: ``[≥ 3, ≥ T + 1]``; row 0 holds v_t and V(s_T), rows 1 and 2 receive G_t and the discounted return.
-        use: receives the steps that enter the loss, ``[≥ T]``.
         rewards: r_t, ``[T]``.
         worthless: whether b = 0, whatever the critic says.
 
@@ -475,7 +476,6 @@ def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, use: Any, r
             targets[t] = rewards[t + k] + gamma * targets[t]
     for t in range(complete):
         targets[t] += gamma**n * v[t + n]
-        use[t] = True
     differing, total, discount, rest = 0, 0.0, 1.0, 0.0
     following = bootstrap
     for t in range(length - 1, -1, -1):
@@ -489,13 +489,12 @@ def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, use: Any, r
                 differing += 1
                 total += abs(shift)
             targets[t] = rest + shift if rule == MAX_TERMS else rest
-            use[t] = True
     return float(differing), total
 
 
 TARGETS = "float64, intp, boolean, intp"  # gamma, n, program, rule
 LEARN = (
-    f"UniTuple(float64, 5)({NET}, {PLAN_TYPE}, {VECTOR}, float64[:, ::1], {FLAGS}, {FLAGS}, {TARGETS}, intp, float64,"
+    f"UniTuple(float64, 5)({NET}, {PLAN_TYPE}, {VECTOR}, float64[:, ::1], {FLAGS}, {TARGETS}, intp, float64,"
     f" float64, {MATRIX}, {INTEGERS}, {DOUBLES}, boolean)"
 )
 
@@ -509,7 +508,6 @@ def learn(
     gradient: Any,
     out: Any,
     use: Any,
-    every: Any,
     gamma: float,
     n: int,
     program: bool,
@@ -531,9 +529,8 @@ def learn(
         critic: the critic's.
         gradient: receives both gradients.
         out: ``[4, ≥ T + 1]``: receives v, G, the discounted returns, and the advantages.
-        use: see :func:`n_step`, as for ``gamma``, ``n``, ``program``, ``rule`` and ``worthless``.
-        every: ``[≥ T]``, all true.
-        gamma: γ.
+        use: ``[≥ T]``, all true.
+        gamma: see :func:`n_step`, as for the next three.
         n: rewards in a complete window.
         program: how n counts.
         rule: the tail rule.
@@ -550,16 +547,16 @@ def learn(
     """
     length = rewards.size
     values(network, scratch, critic, observations, out[0])
-    differing, shift = n_step(gamma, n, program, rule, out, use, rewards, worthless)
-    seen, ready = observations[:length], length < TILE
-    targets, steps = (out[1], use) if head & CRITIC_HEAD else (out[2], every)
-    critic_loss = critic_gradient(network, scratch, critic, gradient, seen, targets[:length], steps[:length], ready)
-    targets, steps = (out[1], use) if head & ACTOR_HEAD else (out[2], every)
+    differing, shift = n_step(gamma, n, program, rule, out, rewards, worthless)
+    seen, used, ready = observations[:length], use[:length], length < TILE
+    targets = out[1] if head & CRITIC_HEAD else out[2]
+    critic_loss = critic_gradient(network, scratch, critic, gradient, seen, targets[:length], used, ready)
+    targets = out[1] if head & ACTOR_HEAD else out[2]
     advantages = out[3, :length]
     for t in range(length):
         advantages[t] = targets[t] - out[0, t]
     actor_loss, entropy = actor_gradient(
-        network, scratch, actor, gradient, seen, actions, advantages, steps[:length], beta, epsilon
+        network, scratch, actor, gradient, seen, actions, advantages, used, beta, epsilon
     )
     return critic_loss, actor_loss, entropy, differing, shift
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from a3c import TrainConfig
-from a3c.engines import ENGINES
+from a3c.engines import ENGINES, choose_engine
 from harness.errors import BadInput, Problem
 from harness.machine import usable_cores
 
@@ -18,6 +18,7 @@ ENV_ID = "CartPole-v1"
 WORKERS = (1, 4, 16)
 ROLLOUTS: tuple[int | str, ...] = (5, 20, "episode")
 SCHEDULES: tuple[str, ...] = get_args(TrainConfig.model_fields["schedule"].annotation)
+FASTEST = ENGINES[0]
 PEER_PACKAGE = "stable_baselines3"
 
 
@@ -83,6 +84,9 @@ def choose(only: Sequence[str]) -> tuple[tuple[Contestant, ...], tuple[str, ...]
         raise BadInput([Problem("only", part, allowed) for part in unknown])
     chosen = [one for one in everybody if not only or any(part in one.name for part in only)]
     left_out = []
+    if choose_engine(TrainConfig()) != FASTEST and any(one.changes.get("engine") == FASTEST for one in chosen):
+        chosen = [one for one in chosen if one.changes.get("engine") != FASTEST]
+        left_out.append(f"the {FASTEST} engine is left out: Numba cannot be used here")
     for contestant, missing in ((PEER, _peer_missing()), (PAIR, _cores_missing())):
         if contestant in chosen and missing:
             chosen.remove(contestant)

@@ -9,6 +9,7 @@ import pytest
 
 from a3c import train
 from a3c.engines import choose_engine
+from a3c.engines.jit import DIGEST
 from tests.a3c.oracles import small_config
 
 ROOT = Path(__file__).parents[2]
@@ -96,11 +97,29 @@ def kernels_folder(tmp_path, writable):
 def test_a_kernel_is_compiled_once_and_then_read_from_beside_its_source(tmp_path):
     folder = kernels_folder(tmp_path, writable=True)
     variables = {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": None}
-    assert run(CALL, **variables) == ["4.0", "refused"]
+    assert run(CALL, **variables) == ["compiling kernels: about ten seconds, once", "4.0", "refused"]
     kept = {path.name: path.stat().st_mtime_ns for path in (folder / "__pycache__").glob("tiny.twice*")}
     assert kept
     assert run(CALL, **variables) == ["4.0", "refused"]
     assert {path.name: path.stat().st_mtime_ns for path in (folder / "__pycache__").glob("tiny.twice*")} == kept
+
+
+def test_machine_code_of_other_sources_or_cut_short_is_thrown_away(tmp_path):
+    folder = kernels_folder(tmp_path, writable=True)
+    variables = {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": None}
+    run(CALL, **variables)
+    kept = sorted((folder / "__pycache__").glob("tiny.twice*"))
+    for path in kept:  # as an older version of jit.py and kernels.py would have left it
+        path.rename(path.with_name(path.name.replace(DIGEST, "0" * len(DIGEST))))
+    assert run(CALL, **variables)[1:] == ["4.0", "refused"]
+    assert sorted((folder / "__pycache__").glob("tiny.twice*")) == kept
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:20])
+    said, *rest = run(CALL, **variables)
+    assert "without a cache" in said
+    assert rest == ["4.0", "refused"]
+    run(CALL, **variables)
+    assert run(CALL, **variables) == ["4.0", "refused"]
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -112,5 +131,5 @@ def test_a_cache_that_cannot_be_written_costs_no_failure(tmp_path, asked):
     nowhere = str(file / "below")
     homes = {"HOME": nowhere, "XDG_CACHE_HOME": nowhere, "NUMBA_CACHE_DIR": nowhere if asked else None}
     first, *rest = run(CALL, PYTHONPATH=str(folder), **homes)
-    assert "twice is compiled without a cache" in first
+    assert "without a cache" in first
     assert rest == ["4.0", "refused"]

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from harness import BadInput, Design, Observer, RunRecord, StoreUnavailable, StudyChanged, load_results
 from harness.design import PlannedRun
+from tests.harness import fake_algorithm
 from tests.harness.fake_algorithm import STEPS, Config, score
 from tests.harness.lab import DATABASES, Lab, study_data
 
@@ -175,6 +176,20 @@ def test_changed_settings_are_refused_naming_the_fields(lab: Lab) -> None:
     assert caught.value.exit_code == 4
     assert len(lab.mlflow_runs()) == runs
     lab.assert_invariant(lab.run(study_data(seeds=1, cells=1, x=0.25, text="before")))
+
+
+def test_a_study_is_not_continued_with_other_labels(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def labelled(engine: str) -> None:
+        monkeypatch.setattr(fake_algorithm.Config, "labels", lambda config: {"engine": engine}, raising=False)
+        monkeypatch.setattr(fake_algorithm.Result, "labels", {"engine": engine}, raising=False)
+
+    labelled("fast")
+    (record, *_) = lab.run(study_data(seeds=1, cells=1)).records
+    assert record.labels == {"engine": "fast"}
+    assert {run.data.tags.get("label/engine") for run in lab.mlflow_runs()} == {"fast", None}  # the parent has none
+    labelled("slow")
+    with pytest.raises(StudyChanged, match="engine taken was 'fast', is 'slow'"):
+        lab.run(study_data(seeds=1, cells=1))
 
 
 def test_how_arms_are_judged_may_change(lab: Lab) -> None:
