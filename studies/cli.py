@@ -225,7 +225,7 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="2 rounds of 0.2 seconds and 5000 steps.")] = False,
     out: Out = DEFAULT_OUT,
     tracking_uri: TrackingUri = None,
-) -> None:
+) -> int:
     """Measure how fast training is, beside the environment alone and Stable-Baselines3's A2C.
 
     Takes about 8 minutes, with --quick about 1; needs an idle machine. Tracked in MLflow's experiment `bench`.
@@ -254,6 +254,7 @@ def bench(
     show(result, console)
     print(f"files:     {result.folder} (and {result.folder.parent / 'latest'})")
     _show_tracking(EXPERIMENT, tracking_uri)
+    return 1 if result.failures else 0
 
 
 @app.command()

@@ -74,6 +74,8 @@ def show(bench: Bench, console: Console) -> None:
         _say(console, LEGEND, wrap=True)
     for sentence in bench.headlines:
         _say(console, sentence, wrap=True)
+    for sentence in bench.failures:
+        _say(console, f"failed: {sentence}")
 
 
 def _table(summaries: Sequence[Summary]) -> Table:

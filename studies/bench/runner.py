@@ -67,11 +67,13 @@ class Bench:
         summaries: one a contestant.
         headlines: sentences.
         folder: where its files are.
+        failures: a sentence for each contestant that failed, whose later rounds are missing.
     """
 
     summaries: Sequence[Summary]
     headlines: Sequence[str]
     folder: Path
+    failures: Sequence[str] = ()
 
 
 class Watcher(Protocol):
@@ -98,7 +100,7 @@ def run_bench(options: Options, *, out: Path, tracking_uri: str | None, watcher:
 
     Raises:
         BadInput: before anything is measured.
-        RunFailed: if a contestant raised or its process died; nothing is written, MLflow has the bench as FAILED.
+        RunFailed: if every contestant raised or its process died; nothing is written, MLflow has the bench as FAILED.
         StoreUnavailable: if MLflow's store, or the disk, cannot be used.
         Interrupted: after SIGINT or SIGTERM; nothing is written, MLflow has the bench as KILLED.
     """
@@ -115,44 +117,58 @@ def run_bench(options: Options, *, out: Path, tracking_uri: str | None, watcher:
         try:
             watcher.planned(options.rounds * len(chosen), left_out)
             started = time.time()
-            rows, pairs = _measure_all(chosen, options, interrupts, watcher)
+            rows, pairs, failures = _measure_all(chosen, options, interrupts, watcher)
             summaries = summarise(chosen, rows)
             config = {**asdict(options), "contestants": [contestant.name for contestant in chosen]}
-            record = write_bench(folder, name, started, config, origin, summaries, rows, pairs)
+            try:
+                record = write_bench(folder, name, started, config, origin, summaries, rows, pairs)
+            except OSError as error:
+                raise StoreUnavailable(f"{folder}: {error.strerror or error}") from error
             mirror.finished(record)
         except RunFailed as error:
             mirror.failed(Failure(name, "", "", 0, 1, str(error), error.detail))
             raise
-        except OSError as error:
-            raise StoreUnavailable(f"{folder}: {error.strerror or error}") from error
         finally:
             mirror.close("FINISHED")
-    return Bench(summaries, headlines(rows, pairs), record.folder)
+    return Bench(summaries, headlines(rows, pairs), record.folder, failures)
 
 
 def _measure_all(
     chosen: Sequence[Contestant], options: Options, interrupts: Interrupts, watcher: Watcher
-) -> tuple[list[Row], list[PairRow]]:
-    """Measure round by round: in each all contestants, in an order of its own, in fresh processes."""
+) -> tuple[list[Row], list[PairRow], list[str]]:
+    """Measure round by round: in each all contestants, in an order of its own, in fresh processes.
+
+    Who fails is out from then on; the sentences returned say how.
+
+    Raises:
+        RunFailed: if nobody is left.
+    """
     shuffler = random.Random(0)
     core = usable_cores()[-1]  # the first is where systems like to handle interrupts
     rows: list[Row] = []
     pairs: list[PairRow] = []
+    left, failures = list(chosen), []
     for number in range(1, options.rounds + 1):
-        order = list(chosen)
+        order = list(left)
         shuffler.shuffle(order)
         with _Processes(interrupts) as processes:
             for contestant in order:
                 watcher.measuring(number, contestant.name)
-                if contestant.kind == "pair":
-                    pairs.append(_measure_pair(number, contestant, options, processes))
-                else:
-                    split = contestant.kind == "a3c" and number == 1  # shares are steady: once is enough
-                    measurement = _measurement(number, contestant, options, core=core, split=split)
-                    (timings,) = processes.compute(contestant, [measurement])
-                    rows.append(Row.of(number, contestant, timings))
+                try:
+                    if contestant.kind == "pair":
+                        pairs.append(_measure_pair(number, contestant, options, processes))
+                    else:
+                        split = contestant.kind == "a3c" and number == 1  # shares are steady: once is enough
+                        measurement = _measurement(number, contestant, options, core=core, split=split)
+                        (timings,) = processes.compute(contestant, [measurement])
+                        rows.append(Row.of(number, contestant, timings))
+                except RunFailed as error:
+                    left.remove(contestant)
+                    failures.append(str(error))
+                    if not left:
+                        raise
                 watcher.measured()
-    return rows, pairs
+    return rows, pairs, failures
 
 
 def _measurement(number: int, contestant: Contestant, options: Options, **changes: Any) -> Measurement:
@@ -201,6 +217,7 @@ class _Processes:
             self._interrupts.check()
             for event in executor.events(POLL_SECONDS):
                 if isinstance(event, Failed):
+                    self._executors.pop(contestant.process).close()  # the other of a pair may still run
                     raise RunFailed(f"{event.run}: {event.reason}", event.detail)
                 if isinstance(event, Finished):
                     finished.append(event.output.timings)

@@ -244,8 +244,22 @@ def test_an_interrupted_bench_leaves_no_results(workplace: Path) -> None:
     assert [made.info.status for made in tracked(workplace)] == ["KILLED"]
 
 
-def test_a_contestant_that_fails_ends_the_bench(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    broken = contestants.Contestant("a3c", "broken", {"engine": "no such engine"})
+BROKEN = contestants.Contestant("a3c", "broken", {"engine": "no such engine"})
+
+
+def test_a_contestant_that_fails_leaves_the_others_results(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contestants, "all_contestants", lambda: (contestants.ENVIRONMENT, BROKEN, FAST))
+        assert run(["bench", "--rounds", "2", "--seconds", "0.01", "--steps", "200"]) == 1
+    assert "failed: broken: ValidationError: " in capsys.readouterr().out
+    (folder,) = (path for path in (workplace / "out" / "bench").iterdir() if not path.is_symlink())
+    rows = pd.read_csv(folder / "results.csv")
+    assert sorted(rows.contestant) == sorted(2 * [contestants.ENVIRONMENT.name, FAST.name])
+    assert [made.info.status for made in tracked(workplace)] == ["FINISHED"]
+
+
+def test_a_bench_in_which_everybody_fails_has_failed(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = BROKEN
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contestants, "all_contestants", lambda: (broken, broken, broken))
         assert run(["bench"]) == 1
