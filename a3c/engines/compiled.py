@@ -1,6 +1,7 @@
 """The fast engine: both MLPs, their gradients, the built-in tail rules and the optimizers in machine code (Numba).
 
-The arithmetic and its derivation stand in :mod:`a3c.engines.kernels`; here it is given memory. It does whatever a
+The arithmetic and its derivation stand in :mod:`a3c.engines.layers`, :mod:`a3c.engines.kernels` and
+:mod:`a3c.engines.updates`; here it is given memory. It does whatever a
 config can ask for: any hidden layers, every activation, loss and optimizer option. A tail rule that is not built in is
 called as it is, in Python, for some microseconds an update; then, and with a local critic step, the kernels keep the
 GIL, however long they take.
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from a3c.engines import ActorLoss, Floats, Learned, Use, kernels, learn_by_parts
+from a3c.engines import ActorLoss, Floats, Learned, Use, kernels, layers, learn_by_parts, updates
 from a3c.errors import Diverged
 from a3c.optimizers import BAD_GRADIENT, BAD_PARAMETERS, StepCount, bias_correction
 from a3c.parameters import HEADS, Head, Layout, Vector
@@ -28,15 +29,15 @@ if TYPE_CHECKING:
 
 Plan = NDArray[np.int64]
 
-ACTIVATIONS = {"relu6": kernels.RELU6, "relu": kernels.RELU, "tanh": kernels.TANH}
-OPTIMIZERS = {"sgd": kernels.SGD, "rmsprop": kernels.RMSPROP, "adam": kernels.ADAM}
+ACTIVATIONS = {"relu6": layers.RELU6, "relu": layers.RELU, "tanh": layers.TANH}
+OPTIMIZERS = {"sgd": updates.SGD, "rmsprop": updates.RMSPROP, "adam": updates.ADAM}
 RULES: dict[TailRule, int] = {missing_as_zero: kernels.MISSING_AS_ZERO, max_terms: kernels.MAX_TERMS}
 HEADS_THAT_USE_N_STEP = {
     "actor": kernels.ACTOR_HEAD,
     "critic": kernels.CRITIC_HEAD,
     "both": kernels.ACTOR_HEAD + kernels.CRITIC_HEAD,
 }
-REFUSALS = {kernels.BAD_GRADIENT: BAD_GRADIENT, kernels.BAD_PARAMETERS: BAD_PARAMETERS}
+REFUSALS = {updates.BAD_GRADIENT: BAD_GRADIENT, updates.BAD_PARAMETERS: BAD_PARAMETERS}
 
 FIRST_CAPACITY = 512  # steps
 LONG = 100_000  # multiplications; some tens of microseconds, from where on giving up the GIL pays
@@ -158,7 +159,7 @@ class CompiledUpdate:
         self._decays = (config.adam_beta1, config.adam_beta2) if adam else (0.0, config.rmsprop_decay)
         self._counts = (StepCount(), critic_count) if adam else None
         self._kernel = partial(
-            kernels.update_long if layout.size > LONG else kernels.update,
+            updates.update_long if layout.size > LONG else updates.update,
             np.zeros((3, layout.size), dtype=np.float32),
             layout.spans["critic"].start,
             OPTIMIZERS[config.optimizer],
@@ -174,7 +175,7 @@ class CompiledUpdate:
             actor_rate *= bias_correction(*self._decays, actor_count.next())
             critic_rate *= bias_correction(*self._decays, critic_count.next())
         status = self._kernel(parameters, gradient, actor_rate, critic_rate)
-        if status != kernels.UPDATED:
+        if status != updates.UPDATED:
             raise Diverged(REFUSALS[status])
 
 
@@ -190,12 +191,12 @@ def plans_of(layout: Layout, activation: int) -> tuple[dict[Head, Plan], int, in
     """Lay out the memory of a network.
 
     Returns:
-        Each head's plan (see :mod:`a3c.engines.kernels`), and how many float32 ``network`` and ``scratch`` have. The
+        Each head's plan (see :mod:`a3c.engines.layers`), and how many float32 ``network`` and ``scratch`` have. The
         heads take turns in all but their parameters.
     """
     shapes = {head: layout.shapes(head) for head in HEADS}
     wide = max(sum(out * inp for out, inp in shapes[head] if out > inp) for head in HEADS)
-    deltas = kernels.TILE * max(max(shape) for head in HEADS for shape in shapes[head])
+    deltas = layers.TILE * max(max(shape) for head in HEADS for shape in shapes[head])
     plans: dict[Head, Plan] = {}
     scratch = 0
     for head in HEADS:
@@ -213,7 +214,7 @@ def plans_of(layout: Layout, activation: int) -> tuple[dict[Head, Plan], int, in
             ]
             gathered += out * inp if is_wide else 0
             at += out * (inp + 1)
-            output += kernels.TILE * out
+            output += layers.TILE * out
         plans[head] = np.array(plan, dtype=np.int64)
         scratch = max(scratch, output)
     return plans, layout.size + wide, scratch

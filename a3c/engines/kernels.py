@@ -1,30 +1,16 @@
-"""The compiled engine's arithmetic: two MLPs forward and backward, losses, targets, optimizers.
+"""What the compiled engine does with a network: act, values, losses' gradients, targets, and all of them at once.
 
-Networks are described by a *plan*, an int64 array (:func:`a3c.engines.compiled.plans_of`)::
+How networks are laid out and differentiated stands in :mod:`a3c.engines.layers`. At the top, δ = ∂L/∂z is
 
-    plan = [activation, layers, δ, δ'] + layers × [inputs, outputs, weight, bias, transposed, gathered, output]
-
-with offsets into two float32 arrays: ``network`` has the parameters, in the order of :class:`a3c.parameters.Layout`,
-and room for transposed weights; ``scratch`` has the rest, and nothing that outlasts a call. A layer with more outputs
-than inputs (``transposed`` ≥ 0) is *wide*: it is computed over its outputs, with a transposed copy of its weight, and
-its gradient is ``gathered`` transposed; the others over their inputs, with the weight as it stands. Either way the
-innermost loop is long and contiguous.
-
-**Backward pass.** Layer l maps x to z = W x + c, and the next one sees h = φ(z). With δ = ∂L/∂z summed over a batch,
-
-    ∂L/∂W = Σ δ xᵀ      ∂L/∂c = Σ δ      ∂L/∂x = Wᵀ δ      δ of the layer below = φ'(z) ⊙ Wᵀ δ
-
-and φ' follows from h alone: ReLU6 1 where 0 < h < 6, ReLU 1 where h > 0, tanh 1 − h². It starts with
-
-- the critic, L = Σ_t w_t (G_t − v_t)²:  ∂L/∂v_t = −2 w_t (G_t − v_t);
-- the actor, L = −Σ_t w_t (ℓ_a A_t + β H) with p = softmax(z), ℓ = log(p + ε), H = −Σ_i p_i ℓ_i. As
+- for the critic, L = Σ_t w_t (G_t − v_t)²:  ∂L/∂v_t = −2 w_t (G_t − v_t);
+- for the actor, L = −Σ_t w_t (ℓ_a A_t + β H) with p = softmax(z), ℓ = log(p + ε), H = −Σ_i p_i ℓ_i. As
   ∂p_i/∂z_j = p_i (1[i=j] − p_j), with ρ_i = p_i / (p_i + ε) and g_i = ∂H/∂p_i = −(ℓ_i + ρ_i),
 
       ∂ℓ_a/∂z_j = ρ_a (1[a=j] − p_j)      ∂H/∂z_j = p_j (g_j − Σ_i p_i g_i)
 
   where ε = 0: ℓ = z − logsumexp(z) and ρ = 1, so that p = 0 is no division by 0.
 
-w_t is 1/count on the steps used and 0 elsewhere. Rollouts are taken in tiles whose activations stay in the cache.
+w_t is 1/count on the steps used and 0 elsewhere.
 """
 
 from __future__ import annotations
@@ -35,137 +21,30 @@ from typing import Any
 import numpy as np
 
 from a3c.engines.jit import doubles, floats, helper, integers, kernel, without_gil
+from a3c.engines.layers import (
+    FLOAT32,
+    HEADER,
+    TILE,
+    activate,
+    backward,
+    clear,
+    finish,
+    forward,
+    last_delta,
+    layer_of,
+    outputs_of,
+    prepare,
+    steps_of,
+    through,
+    transpose,
+)
 
-RELU6, RELU, TANH = 0, 1, 2
 MISSING_AS_ZERO, MAX_TERMS = 0, 1
 ACTOR_HEAD, CRITIC_HEAD = 1, 2
-SGD, RMSPROP, ADAM = 0, 1, 2
-UPDATED, BAD_GRADIENT, BAD_PARAMETERS = 0, 1, 2
-
-TILE = 32  # steps
-HEADER, ROW = 4, 7  # entries of a plan
-FLOAT32 = 4  # bytes
 SMALL = 1e-290  # from where on a running product would stop at the smallest number instead of reaching 0
-LARGEST = float(np.finfo(np.float32).max)
 
-# What `act` is bound to, an int64 array: addresses, the observation's size, then the actor's plan.
+# What `act` is bound to, an int64 array: addresses, then the actor's plan.
 NETWORK, SCRATCH, OBSERVATIONS, ACTIONS, UNIFORMS, PLAN = 0, 1, 2, 3, 4, 5
-
-
-@helper
-def part(array: Any, start: int, shape: Any) -> Any:
-    """Return ``shape`` float32 of an array from ``start`` on, as a view that is not counted."""
-    return floats(array.ctypes.data + FLOAT32 * start, shape)
-
-
-@helper
-def layer_of(plan: Any, layer: int) -> Any:
-    """Return a layer's row of the plan as a tuple."""
-    row = HEADER + ROW * layer
-    return plan[row], plan[row + 1], plan[row + 2], plan[row + 3], plan[row + 4], plan[row + 5], plan[row + 6]
-
-
-# One layer
-
-
-@helper
-def activate(h: Any, activation: int) -> None:
-    """Compute h ← φ(h), in place, ``[N]``."""
-    if activation == RELU6:
-        for j in range(h.size):
-            h[j] = min(max(h[j], np.float32(0)), np.float32(6))
-    elif activation == RELU:
-        for j in range(h.size):
-            h[j] = max(h[j], np.float32(0))
-    else:
-        for j in range(h.size):
-            h[j] = math.tanh(h[j])
-
-
-@helper
-def times_slope(delta: Any, h: Any, activation: int) -> None:
-    """Compute δ ← φ' ⊙ δ, in place, ``[N]``; φ' in terms of h = φ(z)."""
-    zero, one, six = np.float32(0), np.float32(1), np.float32(6)
-    if activation == RELU6:
-        for j in range(h.size):
-            delta[j] = delta[j] if zero < h[j] < six else zero
-    elif activation == RELU:
-        for j in range(h.size):
-            delta[j] = delta[j] if zero < h[j] else zero
-    else:
-        for j in range(h.size):
-            delta[j] *= one - h[j] * h[j]
-
-
-@helper
-def transpose(matrix: Any, transposed: Any) -> None:
-    """Copy ``[m, n]`` to ``[n, m]``, the longer dimension in the inner loop."""
-    if matrix.shape[0] > matrix.shape[1]:
-        for i in range(matrix.shape[1]):
-            for j in range(matrix.shape[0]):
-                transposed[i, j] = matrix[j, i]
-    else:
-        for j in range(matrix.shape[0]):
-            for i in range(matrix.shape[1]):
-                transposed[i, j] = matrix[j, i]
-
-
-@helper
-def add_rows(x: Any, rows: Any, z: Any) -> None:
-    """Add Σ_i x_i · rows_i to z: ``x`` ``[n]``, ``rows`` ``[n, m]``, ``z`` ``[m]``; z is gone through n/4 times."""
-    whole = x.size - x.size % 4
-    for i in range(0, whole, 4):
-        x_0, x_1, x_2, x_3 = x[i], x[i + 1], x[i + 2], x[i + 3]
-        for j in range(z.size):
-            z[j] += x_0 * rows[i, j] + x_1 * rows[i + 1, j] + x_2 * rows[i + 2, j] + x_3 * rows[i + 3, j]
-    for i in range(whole, x.size):
-        x_i = x[i]
-        for j in range(z.size):
-            z[j] += x_i * rows[i, j]
-
-
-@helper
-def dot(x: Any, y: Any) -> Any:
-    """Return x · y, both ``[n]``."""
-    total = np.float32(0)
-    for i in range(x.size):
-        total += x[i] * y[i]
-    return total
-
-
-@helper
-def through(x: Any, weight: Any, transposed: Any, is_wide: bool, bias: Any, z: Any) -> None:
-    """Compute z = W x + c for one step."""
-    if is_wide:
-        for j in range(z.size):
-            z[j] = bias[j]
-        add_rows(x, transposed, z)
-    else:
-        for j in range(z.size):
-            z[j] = dot(weight[j], x) + bias[j]
-
-
-@helper
-def back_through(delta: Any, weight: Any, transposed: Any, is_wide: bool, delta_x: Any) -> None:
-    """∂L/∂x = Wᵀ δ for one step."""
-    if is_wide:
-        for i in range(delta_x.size):
-            delta_x[i] = dot(transposed[i], delta)
-    else:
-        for i in range(delta_x.size):
-            delta_x[i] = np.float32(0)
-        add_rows(delta, weight, delta_x)
-
-
-@helper
-def add_outer(delta: Any, x: Any, gradient: Any, gathered: Any, is_wide: bool) -> None:
-    """Add Σ δ xᵀ over a tile's steps, of ``[B, outputs]`` and ``[B, inputs]``, to ∂L/∂W; transposed in a wide layer."""
-    if is_wide:
-        for i in range(x.shape[1]):
-            add_rows(x[:, i], delta, gathered[i])
-    else:
-        for j in range(delta.shape[1]):
-            add_rows(delta[:, j], x, gradient[j])
 
 
 # Acting
@@ -219,111 +98,7 @@ def act(bound: Any, observation: Any, t: int) -> Any:
     return action
 
 
-# Batches: tiles of B ≤ TILE steps
-
-
-@helper
-def steps_of(observations: Any, start: int, end: int) -> Any:
-    """Return observations ``start`` to ``end`` as a view that is not counted."""
-    size = observations.shape[1]
-    return floats(observations.ctypes.data + FLOAT32 * start * size, (end - start, size))
-
-
-@helper
-def matrices(network: Any, plan: Any, layer: int) -> Any:
-    """Return a layer's weight, its transposed copy, whether it is wide, and its bias."""
-    inputs, outputs, weight, bias, transposed, _, _ = layer_of(plan, layer)
-    return (
-        part(network, weight, (outputs, inputs)),
-        part(network, max(transposed, 0), (inputs, outputs)),
-        transposed >= 0,
-        part(network, bias, (outputs,)),
-    )
-
-
-@helper
-def prepare(network: Any, plan: Any) -> None:
-    """Transpose the weights of wide layers."""
-    for layer in range(plan[1]):
-        weight, transposed, is_wide, _ = matrices(network, plan, layer)
-        if is_wide:
-            transpose(weight, transposed)
-
-
-@helper
-def forward(network: Any, scratch: Any, plan: Any, x: Any) -> Any:
-    """Compute all layers for a tile ``[B, inputs]``, keep the hidden ones' h, return the last z ``[B, outputs]``."""
-    batch = x.shape[0]
-    for layer in range(plan[1]):
-        weight, transposed, is_wide, bias = matrices(network, plan, layer)
-        output = layer_of(plan, layer)[6]
-        z = part(scratch, output, (batch, bias.size))
-        for b in range(batch):
-            through(x[b], weight, transposed, is_wide, bias, z[b])
-        if layer < plan[1] - 1:
-            activate(part(scratch, output, (z.size,)), plan[0])
-        x = z
-    return x
-
-
-@helper
-def outputs_of(scratch: Any, plan: Any, batch: int) -> Any:
-    """Return what :func:`forward` returned last, for as many of its steps."""
-    last = layer_of(plan, plan[1] - 1)
-    return part(scratch, last[6], (batch, last[1]))
-
-
-@helper
-def last_delta(scratch: Any, plan: Any, batch: int) -> Any:
-    """Return where δ of the last layer is to be put before :func:`backward`, ``[B, outputs]``."""
-    return part(scratch, plan[2], (batch, layer_of(plan, plan[1] - 1)[1]))
-
-
-@helper
-def backward(network: Any, scratch: Any, plan: Any, gradient: Any, observations: Any) -> None:
-    """Add the gradient of the tile that :func:`forward` was last called for."""
-    batch = observations.shape[0]
-    above, below = plan[2], plan[3]
-    for layer in range(plan[1] - 1, -1, -1):
-        inputs, outputs, at, bias_at, _, gathered, _ = layer_of(plan, layer)
-        weight, transposed, is_wide, _ = matrices(network, plan, layer)
-        x = part(scratch, layer_of(plan, layer - 1)[6], (batch, inputs)) if layer > 0 else observations
-        delta = part(scratch, above, (batch, outputs))
-        bias_gradient = part(gradient, bias_at, (outputs,))
-        for b in range(batch):
-            for j in range(outputs):
-                bias_gradient[j] += delta[b, j]
-        into = part(scratch, max(gathered, 0), (inputs, outputs))
-        add_outer(delta, x, part(gradient, at, (outputs, inputs)), into, is_wide)
-        if layer > 0:
-            delta_x = part(scratch, below, (batch, inputs))
-            for b in range(batch):
-                back_through(delta[b], weight, transposed, is_wide, delta_x[b])
-            times_slope(
-                part(scratch, below, (delta_x.size,)), part(scratch, layer_of(plan, layer - 1)[6], (x.size,)), plan[0]
-            )
-            above, below = below, above
-
-
-@helper
-def clear(scratch: Any, plan: Any, gradient: Any) -> None:
-    """Set a head's gradient to 0 before its first tile."""
-    for layer in range(plan[1]):
-        inputs, outputs, weight, bias, transposed, gathered, _ = layer_of(plan, layer)
-        gradient[bias : bias + outputs] = 0
-        if transposed >= 0:
-            scratch[gathered : gathered + inputs * outputs] = 0
-        else:
-            gradient[weight : weight + inputs * outputs] = 0
-
-
-@helper
-def finish(scratch: Any, plan: Any, gradient: Any) -> None:
-    """Put what wide layers gathered where it belongs, after a head's last tile."""
-    for layer in range(plan[1]):
-        inputs, outputs, weight, _, transposed, gathered, _ = layer_of(plan, layer)
-        if transposed >= 0:
-            transpose(part(scratch, gathered, (inputs, outputs)), part(gradient, weight, (outputs, inputs)))
+# Learning
 
 
 @helper
@@ -562,122 +337,3 @@ def learn(
 
 
 learn_long = without_gil(LEARN, learn)
-
-
-# Updates
-
-
-@helper
-def step(
-    parameters: Any,
-    gradient: Any,
-    mean: Any,
-    square: Any,
-    candidate: Any,
-    optimizer: int,
-    rate: float,
-    decay1: float,
-    decay2: float,
-    epsilon: float,
-    scale: Any,
-) -> float:
-    """Write one head's parameters after the step into ``candidate``; return their sum."""
-    eta, e = np.float32(rate), np.float32(epsilon)
-    a, b = np.float32(decay1), np.float32(decay2)
-    new_a, new_b = np.float32(1 - decay1), np.float32(1 - decay2)
-    total = 0.0
-    if optimizer == ADAM:
-        for i in range(gradient.size):
-            g = gradient[i] * scale
-            mean[i] = a * mean[i] + new_a * g
-            square[i] = b * square[i] + new_b * (g * g)
-            candidate[i] = parameters[i] - eta * (mean[i] / (np.sqrt(square[i]) + e))
-    elif optimizer == RMSPROP:
-        for i in range(gradient.size):
-            g = gradient[i] * scale
-            square[i] = b * square[i] + new_b * (g * g)
-            candidate[i] = parameters[i] - eta * (g / np.sqrt(square[i] + e))
-    else:
-        for i in range(gradient.size):
-            candidate[i] = parameters[i] - eta * (gradient[i] * scale)
-    for i in range(candidate.size):
-        total += candidate[i]
-    return total
-
-
-UPDATE = f"intp({MATRIX}, intp, intp, float64, float64, float64, float64, {VECTOR}, {VECTOR}, float64, float64)"
-
-
-@kernel(UPDATE)
-def update(
-    state: Any,
-    critic: int,
-    optimizer: int,
-    decay1: float,
-    decay2: float,
-    epsilon: float,
-    max_norm: float,
-    parameters: Any,
-    gradient: Any,
-    actor_rate: float,
-    critic_rate: float,
-) -> int:
-    """Apply a gradient to both heads, or refuse what is not finite and leave the parameters alone.
-
-    Args:
-        state: ``[3, size]``: running mean, running square, room for the parameters to be.
-        critic: where the critic's begin; the actor's come first.
-        optimizer: one of the constants above; see :mod:`a3c.optimizers` for its formula.
-        decay1: of the running mean.
-        decay2: of the running square.
-        epsilon: Adam's outside the root, RMSProp's inside.
-        max_norm: the gradient is scaled down to this norm, over both heads; infinite: never.
-        parameters: float32 ``[size]``.
-        gradient: likewise, left alone.
-        actor_rate: the actor's step size, with Adam's bias correction in it.
-        critic_rate: the critic's.
-
-    Returns:
-        ``UPDATED``, or what was not finite.
-    """
-    squares = 0.0
-    for i in range(gradient.size):
-        squares += np.float64(gradient[i]) * np.float64(gradient[i])
-    norm = math.sqrt(squares)
-    scale = np.float32(max_norm / norm) if norm > max_norm else np.float32(1)
-    if not squares * scale * scale <= LARGEST:  # else the statistics hold infinities for ever
-        return BAD_GRADIENT
-    mean, square, candidate = state[0], state[1], state[2]
-    total = step(
-        parameters[:critic],
-        gradient[:critic],
-        mean[:critic],
-        square[:critic],
-        candidate[:critic],
-        optimizer,
-        actor_rate,
-        decay1,
-        decay2,
-        epsilon,
-        scale,
-    )
-    total += step(
-        parameters[critic:],
-        gradient[critic:],
-        mean[critic:],
-        square[critic:],
-        candidate[critic:],
-        optimizer,
-        critic_rate,
-        decay1,
-        decay2,
-        epsilon,
-        scale,
-    )
-    if not math.isfinite(total):
-        return BAD_PARAMETERS
-    parameters[:] = candidate
-    return UPDATED
-
-
-update_long = without_gil(UPDATE, update)

@@ -1,0 +1,133 @@
+"""The compiled engine's optimizers: one kernel for both heads; :mod:`a3c.optimizers` has the formulas."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from a3c.engines.jit import helper, kernel, without_gil
+
+SGD, RMSPROP, ADAM = 0, 1, 2
+UPDATED, BAD_GRADIENT, BAD_PARAMETERS = 0, 1, 2
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@helper
+def step(
+    parameters: Any,
+    gradient: Any,
+    mean: Any,
+    square: Any,
+    candidate: Any,
+    optimizer: int,
+    rate: float,
+    decay1: float,
+    decay2: float,
+    epsilon: float,
+    scale: Any,
+) -> float:
+    """Write one head's parameters after the step into ``candidate``; return their sum."""
+    eta, e = np.float32(rate), np.float32(epsilon)
+    a, b = np.float32(decay1), np.float32(decay2)
+    new_a, new_b = np.float32(1 - decay1), np.float32(1 - decay2)
+    total = 0.0
+    if optimizer == ADAM:
+        for i in range(gradient.size):
+            g = gradient[i] * scale
+            mean[i] = a * mean[i] + new_a * g
+            square[i] = b * square[i] + new_b * (g * g)
+            candidate[i] = parameters[i] - eta * (mean[i] / (np.sqrt(square[i]) + e))
+    elif optimizer == RMSPROP:
+        for i in range(gradient.size):
+            g = gradient[i] * scale
+            square[i] = b * square[i] + new_b * (g * g)
+            candidate[i] = parameters[i] - eta * (g / np.sqrt(square[i] + e))
+    else:
+        for i in range(gradient.size):
+            candidate[i] = parameters[i] - eta * (gradient[i] * scale)
+    for i in range(candidate.size):
+        total += candidate[i]
+    return total
+
+
+UPDATE = (
+    "intp(float32[:, ::1], intp, intp, float64, float64, float64, float64,"
+    " float32[::1], float32[::1], float64, float64)"
+)
+
+
+@kernel(UPDATE)
+def update(
+    state: Any,
+    critic: int,
+    optimizer: int,
+    decay1: float,
+    decay2: float,
+    epsilon: float,
+    max_norm: float,
+    parameters: Any,
+    gradient: Any,
+    actor_rate: float,
+    critic_rate: float,
+) -> int:
+    """Apply a gradient to both heads, or refuse what is not finite and leave the parameters alone.
+
+    Args:
+        state: ``[3, size]``: running mean, running square, room for the parameters to be.
+        critic: where the critic's begin; the actor's come first.
+        optimizer: one of the constants above; see :mod:`a3c.optimizers` for its formula.
+        decay1: of the running mean.
+        decay2: of the running square.
+        epsilon: Adam's outside the root, RMSProp's inside.
+        max_norm: the gradient is scaled down to this norm, over both heads; infinite: never.
+        parameters: float32 ``[size]``.
+        gradient: likewise, left alone.
+        actor_rate: the actor's step size, with Adam's bias correction in it.
+        critic_rate: the critic's.
+
+    Returns:
+        ``UPDATED``, or what was not finite.
+    """
+    squares = 0.0
+    for i in range(gradient.size):
+        squares += np.float64(gradient[i]) * np.float64(gradient[i])
+    norm = math.sqrt(squares)
+    scale = np.float32(max_norm / norm) if norm > max_norm else np.float32(1)
+    if not squares * scale * scale <= LARGEST:  # else the statistics hold infinities for ever
+        return BAD_GRADIENT
+    mean, square, candidate = state[0], state[1], state[2]
+    total = step(
+        parameters[:critic],
+        gradient[:critic],
+        mean[:critic],
+        square[:critic],
+        candidate[:critic],
+        optimizer,
+        actor_rate,
+        decay1,
+        decay2,
+        epsilon,
+        scale,
+    )
+    total += step(
+        parameters[critic:],
+        gradient[critic:],
+        mean[critic:],
+        square[critic:],
+        candidate[critic:],
+        optimizer,
+        critic_rate,
+        decay1,
+        decay2,
+        epsilon,
+        scale,
+    )
+    if not math.isfinite(total):
+        return BAD_PARAMETERS
+    parameters[:] = candidate
+    return UPDATED
+
+
+update_long = without_gil(UPDATE, update)
