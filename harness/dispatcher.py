@@ -116,10 +116,7 @@ def run_study(
             records = _finished(folder, design)
             origin = provenance.collect()
             write_plan(folder, design, origin)
-            engine = InlineExecutor(lambda: interrupts.caught is not None) if executor == "inline" else None
-            chosen = engine or ProcessExecutor(
-                min(jobs or len(usable_cores()), max(1, len(design.runs) - len(records)))
-            )
+            chosen = _make_executor(executor, jobs, len(design.runs) - len(records), interrupts)
             observer.planned(design, len(records), chosen.slots)
             interrupts.check()
             observer.preparing("opening Optuna's and MLflow's stores")
@@ -131,6 +128,13 @@ def run_study(
                 with _imports_set_aside():
                     dispatcher.run(records, report)
         return load_study(folder)
+
+
+def _make_executor(kind: str, jobs: int | None, missing: int, interrupts: Interrupts) -> Executor:
+    """Make what computes the runs that are missing; no more at a time than there are."""
+    if kind == "inline":
+        return InlineExecutor(lambda: interrupts.caught is not None)
+    return ProcessExecutor(min(jobs or len(usable_cores()), max(1, missing)))
 
 
 @contextmanager
@@ -315,8 +319,8 @@ def _finished(folder: Path, design: Design) -> list[RunRecord]:
         record = read_record(folder / RUNS_FOLDER / run.id)
         now, then = run.config.model_dump(mode="json"), _as_read_now(record.config, run.config)
         if (labels := getattr(run.config, "labels", None)) is not None:
-            here = {f"{name} taken": text for name, text in labels().items()}
-            now, then = {**now, **here}, {**then, **here, **{f"{n} taken": text for n, text in record.labels.items()}}
+            here = labels()
+            now, then = {**now, **_taken(here)}, {**then, **_taken({**here, **record.labels})}
         differing = [key for key in sorted({*now, *then}) if now.get(key) != then.get(key)]
         if differing:
             changes = ", ".join(f"{key} was {then.get(key)!r}, is {now.get(key)!r}" for key in differing)
@@ -326,6 +330,11 @@ def _finished(folder: Path, design: Design) -> list[RunRecord]:
             )
         records.append(record)
     return records
+
+
+def _taken(labels: Mapping[str, str]) -> dict[str, str]:
+    """Name labels so that none is taken for a setting: ``engine`` may be both."""
+    return {f"{name} taken": text for name, text in labels.items()}
 
 
 def _as_read_now(recorded: Mapping[str, Any], config: pydantic.BaseModel) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import platform
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def collect() -> dict[str, Any]:
     return {
         "commit": commit,
         "dirty": dirty,
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **versions(PACKAGES)},
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": len(usable_cores()),
@@ -31,9 +32,10 @@ def collect() -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
     found = {}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -1,10 +1,9 @@
 """The fast engine: both MLPs, their gradients, the built-in tail rules and the optimizers in machine code (Numba).
 
 The arithmetic and its derivation stand in :mod:`a3c.engines.layers`, :mod:`a3c.engines.kernels` and
-:mod:`a3c.engines.updates`; here it is given memory. It does whatever a
-config can ask for: any hidden layers, every activation, loss and optimizer option. A tail rule that is not built in is
-called as it is, in Python, for some microseconds an update; then, and with a local critic step, the kernels keep the
-GIL, however long they take.
+:mod:`a3c.engines.updates`; here it is given memory. It does whatever a config can ask for: any hidden layers, every
+activation, loss and optimizer option. A tail rule that is not built in is called as it is, in Python, for some
+microseconds an update; then, and with a local critic step, the kernels keep the GIL, however long they take.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from a3c.engines import ActorLoss, Floats, Learned, Use, kernels, layers, learn_
 from a3c.errors import Diverged
 from a3c.optimizers import BAD_GRADIENT, BAD_PARAMETERS, StepCount, bias_correction
 from a3c.parameters import HEADS, Head, Layout, Vector
-from a3c.rollout import Act, Rollout, Steps
+from a3c.rollout import FIRST_CAPACITY, Act, Rollout, Steps
 from a3c.signals import Signal, is_worthless, reference_signal
 from a3c.targets import TAIL_RULES, TailRule, max_terms, missing_as_zero
 
@@ -39,7 +38,6 @@ HEADS_THAT_USE_N_STEP = {
 }
 REFUSALS = {updates.BAD_GRADIENT: BAD_GRADIENT, updates.BAD_PARAMETERS: BAD_PARAMETERS}
 
-FIRST_CAPACITY = 512  # steps
 LONG = 100_000  # multiplications; some tens of microseconds, from where on giving up the GIL pays
 
 
@@ -76,11 +74,11 @@ class CompiledEngine:
 
     def signal(self, rollout: Rollout) -> Signal:
         """See :meth:`a3c.engines.Engine.signal`."""
+        if self._targets is None:
+            return reference_signal(self._config, rollout, self.values(rollout.observations))
         length = rollout.length
         out = np.empty((3, length + 1))
-        kernels.values(self._memory, self._scratch, self._plans["critic"], rollout.observations, out[0])
-        if self._targets is None:
-            return reference_signal(self._config, rollout, out[0])
+        out[0] = self.values(rollout.observations)
         worthless = is_worthless(rollout, self._config.bootstrap_truncated)
         differing, shift = kernels.n_step(*self._targets, out, rollout.rewards, worthless)
         use = np.ones(length, dtype=np.bool_)
@@ -121,13 +119,12 @@ class CompiledEngine:
         """See :meth:`a3c.engines.Engine.learn`: one kernel, which releases the GIL where it takes long."""
         if self._targets is None:
             return learn_by_parts(self, self._config.n_step_head, rollout)
-        observations, actions, rewards, terminated, truncated, _ = rollout
-        length = len(rewards)
+        length = rollout.length
         if length >= self._capacity:
             self._make_room(2 * length)
         kernel = self._learn_long if length * self._size > LONG else self._learn
-        worthless = terminated or (truncated and not self._config.bootstrap_truncated)
-        return Learned(*kernel(observations, actions, rewards, worthless))
+        worthless = is_worthless(rollout, self._config.bootstrap_truncated)
+        return Learned(*kernel(rollout.observations, rollout.actions, rollout.rewards, worthless))
 
     def _make_room(self, capacity: int) -> None:
         """Bind the kernels that learn to all that stays the same, with room for rollouts shorter than ``capacity``."""

@@ -27,7 +27,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Sums may be reordered and products fused, which is what makes them vectors. What assumes finite numbers ("nnan",
 # "ninf", all of fastmath=True) would delete the very checks that find divergence.
-FASTMATH = {"reassoc", "contract", "nsz"}
+FLAGS = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
 LOG = logging.getLogger(__name__)
 
 # Part of the name that Numba's cache goes by: it looks at the age of the file a kernel stands in, but not at those of
@@ -46,7 +46,7 @@ def kernel(signature: str, *, nogil: bool = False) -> Callable[[Function], Funct
         nogil: whether the GIL is released while it runs. That costs more than a short kernel takes, and lets
             threads fight over the GIL at its end: only for those of tens of microseconds and more.
     """
-    options = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": nogil}
+    options = {**FLAGS, "nogil": nogil}
 
     def compiled(function: Function) -> Function:
         function.__qualname__ = f"{function.__name__}_{DIGEST}"
@@ -59,7 +59,7 @@ def kernel(signature: str, *, nogil: bool = False) -> Callable[[Function], Funct
         except Exception as error:  # no folder to cache in, a full disk, a damaged file
             _say_once(f"kernels are compiled without a cache, which takes time: {type(error).__name__}: {error}")
             if cached is not None:
-                _forget(cached, f"{function.__name__}_{DIGEST}")
+                _forget(cached, function.__qualname__)
             fast = _compile(njit(**options)(function), signature)
         return fast
 
@@ -99,7 +99,7 @@ def without_gil(signature: str, fast: Any) -> Any:
 
 def helper(function: Function) -> Function:
     """Compile a function that kernels call, with whatever types they call it with."""
-    fast: Function = njit(fastmath=FASTMATH, error_model="numpy")(function)
+    fast: Function = njit(**FLAGS)(function)
     return fast
 
 

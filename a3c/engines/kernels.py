@@ -51,11 +51,18 @@ NETWORK, SCRATCH, OBSERVATIONS, ACTIONS, UNIFORMS, PLAN = 0, 1, 2, 3, 4, 5
 
 
 @helper
+def largest(z: Any) -> Any:
+    """Return the largest of some logits, which softmax is the same without."""
+    top = z[0]
+    for j in range(1, z.size):
+        top = max(top, z[j])
+    return top
+
+
+@helper
 def sample(logits: Any, uniform: float) -> Any:
     """Invert softmax's cumulative distribution; overwrites the logits. Rounding never yields an action too many."""
-    top = logits[0]
-    for j in range(1, logits.size):
-        top = max(top, logits[j])
+    top = largest(logits)
     total = np.float32(0)
     for j in range(logits.size):
         logits[j] = math.exp(logits[j] - top)
@@ -119,9 +126,7 @@ def rho(p: float, epsilon: float) -> float:
 @helper
 def policy_delta(z: Any, delta: Any, action: int, advantage: float, weight: float, beta: float, epsilon: float) -> Any:
     """Write ∂L/∂z of one step into ``delta``; return its weighted loss and entropy. Overwrites z with ℓ."""
-    top = z[0]
-    for j in range(1, z.size):
-        top = max(top, z[j])
+    top = largest(z)
     total = np.float32(0)
     for j in range(z.size):
         z[j] -= top

@@ -98,32 +98,21 @@ def update(
     if not squares * scale * scale <= LARGEST:  # else the statistics hold infinities for ever
         return BAD_GRADIENT
     mean, square, candidate = state[0], state[1], state[2]
-    total = step(
-        parameters[:critic],
-        gradient[:critic],
-        mean[:critic],
-        square[:critic],
-        candidate[:critic],
-        optimizer,
-        actor_rate,
-        decay1,
-        decay2,
-        epsilon,
-        scale,
-    )
-    total += step(
-        parameters[critic:],
-        gradient[critic:],
-        mean[critic:],
-        square[critic:],
-        candidate[critic:],
-        optimizer,
-        critic_rate,
-        decay1,
-        decay2,
-        epsilon,
-        scale,
-    )
+    total = 0.0
+    for start, end, rate in ((0, critic, actor_rate), (critic, gradient.size, critic_rate)):
+        total += step(
+            parameters[start:end],
+            gradient[start:end],
+            mean[start:end],
+            square[start:end],
+            candidate[start:end],
+            optimizer,
+            rate,
+            decay1,
+            decay2,
+            epsilon,
+            scale,
+        )
     if not math.isfinite(total):
         return BAD_PARAMETERS
     parameters[:] = candidate

@@ -142,6 +142,11 @@ def summarise(contestants: Sequence[Contestant], rows: Sequence[Row]) -> list[Su
     return summaries
 
 
+def two_over_one(pairs: Sequence[PairRow]) -> Figure:
+    """Sum up what two processes do, over what one does."""
+    return Figure.of([pair.ratio for pair in pairs])
+
+
 def headlines(rows: Sequence[Row], pairs: Sequence[PairRow]) -> list[str]:
     """Return the comparisons one looks for first, a sentence each; those whose parts were not measured are absent."""
     by_name = _by_name(rows)
@@ -158,8 +163,8 @@ def headlines(rows: Sequence[Row], pairs: Sequence[PairRow]) -> list[str]:
         for rollout in ROLLOUTS:
             found += _against_first_schedule(by_name, engine, schedule, rollout)
     if pairs:
-        ratio = Figure.of([pair.ratio for pair in pairs])
-        found.append(f"two processes on two cores, 4 workers each, rollouts of 20 steps: {ratio} × one")
+        what = "two processes on two cores, 4 workers each, rollouts of 20 steps"
+        found.append(f"{what}: {two_over_one(pairs)} × one")
     return found
 
 

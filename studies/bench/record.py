@@ -6,7 +6,6 @@ The folder holds what any run's does (:mod:`harness.records`), and in it ``resul
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BadInput, Problem
+from harness.provenance import versions
 from harness.records import RunOutput, RunRecord, write_record
-from studies.bench.figures import Figure, PairRow, Row, Summary
+from studies.bench.figures import PairRow, Row, Summary, two_over_one
 from studies.bench.measure import PARTS
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "bench"
 LATEST = "latest"
-OF_CONCERN = ("numba", "stable-baselines3")  # packages whose version matters here
+PEERS = ("stable-baselines3",)  # packages whose version matters here, too
 
 
 def make_folder(out: Path) -> Path:
@@ -81,7 +81,7 @@ def write_bench(
         started=started,
         seconds=time.time() - started,
         config=config,
-        provenance={**provenance, "versions": {**provenance["versions"], **_versions()}},
+        provenance={**provenance, "versions": {**provenance["versions"], **versions(PEERS)}},
     )
     record = write_record(folder, record, output)
     draft = folder / f".{LATEST}-{uuid.uuid4().hex}"
@@ -99,7 +99,7 @@ def _metrics(summaries: Sequence[Summary], pairs: Sequence[PairRow]) -> dict[str
             metrics[f"ratio_to_sb3/{name}"] = one.to_peer.middle
         metrics |= {f"share_{part}/{name}": share for part, share in one.shares.items()}
     if pairs:
-        metrics["ratio_to_one_process/two processes"] = Figure.of([pair.ratio for pair in pairs]).middle
+        metrics["ratio_to_one_process/two processes"] = two_over_one(pairs).middle
     return metrics
 
 
@@ -162,13 +162,3 @@ def _two_processes(pairs: Sequence[PairRow]) -> pd.DataFrame:
 
 def _shares(shares: Mapping[str, float]) -> dict[str, float | None]:
     return {part: shares.get(part) for part in PARTS}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in OF_CONCERN:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
