@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.design import Alias, Cell, Design, slug
 from harness.errors import BadInput, Problem
 from harness.records import SCHEMA, RunRecord, finished_runs, read_json, read_record, write_json
+from harness.search import ArmSearch
 from harness.spec import StudySpec, parse_spec
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Study:
         planned: ids of the planned runs.
         records: the finished planned runs, in planned order.
         failures: planned runs whose last attempt failed.
+        searches: in search mode the tuning of each arm in each cell, else empty.
         provenance: commit, versions and machine of the last command.
         folder: the study's folder, or where its files were downloaded to.
     """
@@ -70,6 +72,7 @@ class Study:
     failures: tuple[Failure, ...]
     provenance: Mapping[str, Any]
     folder: Path
+    searches: tuple[ArmSearch, ...] = ()
 
 
 def write_plan(folder: Path, design: Design, provenance: Mapping[str, Any]) -> None:
