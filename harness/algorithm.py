@@ -148,8 +148,8 @@ def problems_of(error: pydantic.ValidationError, known: Mapping[str, Any], prefi
         else:
             allowed = item["msg"].removeprefix("Value error, ").removeprefix("Input should ")
             allowed = allowed if not allowed.startswith("be ") else "must " + allowed
-        if not path and ": " in allowed:  # a check across fields names the one to blame itself
-            field, _, allowed = allowed.partition(": ")
-            value = value.get(field.split()[0]) if isinstance(value, Mapping) else None
+        if item["type"] == "value_error" and isinstance(value, Mapping) and ": " in allowed:
+            blamed, _, allowed = allowed.partition(": ")  # a check across fields names the one to blame itself
+            field, value = ".".join([*path, blamed]), value.get(blamed.split()[0])
         problems.append(Problem(prefix + field, value, allowed))
     return problems

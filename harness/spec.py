@@ -2,10 +2,10 @@
 
 A study file is TOML with four tables::
 
-    [study]    name, question, seeds, time_limit
+    [study]    name, question, seeds (a number, a list, or { looks = [10, 20, 40] }), time_limit
     [base]     any config field, or preset
     [sweep]    any config field = [levels]; or [sweep.NAME] with named levels that set several fields
-    [compare]  factor, baseline, candidates, metric, margin, level, primary
+    [compare]  factor, baseline, candidates, metric, margin, level, primary, failed
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import itertools
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
@@ -46,7 +46,11 @@ class _Model(BaseModel):
 
 
 class StudySection(_Model):
-    """``[study]``: what it is called, what it asks, over which seeds."""
+    """``[study]``: what it is called, what it asks, over which seeds.
+
+    ``seeds = { looks = [10, 20, 40] }`` plans 40 seeds in stages: all cells get ten, and those still undecided then
+    get the next ten, and so on.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     question: str = ""
@@ -55,7 +59,38 @@ class StudySection(_Model):
         pydantic.BeforeValidator(_seed_list),
         Field(min_length=1, max_length=MAX_SEEDS),
     ]
+    looks: Annotated[
+        tuple[int, ...],
+        pydantic.BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v),
+        Field(max_length=20, description="how many of the seeds each look takes in; empty: one look, at all of them"),
+    ] = ()
     time_limit: Annotated[float, Field(gt=0, le=7 * 24 * 3600, description="seconds one run may take")] = 1800.0
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _looks_in_seeds(cls, data: Any) -> Any:
+        """Read ``seeds = { looks = [...] }`` as so many seeds, looked at in stages."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("seeds"), Mapping):
+            return data
+        given = data["seeds"]
+        looks = given.get("looks")
+        if given.keys() != {"looks"} or "looks" in data or not isinstance(looks, list | tuple) or not looks:
+            raise ValueError("seeds: must be a number, a list, or { looks = [numbers of seeds] }")
+        if not all(type(look) is int and look >= 1 for look in looks) or list(looks) != sorted(set(looks)):
+            raise ValueError("seeds: looks must be numbers of seeds that rise from 1 or more")
+        return {**data, "seeds": max(looks), "looks": looks}
+
+    @pydantic.model_validator(mode="after")
+    def _rising_looks(self) -> Self:
+        rising = all(a < b for a, b in itertools.pairwise(self.looks))
+        if self.looks and not (rising and self.looks[0] >= 1 and self.looks[-1] == len(self.seeds)):
+            raise ValueError("looks: must rise from 1 or more to the number of seeds")
+        return self
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """How many of the seeds each look takes in, the last look all of them."""
+        return self.looks or (len(self.seeds),)
 
 
 class CompareSection(_Model):
@@ -67,6 +102,10 @@ class CompareSection(_Model):
     metric: str = "auc"
     higher_is_better: bool = True
     diverged_score: Annotated[float | None, Field(description="what a diverged run counts as; None: the worst")] = None
+    failed: Annotated[
+        Literal["worst", "missing"],
+        Field(description="a failed run counts as a diverged one does, or its pair is left out"),
+    ] = "worst"
     margin: Annotated[float, Field(gt=0, description="a difference smaller than this does not matter")] = 0.1
     level: Annotated[float, Field(ge=0.5, lt=1, description="confidence level")] = 0.95
     primary: Annotated[
@@ -116,6 +155,8 @@ class StudySpec(_Model):
     def with_seeds(self, count: int) -> StudySpec:
         """Return this study over ``count`` seeds: its first ones, continued upwards if it has fewer.
 
+        Looks before ``count`` stay as they are, and the last is at ``count``.
+
         Raises:
             BadInput: unless ``count`` is from 1 to 100000.
         """
@@ -125,7 +166,8 @@ class StudySpec(_Model):
         kept = self.study.seeds[:count]
         further = (seed for seed in itertools.count() if seed not in own)
         seeds = (*kept, *itertools.islice(further, count - len(kept)))
-        return self.model_copy(update={"study": self.study.model_copy(update={"seeds": seeds})})
+        looks = (*(look for look in self.study.looks if look < count), count) if self.study.looks else ()
+        return self.model_copy(update={"study": self.study.model_copy(update={"seeds": seeds, "looks": looks})})
 
     def to_toml_data(self) -> dict[str, Any]:
         """Return the study as plain data that :func:`parse_spec` reads back to an equal study."""
