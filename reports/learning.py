@@ -1,33 +1,37 @@
 """Learning curves as small multiples: every cell a facet, the arms together in it.
 
-A thick line is the mean over seeds with its t-interval (from five seeds on), a thin one is one seed.
+A thick line is the mean over seeds with its t-interval (from five seeds on), or their interquartile mean with its own;
+a thin line is one seed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.results import Study
-from reports.layout import Layout, Panel
+from reports.facets import Frame, Limits, arm_handles, facet_pictures
+from reports.layout import Layout
 from reports.selection import Selection
-from reports.statistics import mean_interval
-from reports.style import MUTED, Picture, arm_colours, drawing, picture, thousands
-from reports.text import cell_name, count, number, show, wrapped
+from reports.statistics import Estimate, mean_interval
+from reports.style import MUTED, Picture, arm_looks
+from reports.text import count, number, show
 from reports.thinning import Thinning
+from reports.trimmed import interquartile_mean
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-_WIDTH = 11.0
-_FACET_WIDTHS = (2.4, 3.6)
-_FACET_HEIGHT = 2.1
-_TITLE_LINE = 0.16  # inches a further line of a facet's title takes
-_MAX_ACROSS = 4
+Centre = Literal["mean", "iqm"]
+
+_CENTRES: Mapping[Centre, tuple[str, Callable[[Sequence[float], float], Estimate]]] = {
+    "mean": ("Mean", mean_interval),
+    "iqm": ("Interquartile mean", interquartile_mean),
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class CurveStyle:
         marks: horizontal reference lines: value → name.
         level: confidence level of the bands.
         vacuous: ids of cells to be marked as having the same targets in both arms.
+        centre: what the thick lines are: ``mean`` over seeds, or ``iqm``, the interquartile mean.
     """
 
     measure: str
@@ -49,15 +54,7 @@ class CurveStyle:
     marks: Mapping[float, str]
     level: float
     vacuous: Collection[str] = ()
-
-
-@dataclass(frozen=True)
-class Facet:
-    """One field of a figure: a cell's curves, or a note in their place."""
-
-    title: str
-    cell: str | None
-    note: str = ""
+    centre: Centre = "mean"
 
 
 @dataclass(frozen=True)
@@ -85,104 +82,34 @@ def learning_curves(
     curves = curves[curves["cell"].isin([cell.id for cell in selection.cells])]
     if curves.empty:
         return None
-    limits, thinning = _limits(curves, style), Thinning.of(curves, style.measure)
+    (x, y), thinning = _limits(curves, style), Thinning.of(curves, style.measure)
     by_cell = {str(cell): thinning.thin_points(own) for cell, own in curves.groupby("cell")}
-    pictures = []
-    for title, facets, across in _pages(study, layout, selection, by_cell):
-        with drawing():
-            figure = _grid(facets, across, limits)
-            for axes, facet in zip(figure.axes, facets, strict=False):
-                _draw_facet(axes, study, facet, by_cell, thinning, style)
-            figure.supxlabel(style.x_label, fontsize=10)
-            figure.supylabel(style.y_label, fontsize=10)
-            _legend(figure, study, style)
-            drawn = [by_cell[facet.cell] for facet in facets if facet.cell in by_cell]
-            pictures.append(picture(figure, title, _alt(study, title, drawn, style)))
+    pictures = facet_pictures(
+        study,
+        layout,
+        selection,
+        by_cell,
+        Frame(style.x_label, style.y_label, x, y, "no curve yet", style.vacuous),
+        lambda: [*arm_handles(study), *_mark_handles(style)],
+        lambda axes, cell: _draw_cell(axes, study, by_cell[cell], thinning, style),
+        lambda title, cells: _alt(study, title, [by_cell[cell] for cell in cells], style),
+    )
     return Curves(pictures, thinning) if pictures else None
-
-
-def _pages(
-    study: Study, layout: Layout, selection: Selection, by_cell: Collection[str]
-) -> list[tuple[str, list[Facet], int]]:
-    """Return for every picture its title, its facets and how many stand in a row."""
-    if not selection.whole:
-        chosen = [cell for cell in selection.cells if cell.id in by_cell]
-        return [("", [Facet(wrapped(cell_name(cell), 38), cell.id) for cell in chosen], _MAX_ACROSS)] if chosen else []
-    across = len(layout.columns) if layout.row else min(len(layout.columns), _MAX_ACROSS)
-    return [
-        (panel.title, _facets(study, layout, panel), across)
-        for panel in layout.panels
-        if any(place.cell in by_cell and not place.alias for place in panel.places.values())
-    ]
-
-
-def _facets(study: Study, layout: Layout, panel: Panel) -> list[Facet]:
-    facets = []
-    for row in layout.rows:
-        for column in layout.columns:
-            title, place = layout.field_name(row, column), panel.places.get((row, column))
-            if place is None:
-                facets.append(Facet(title, None, "not planned"))
-            elif place.alias:
-                standing_for = _standing_for(study, panel, layout, place.cell)
-                facets.append(Facet(title, None, f"same settings as\n{standing_for}"))
-            else:
-                facets.append(Facet(title, place.cell, "no curve yet"))
-    return facets
-
-
-def _grid(facets: Sequence[Facet], across: int, limits: tuple[tuple[float, float], tuple[float, float]]) -> Figure:
-    """Return a figure of empty, titled axes that share their limits."""
-    from matplotlib.figure import Figure
-
-    across = min(across, len(facets))
-    down = math.ceil(len(facets) / across)
-    facet_width = min(max(_WIDTH / across, _FACET_WIDTHS[0]), _FACET_WIDTHS[1])
-    lines = max(facet.title.count("\n") for facet in facets)
-    size = (max(across * facet_width, 7.0) + 0.3, down * (_FACET_HEIGHT + lines * _TITLE_LINE) + 0.7)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
-    grid[0, 0].set(xlim=limits[0], ylim=limits[1])
-    grid[0, 0].xaxis.set_major_formatter(thousands())
-    for axes, facet in zip(grid.flat, facets, strict=False):
-        axes.set_title(facet.title, fontsize=10 if not lines else 9, loc="left")
-    for axes in list(grid.flat)[len(facets) :]:
-        axes.set_axis_off()
-    return figure
-
-
-def _draw_facet(
-    axes: Axes,
-    study: Study,
-    facet: Facet,
-    by_cell: Mapping[str, pd.DataFrame],
-    thinning: Thinning,
-    style: CurveStyle,
-) -> None:
-    if facet.cell is None:
-        _note(axes, facet.note)
-        return
-    for value in style.marks:
-        axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    if facet.cell in by_cell:
-        _draw_cell(axes, study, by_cell[facet.cell], thinning, style)
-    else:
-        _note(axes, facet.note)
-    if facet.cell in style.vacuous:
-        axes.text(0.98, 0.04, "same targets", transform=axes.transAxes, ha="right", color=MUTED, fontsize=9)
 
 
 def _draw_cell(axes: Axes, study: Study, curves: pd.DataFrame, thinning: Thinning, style: CurveStyle) -> None:
     """Draw a cell: thin lines for what was measured, the mean over that and what stands in for it."""
     import seaborn as sns
 
-    arms = list(study.arms)
+    for value in style.marks:
+        axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+    looks = arm_looks(study.arms)
     common: dict[str, Any] = {
         "x": "at",
         "y": style.measure,
         "hue": "arm",
-        "hue_order": arms,
-        "palette": arm_colours(arms),
+        "hue_order": list(looks),
+        "palette": {arm: look.colour for arm, look in looks.items()},
         "legend": False,
         "ax": axes,
     }
@@ -194,52 +121,39 @@ def _draw_cell(axes: Axes, study: Study, curves: pd.DataFrame, thinning: Thinnin
             curves,
             **common,
             style="arm",
-            style_order=arms,
-            # The baseline shows through the gaps of a candidate that lies on top of it.
-            dashes=["", *[(5, 1.5)] * (len(arms) - 1)],
-            estimator="mean",
-            errorbar=lambda values: _band(values, style.level),
+            style_order=list(looks),
+            dashes=[look.dashes or "" for look in looks.values()],
+            estimator=lambda values: _middle(values, style),
+            errorbar=lambda values: _band(values, style),
             err_kws={"alpha": 0.16, "linewidth": 0},
             linewidth=1.9,
         )
-    axes.set(xlabel="", ylabel="")
 
 
-def _band(values: pd.Series[float], level: float) -> tuple[float, float]:
-    estimate = mean_interval([float(value) for value in values], level)
+def _middle(values: pd.Series[float], style: CurveStyle) -> float:
+    return _estimate(values, style).mean or 0.0
+
+
+def _band(values: pd.Series[float], style: CurveStyle) -> tuple[float, float]:
+    estimate = _estimate(values, style)
     if estimate.low is None or estimate.high is None:
         return math.nan, math.nan
     return estimate.low, estimate.high
 
 
-def _note(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED, fontsize=9)
+def _estimate(values: pd.Series[float], style: CurveStyle) -> Estimate:
+    return _CENTRES[style.centre][1]([float(value) for value in values], style.level)
 
 
-def _standing_for(study: Study, panel: Panel, layout: Layout, cell: str) -> str:
-    """Name the field of the cell that an alias stands for; a cell of another panel by all its levels."""
-    for (row, column), place in panel.places.items():
-        if place.cell == cell and not place.alias:
-            return layout.field_name(row, column)
-    return next(cell_name(kept) for kept in study.cells if kept.id == cell).replace(", ", "\n")
-
-
-def _legend(figure: Figure, study: Study, style: CurveStyle) -> None:
+def _mark_handles(style: CurveStyle) -> list[Line2D]:
     from matplotlib.lines import Line2D
 
-    handles = [
-        Line2D([], [], color=colour, linewidth=1.9, linestyle=(0, (5, 1.5)) if i else "-", label=show(arm, 40))
-        for i, (arm, colour) in enumerate(arm_colours(study.arms).items())
-    ]
-    handles += [
+    return [
         Line2D([], [], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label=name) for name in style.marks.values()
     ]
-    inches = sum(0.7 + 0.09 * len(str(handle.get_label())) for handle in handles)
-    columns = len(handles) if inches < figure.get_figwidth() else 1
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
 
 
-def _limits(curves: pd.DataFrame, style: CurveStyle) -> tuple[tuple[float, float], tuple[float, float]]:
+def _limits(curves: pd.DataFrame, style: CurveStyle) -> tuple[Limits, Limits]:
     """Return limits for both axes that hold every curve and every reference line, with a little air."""
     values = [float(value) for value in curves[style.measure] if math.isfinite(value)]
     low = min([*values, *style.marks, 0.0])
@@ -250,11 +164,12 @@ def _limits(curves: pd.DataFrame, style: CurveStyle) -> tuple[tuple[float, float
 
 
 def _alt(study: Study, title: str, drawn: Sequence[pd.DataFrame], style: CurveStyle) -> str:
-    """Say where the curves end: per arm the range over cells of the mean at the last point."""
-    ends = [own[own["at"] == own["at"].max()].groupby("arm")[style.measure].mean() for own in drawn]
+    """Say where the curves end: per arm the range over cells of the middle at the last point."""
     parts = []
     for arm in study.arms:
-        if means := [float(end[arm]) for end in ends if arm in end.index and math.isfinite(end[arm])]:
-            parts.append(f"{show(arm)} from {number(min(means))} to {number(max(means))}")
+        ends = [own.loc[(own["arm"] == arm) & (own["at"] == own["at"].max()), style.measure].dropna() for own in drawn]
+        if middles := [_middle(end, style) for end in ends if len(end)]:
+            parts.append(f"{show(arm)} from {number(min(middles))} to {number(max(middles))}")
     where = f" ({title})" if title else ""
-    return f"Learning curves of {count(len(drawn), 'cell')}{where}. Mean at the end: {'; '.join(parts)}."
+    name = _CENTRES[style.centre][0]
+    return f"Learning curves of {count(len(drawn), 'cell')}{where}. {name} at the end: {'; '.join(parts)}."

@@ -10,7 +10,7 @@ import base64
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,18 @@ _DARK = {
     "#5b6b1f": "#b9cc5c",
     "#4a4f9c": "#a3a8f5",
 }
+# Arms differ by more than colour, for those who see few and for print: dashes of lines, markers, hatches of bars.
+_DASHES: tuple[tuple[float, ...], ...] = (
+    (),
+    (5, 1.5),  # the baseline shows through the gaps of a candidate that lies on top of it
+    (1.3, 1.3),
+    (7, 1.5, 1.3, 1.5),
+    (9, 3),
+    (3, 1.2, 1.2, 1.2, 1.2, 1.2),
+    (2.5, 4),
+)
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "oo")
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
 _PATH = re.compile(r' d="[^"]*"')
 _DECIMALS = re.compile(r"(\.\d)\d+")
@@ -65,6 +77,41 @@ class Picture:
     dark: str
     width: int
     height: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one arm, or one series, is told from the others.
+
+    Attributes:
+        colour: of lines, markers and bars.
+        dashes: lengths of strokes and gaps in line widths; empty for a line without gaps.
+        marker: matplotlib's name of the marker.
+        hatch: matplotlib's name of the hatch of a bar.
+    """
+
+    colour: str
+    dashes: tuple[float, ...]
+    marker: str
+    hatch: str
+
+    @property
+    def line(self) -> Any:
+        """The dashes as matplotlib's ``linestyle``."""
+        return (0, self.dashes) if self.dashes else "-"
+
+
+def arm_looks(arms: Sequence[str]) -> dict[str, Look]:
+    """Give each arm its look, the same in every figure."""
+    return looks(arm_colours(arms))
+
+
+def looks(colours: Mapping[str, str]) -> dict[str, Look]:
+    """Give each of a few coloured things dashes, a marker and a hatch of its own."""
+    return {
+        name: Look(colour, _DASHES[i % len(_DASHES)], _MARKERS[i % len(_MARKERS)], _HATCHES[i % len(_HATCHES)])
+        for i, (name, colour) in enumerate(colours.items())
+    }
 
 
 def arm_colours(arms: Sequence[str]) -> dict[str, str]:
