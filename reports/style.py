@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 INK = "#1f2429"
 MUTED = "#68717b"
 FAINT = "#d3d8de"
+PAPER = "#ffffff"  # the page itself: what a hollow marker is filled with
 BASELINE = "#b45309"
 CANDIDATES = ("#1068b3", "#117a65", "#8b4fb0", "#a33a5e", "#5b6b1f", "#4a4f9c")
 SERIES = ("#117a65", "#8b4fb0", "#a33a5e", "#5b6b1f", "#4a4f9c", "#68717b")
@@ -31,6 +32,7 @@ _DARK = {
     INK: "#e8eaed",
     MUTED: "#9aa4ae",
     FAINT: "#3a424b",
+    PAPER: "#14181c",
     BASELINE: "#f0a04b",
     "#1068b3": "#63b3f4",
     "#117a65": "#4cc3a5",
