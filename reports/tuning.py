@@ -132,9 +132,7 @@ def _draw(axes: Axes, study: Study, table: pd.DataFrame, field: _Field) -> None:
         axes.set_xticks(range(len(field.categories)), [show(name, 14) for name in field.categories])
         axes.set_xlim(-0.6, len(field.categories) - 0.4)
     elif field.log:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: _brief(value))
-        axes.minorticks_off()
+        _log_axis(axes)
     axes.set_xlabel(show(field.name, 40))
 
 
@@ -157,6 +155,16 @@ def _best_handle() -> Any:
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=MUTED, markerfacecolor=PAPER, label="taken", **_BEST)
+
+
+def _log_axis(axes: Axes) -> None:
+    from matplotlib.ticker import LogLocator
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
+    axes.xaxis.set_major_formatter(lambda value, _: _brief(value))
+    axes.minorticks_off()
 
 
 def _strip(field: _Field, value: object, arm: int, arms: int) -> float:

@@ -72,7 +72,10 @@ def test_score_is_drawn_against_every_field_and_the_alt_text_names_the_best(tune
     assert "auc, mean over tuning seeds" in words
     trial = tuned.searches[1].trials[3]
     assert trial.value is not None
-    best = f"max_terms scored {trial.value:.3f} with learning_rate {trial.settings['learning_rate']:.3g}, n_step {trial.settings['n_step']}, "
+    settings = (
+        f"learning_rate {trial.settings['learning_rate']:.3g}, n_step {trial.settings['n_step']}, activation relu"
+    )
+    best = f"max_terms scored {trial.value:.3f} with {settings}"
     assert best in picture.alt
     assert picture.alt.startswith("Scores of 40 trials against learning_rate, n_step and activation. Taken: ")
     assert size([picture]) < 200_000
@@ -86,6 +89,7 @@ def ticks(study: Study, rates: list[float]) -> set[str]:
 
 def test_a_range_over_decades_is_drawn_in_its_logarithm(study: Study) -> None:
     assert {"1e−5", "0.001", "0.1"} <= ticks(study, [1e-5, 1e-3, 0.1])
+    assert {"2e−4", "5e−4"} <= ticks(study, [1.5e-4, 3e-4, 6e-4] + [1e-3 * 9])
     assert "0.001" not in ticks(study, [0.1, 0.2, 0.3])
 
 
