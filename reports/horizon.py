@@ -153,8 +153,8 @@ def _draw_scatter(axes: Axes, study: Study, table: pd.DataFrame) -> None:
         x = own["horizon"] + 0.04 * span * ((place + 0.5) / len(marks) - 0.5)
         axes.vlines(x, own["low"], own["high"], look.colour, linewidth=1.3)
         axes.plot(x, own["difference"], linestyle="", marker=look.marker, markersize=6, color=look.colour, label=name)
-    axes.set(xlabel="predicted horizon of missing_as_zero (steps)", ylabel="max_terms minus missing_as_zero")
-    axes.set_title(f"measured difference in {show(study.spec.compare.metric, 30)}", loc="left")
+    axes.set(xlabel="predicted horizon of missing_as_zero (steps)", ylabel="paired difference")
+    axes.set_title(f"measured: max_terms minus missing_as_zero, {show(study.spec.compare.metric, 30)}", loc="left")
     if len(marks) > 1:
         axes.legend(title="workers", loc="best")
 

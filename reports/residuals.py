@@ -155,7 +155,10 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def _draw(axes: Axes, study: Study, table: pd.DataFrame) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     axes.axhline(0, color=MUTED, linewidth=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     looks = arm_looks(study.arms)
     for place, (arm, look) in enumerate(looks.items()):
         own = table[table["arm"] == arm]
@@ -163,7 +166,8 @@ def _draw(axes: Axes, study: Study, table: pd.DataFrame) -> None:
             continue
         # Side by side, so that an arm does not hide behind another.
         x = own["distance"] + 0.36 * ((place + 0.5) / len(looks) - 0.5)
-        axes.plot(own["distance"], own["predicted"], color=look.colour, linestyle=look.line, linewidth=1.3)
+        theory = {"color": look.colour, "linestyle": look.line, "linewidth": 1.3, "drawstyle": "steps-mid"}
+        axes.plot(own["distance"], own["predicted"], **theory)
         axes.vlines(x, own["residual"] - own["spread"], own["residual"] + own["spread"], look.colour, linewidth=1.0)
         axes.plot(x, own["residual"], linestyle="", marker=look.marker, markersize=3.6, color=look.colour)
 
