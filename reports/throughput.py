@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.design import label
 from harness.results import Study
-from reports.style import SERIES, Picture, drawing, picture, thousands
-from reports.text import listing, show
+from reports.style import SERIES, Look, Picture, drawing, looks, picture, thousands
+from reports.text import count, listing, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,29 +68,34 @@ def throughput_figure(table: pd.DataFrame, series: str) -> list[Picture]:
     if not names or table["workers"].nunique() < 2:
         return []
     order = list(dict.fromkeys(table["series"]))
-    colours = {level: SERIES[i % len(SERIES)] for i, level in enumerate(order)}
+    marks = looks({level: SERIES[i % len(SERIES)] for i, level in enumerate(order)})
     with drawing():
         figure = Figure(figsize=(4.4 * len(names) + 1, 3.0), layout="constrained")
         for axes, name in zip(figure.subplots(1, len(names), squeeze=False).flat, names, strict=True):
-            _draw(axes, table.dropna(subset=[name]), name, colours)
+            _draw(axes, table.dropna(subset=[name]), name, marks)
         if series:
             figure.legend(
-                [_line(colour) for colour in colours.values()],
+                [_line(look) for look in marks.values()],
                 [show(level, 24) for level in order],
                 title=show(series, 24),
                 loc="outside right upper",
+                handlelength=3.2,
             )
         return [picture(figure, "", _alt(table, names[0]))]
 
 
-def _draw(axes: Axes, table: pd.DataFrame, name: str, colours: dict[str, str]) -> None:
+def _draw(axes: Axes, table: pd.DataFrame, name: str, marks: Mapping[str, Look]) -> None:
     import seaborn as sns
 
-    common = {"x": "workers", "y": name, "hue": "series", "palette": colours, "legend": False, "ax": axes}
-    sns.lineplot(table, **common, hue_order=list(colours), estimator="mean", errorbar=None, linewidth=1.8)
+    order = list(marks)
+    common: dict[str, Any] = {"x": "workers", "y": name, "hue": "series", "hue_order": order, "style": "series"}
+    common |= {"style_order": order, "palette": [look.colour for look in marks.values()], "legend": False, "ax": axes}
+    dashes = [look.dashes or "" for look in marks.values()]
+    sns.lineplot(table, **common, dashes=dashes, estimator="mean", errorbar=None, linewidth=1.8)
     if shows_cells(table):
         cells = table.groupby(["cell", "series", "workers"], as_index=False)[name].mean()
-        sns.scatterplot(cells, **common, hue_order=list(colours), s=22, alpha=0.6, linewidth=0)
+        markers = [look.marker for look in marks.values()]
+        sns.scatterplot(cells, **common, markers=markers, s=22, alpha=0.6, linewidth=0)
     workers = sorted(table["workers"].unique())
     if workers[-1] >= 4 * workers[0]:
         axes.set_xscale("log", base=2)
@@ -101,13 +107,13 @@ def _draw(axes: Axes, table: pd.DataFrame, name: str, colours: dict[str, str]) -
     axes.set(xlabel="workers", ylabel=_MEASURES[name])
 
 
-def _line(colour: str) -> Any:
+def _line(look: Look) -> Any:
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=colour, linewidth=1.8)
+    return Line2D([], [], color=look.colour, linewidth=1.8, linestyle=look.line, marker=look.marker, markersize=4.5)
 
 
 def _alt(table: pd.DataFrame, name: str) -> str:
     means = table.groupby("workers")[name].mean()
-    shown = (f"{value:,.1f} with {workers} workers" for workers, value in means.items())
+    shown = (f"{value:,.1f} with {count(int(workers), 'worker')}" for workers, value in means.items())
     return f"Mean {_MEASURES[name].removeprefix('mean ')}: {listing(shown)}."
