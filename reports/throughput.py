@@ -115,5 +115,6 @@ def _line(look: Look) -> Any:
 
 def _alt(table: pd.DataFrame, name: str) -> str:
     means = table.groupby("workers")[name].mean()
-    shown = (f"{value:,.1f} with {count(int(workers), 'worker')}" for workers, value in means.items())
+    workers = (count(int(amount), "worker") for amount in means.index.tolist())
+    shown = (f"{value:,.1f} with {amount}" for amount, value in zip(workers, means.tolist(), strict=True))
     return f"Mean {_MEASURES[name].removeprefix('mean ')}: {listing(shown)}."
