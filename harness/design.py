@@ -12,15 +12,15 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pydantic
 
-from harness.algorithm import Algorithm, slow_problems
+from harness.algorithm import Algorithm, problems_of, slow_problems
 from harness.errors import BadInput, Problem, did_you_mean
-from harness.spec import Factor, Settings, StudySpec
+from harness.spec import TUNED, VIEWS, Factor, Settings, StudySpec
 
 MAX_RUNS = 200_000
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
@@ -60,6 +60,7 @@ class PlannedRun:
         seed: its seed.
         levels: factor name → level, the compared factor included.
         config: what it trains with.
+        trial: in search mode the proposal it tries; None for the runs the verdict rests on.
     """
 
     id: str
@@ -68,6 +69,7 @@ class PlannedRun:
     seed: int
     levels: Mapping[str, Any]
     config: pydantic.BaseModel
+    trial: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,12 @@ class Design:
     """A study planned whole.
 
     Attributes:
-        spec: the study.
+        spec: the study, with search mode's own factor where it searches.
         arms: the compared levels as text, the baseline first.
         cells: in the order of the sweep.
         aliases: what was left out, and which cell stands for it.
-        runs: in the order they are to be computed.
+        runs: in the order they are to be computed: none yet in cells whose settings are still searched for.
+        configs: cell → arm → what it trains with, of the study's first seed; in cells to be tuned where it starts from.
     """
 
     spec: StudySpec
@@ -87,6 +90,26 @@ class Design:
     cells: tuple[Cell, ...]
     aliases: tuple[Alias, ...]
     runs: tuple[PlannedRun, ...]
+    configs: Mapping[str, Mapping[str, pydantic.BaseModel]] = field(repr=False)
+
+    def tuned(self, found: Mapping[tuple[str, str], Mapping[str, Any]]) -> Design:
+        """Return the design with runs in the cells whose settings were found, by (cell, arm)."""
+        configs = {
+            cell: {arm: changed(config, found.get((cell, arm), {})) for arm, config in by_arm.items()}
+            for cell, by_arm in self.configs.items()
+        }
+        ready = [cell for cell in self.cells if not is_tuned(cell) or all((cell.id, arm) in found for arm in self.arms)]
+        return replace(self, runs=_runs(self.spec, ready, configs))
+
+
+def is_tuned(cell: Cell) -> bool:
+    """Whether a cell's arms train with settings that are searched for, each with its own."""
+    return cell.levels.get(VIEWS) == TUNED
+
+
+def changed(config: pydantic.BaseModel, changes: Mapping[str, Any]) -> pydantic.BaseModel:
+    """Return a config with some fields changed, checked like any other."""
+    return type(config).model_validate({**config.model_dump(), **changes}) if changes else config
 
 
 def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
@@ -95,12 +118,10 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
     Raises:
         BadInput: naming every field that is not as it must be.
     """
+    spec = spec.with_views()
     compared = spec.factor(spec.compare.factor)
     others = [factor for factor in spec.sweep if factor.name != compared.name]
-    count = math.prod(len(f.levels) for f in others) * (1 + len(spec.compare.candidates)) * len(spec.study.seeds)
-    if count > MAX_RUNS:
-        raise BadInput([Problem("sweep", f"{count} runs", f"must come to at most {MAX_RUNS} runs")])
-
+    _require_few(spec, others)
     chosen = (spec.compare.baseline, *spec.compare.candidates)
     known = {label(value): (value, settings) for value, settings in compared.levels}
     arms = {label(value): known[label(value)] for value in chosen}
@@ -121,30 +142,49 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
                 problems.update(dict.fromkeys(_located(error, spec.sweep)))
         if len(configs) < len(arms):
             continue
-        identity = _canonical({arm: _effective(config) for arm, config in configs.items()})
+        cell = Cell(_cell_id(levels), levels, _is_primary(levels, spec))
+        identity = _canonical([is_tuned(cell), {arm: _effective(config) for arm, config in configs.items()}])
         if identity in kept:  # equal settings arm by arm: the same runs under another name
             aliases.append(Alias(levels, kept[identity][0].id))
         else:
-            kept[identity] = (Cell(_cell_id(levels), levels, _is_primary(levels, spec)), configs)
+            kept[identity] = (cell, configs)
     for _, configs in kept.values():
         problems.update(dict.fromkeys(_metric_problems(spec, configs)))
+        problems.update(dict.fromkeys(_search_problems(spec, configs)))
     problems.update(dict.fromkeys(_slow_problems(kept.values(), spec.sweep)) if not problems else {})
     if problems:
         raise BadInput(list(problems))
-    runs = tuple(
+    cells = tuple(cell for cell, _ in kept.values())
+    configs_of = {cell.id: configs for cell, configs in kept.values()}
+    return Design(spec, tuple(arms), cells, tuple(aliases), (), configs_of).tuned({})
+
+
+def _require_few(spec: StudySpec, cell_factors: list[Factor]) -> None:
+    arms = math.prod(len(factor.levels) for factor in cell_factors) * (1 + len(spec.compare.candidates))
+    tries = 0 if spec.search is None else spec.search.trials * len(spec.search.seeds)
+    count = arms * (len(spec.study.seeds) + tries)
+    if count > MAX_RUNS:
+        raise BadInput([Problem("sweep", f"{count} runs", f"must come to at most {MAX_RUNS} runs")])
+
+
+def _runs(
+    spec: StudySpec, cells: Sequence[Cell], configs: Mapping[str, Mapping[str, pydantic.BaseModel]]
+) -> tuple[PlannedRun, ...]:
+    factor = spec.factor(spec.compare.factor)
+    levels = {label(value): value for value in factor.values}
+    return tuple(
         PlannedRun(
             id=f"{cell.id}__{slug(arm)}__seed-{seed}",
             cell=cell,
             arm=arm,
             seed=seed,
-            levels={**cell.levels, compared.name: level},
-            config=configs[arm].model_copy(update={"seed": seed}),
+            levels={**cell.levels, factor.name: levels[arm]},
+            config=config.model_copy(update={"seed": seed}),
         )
         for seed in spec.study.seeds
-        for cell, configs in kept.values()
-        for arm, (level, _) in arms.items()
+        for cell in cells
+        for arm, config in configs[cell.id].items()
     )
-    return Design(spec, tuple(arms), tuple(cell for cell, _ in kept.values()), tuple(aliases), runs)
 
 
 def label(value: object) -> str:
@@ -224,6 +264,21 @@ def _metric_problems(spec: StudySpec, configs: Mapping[str, pydantic.BaseModel])
         if metric in lower and spec.compare.higher_is_better:
             return [Problem("compare.higher_is_better", True, f"must be false: of {metric} less is better")]
     return []
+
+
+def _search_problems(spec: StudySpec, configs: Mapping[str, pydantic.BaseModel]) -> list[Problem]:
+    """Check that every searched field may take the values at the ends of its range."""
+    if spec.search is None:
+        return []
+    found = []
+    for config in configs.values():
+        for name, dimension in spec.search.space.items():
+            for value in dimension.samples:
+                try:
+                    changed(config, {name: value})
+                except pydantic.ValidationError as error:
+                    found += problems_of(error, type(config).model_fields, "search.space.")
+    return found
 
 
 def _slow_problems(kept: Any, sweep: tuple[Factor, ...]) -> list[Problem]:

@@ -14,13 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import pydantic
-
 from harness import provenance
+from harness.agenda import Agenda, Batch, Judge
 from harness.algorithm import Algorithm
 from harness.databases import sqlite_url
 from harness.design import Design, PlannedRun, expand
-from harness.errors import BadInput, Problem, StoreUnavailable, StudyChanged
+from harness.errors import BadInput, Problem, StoreUnavailable
 from harness.executors import (
     Advanced,
     Event,
@@ -40,7 +39,6 @@ from harness.records import (
     RunRecord,
     finished_runs,
     read_json,
-    read_record,
     remove_drafts,
     write_json,
     write_record,
@@ -54,8 +52,8 @@ from harness.results import (
     load_study,
     study_folder,
     study_identity,
-    write_plan,
 )
+from harness.search import SEARCH_FILE
 from harness.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -78,6 +76,7 @@ def run_study(
     tracking_uri: str | None = None,
     executor: Literal["processes", "inline"] = "processes",
     observer: Observer | None = None,
+    judge: Judge | None = None,
     report: Callable[[Study], Sequence[Path]] | None = None,
 ) -> Study:
     """Run a study, or continue it: every planned run that is not finished is computed.
@@ -91,6 +90,8 @@ def run_study(
         tracking_uri: MLflow's tracking URI; None: ``mlflow.db`` in the working directory.
         executor: child processes, or this process (one run at a time).
         observer: is told what happens.
+        judge: says of a study how many of its seeds each cell needs by now, by the cell's id; needed where seeds are
+            given in looks. Asked whenever all that was asked for before is finished or failed.
         report: called when nothing is left to run; the files it returns are kept in MLflow beside the study.
 
     Returns:
@@ -108,33 +109,37 @@ def run_study(
         raise BadInput([Problem("jobs", jobs, "must be from 1 to 1024")])
     if spec.name in RESERVED:
         raise BadInput([Problem("study.name", spec.name, f"is where {RESERVED[spec.name]} are kept: choose another")])
+    if spec.study.looks and judge is None:
+        raise BadInput([Problem("study.looks", list(spec.study.looks), "need a judge of which cells are undecided")])
     with Interrupts() as interrupts, _disk_errors():
         design = expand(spec, algorithm)
         folder = study_folder(spec.name, Path(out))
         with study_lock(folder):
             remove_drafts(folder / RUNS_FOLDER)
-            records = _finished(folder, design)
             origin = provenance.collect()
-            write_plan(folder, design, origin)
-            chosen = _make_executor(executor, jobs, len(design.runs) - len(records), interrupts)
-            observer.planned(design, len(records), chosen.slots)
+            agenda = Agenda(design, folder, origin, judge)
+            done = len(agenda.records)
+            batch = agenda.more()
+            chosen = _make_executor(executor, jobs, None if agenda.open_ended else len(batch.runs), interrupts)
+            observer.planned(design, batch.total, done, chosen.slots)
             interrupts.check()
             observer.preparing("opening Optuna's and MLflow's stores")
             with closing(chosen):
-                if len(records) < len(design.runs):
+                if batch.runs:
                     chosen.prepare(algorithm)  # children and this process each take seconds to import what they need
                 projections = _open_projections(design, folder, storage, tracking_uri, origin)
                 dispatcher = _Dispatcher(design, algorithm, folder, chosen, projections, observer, interrupts, origin)
                 with _imports_set_aside():
-                    dispatcher.run(records, report)
+                    dispatcher.run(agenda, batch, report)
         return load_study(folder)
 
 
-def _make_executor(kind: str, jobs: int | None, missing: int, interrupts: Interrupts) -> Executor:
-    """Make what computes the runs that are missing; no more at a time than there are."""
+def _make_executor(kind: str, jobs: int | None, missing: int | None, interrupts: Interrupts) -> Executor:
+    """Make what computes the runs that are missing; no more at a time than there are, where that is known."""
     if kind == "inline":
         return InlineExecutor(lambda: interrupts.caught is not None)
-    return ProcessExecutor(min(jobs or len(usable_cores()), max(1, missing)))
+    slots = jobs or len(usable_cores())
+    return ProcessExecutor(slots if missing is None else min(slots, max(1, missing)))
 
 
 @contextmanager
@@ -185,8 +190,13 @@ def _open_projections(
     trials = Trials(storage or sqlite_url(folder / "optuna.db"), design, owner)
     tracker = open_tracker(design.spec.name, tracking_uri, origin, owner)
     projections = Projections([trials, tracker])
-    projections.attach([folder / PLAN_FILE])
+    projections.attach(_declared_files(folder))
     return projections
+
+
+def _declared_files(folder: Path) -> list[Path]:
+    """Return the files that say what a study is made of."""
+    return [path for path in (folder / PLAN_FILE, folder / SEARCH_FILE) if path.exists()]
 
 
 class _Dispatcher:
@@ -212,19 +222,20 @@ class _Dispatcher:
         self._queue: deque[PlannedRun] = deque()
         self._running: dict[str, tuple[PlannedRun, int]] = {}
         self._tries: dict[str, int] = {}
-        self._failed = False
+        self._lost: set[str] = set()
 
-    def run(self, records: Sequence[RunRecord], report: Callable[[Study], Sequence[Path]] | None) -> None:
-        """Compute what is missing; leave nothing running, however it ends."""
+    def run(self, agenda: Agenda, batch: Batch, report: Callable[[Study], Sequence[Path]] | None) -> None:
+        """Compute what is missing, and what comes of that; leave nothing running, however it ends."""
         try:
-            self._projections.repair(records, frozenset(finished_runs(self._folder / RUNS_FOLDER)))
-            done = {record.run for record in records}
-            self._queue.extend(run for run in self._design.runs if run.id not in done)
-            while self._queue or self._running:
-                self._interrupts.check()
-                self._announce(self._submit())
-                for event in self._executor.events(POLL_SECONDS):
-                    self._handle(event)
+            on_disk = frozenset(finished_runs(self._folder / RUNS_FOLDER))
+            self._projections.repair(list(agenda.records.values()), on_disk)
+            while batch.runs:
+                self._compute(batch.runs, agenda)
+                batch = agenda.more(self._lost)
+                self._projections.searched(agenda.searches)
+                self._projections.attach(_declared_files(self._folder) if agenda.open_ended else [])
+                if batch.runs:
+                    self._observer.extended(batch.total, len(batch.runs), batch.why)
             if report is not None:
                 self._observer.preparing("writing the report")
                 self._projections.attach(report(load_study(self._folder)))
@@ -234,7 +245,15 @@ class _Dispatcher:
                 self._projections.close("KILLED")
             raise
         self._executor.close()
-        self._projections.close("FAILED" if self._failed else "FINISHED")
+        self._projections.close("FAILED" if self._lost else "FINISHED")
+
+    def _compute(self, runs: Sequence[PlannedRun], agenda: Agenda) -> None:
+        self._queue.extend(runs)
+        while self._queue or self._running:
+            self._interrupts.check()
+            self._announce(self._submit())
+            for event in self._executor.events(POLL_SECONDS):
+                self._handle(event, agenda)
 
     def _submit(self) -> list[tuple[PlannedRun, int]]:
         """Give every free slot a run; return the runs begun, with their attempts."""
@@ -253,7 +272,7 @@ class _Dispatcher:
             self._observer.started(run, attempt)
             self._projections.started(run, attempt)
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: Event, agenda: Agenda) -> None:
         if isinstance(event, Advanced):
             self._observer.advanced(event.run, event.fraction)
             return
@@ -262,6 +281,7 @@ class _Dispatcher:
         if isinstance(event, Finished):
             begun = [] if stopping else self._submit()  # children need not wait for disk and databases
             record = self._keep(run, attempt, event)
+            agenda.finished(record)
             self._observer.finished(record)
             self._projections.finished(record)
             self._announce(begun)
@@ -281,6 +301,7 @@ class _Dispatcher:
             seconds=event.seconds,
             config=run.config.model_dump(mode="json"),
             provenance=self._origin,
+            trial=run.trial,
         )
         record = write_record(self._folder / RUNS_FOLDER, record, event.output)
         (self._folder / FAILURES_FOLDER / f"{run.id}.json").unlink(missing_ok=True)
@@ -298,7 +319,7 @@ class _Dispatcher:
         if will_retry:
             self._queue.appendleft(run)
         else:
-            self._failed = True
+            self._lost.add(run.id)
 
     def _next_attempt(self, run: str) -> int:
         """Count attempts across commands: an interrupted one leaves no other trace on disk."""
@@ -307,39 +328,3 @@ class _Dispatcher:
         attempt = 1 + (int(read_json(path)) if path.exists() else 0)
         write_json(path, attempt)
         return attempt
-
-
-def _finished(folder: Path, design: Design) -> list[RunRecord]:
-    """Read the planned runs that are finished; refuse to mix them with runs of other settings or labels."""
-    present = set(finished_runs(folder / RUNS_FOLDER))
-    records = []
-    for run in design.runs:
-        if run.id not in present:
-            continue
-        record = read_record(folder / RUNS_FOLDER / run.id)
-        now, then = run.config.model_dump(mode="json"), _as_read_now(record.config, run.config)
-        if (labels := getattr(run.config, "labels", None)) is not None:
-            here = labels()
-            now, then = {**now, **_taken(here)}, {**then, **_taken({**here, **record.labels})}
-        differing = [key for key in sorted({*now, *then}) if now.get(key) != then.get(key)]
-        if differing:
-            changes = ", ".join(f"{key} was {then.get(key)!r}, is {now.get(key)!r}" for key in differing)
-            raise StudyChanged(
-                f"{folder} holds runs with other settings ({run.id}: {changes}); "
-                "give the study another name or --out another folder"
-            )
-        records.append(record)
-    return records
-
-
-def _taken(labels: Mapping[str, str]) -> dict[str, str]:
-    """Name labels so that none is taken for a setting: ``engine`` may be both."""
-    return {f"{name} taken": text for name, text in labels.items()}
-
-
-def _as_read_now(recorded: Mapping[str, Any], config: pydantic.BaseModel) -> Mapping[str, Any]:
-    """Fill in fields that came to the config type since, with what they do when left out."""
-    try:
-        return type(config).model_validate(dict(recorded)).model_dump(mode="json")
-    except pydantic.ValidationError:
-        return recorded

@@ -10,8 +10,18 @@ from harness.results import Failure
 class Observer:
     """Hears of everything and says nothing; subclasses show what they care for."""
 
-    def planned(self, design: Design, done: int, slots: int) -> None:
-        """Called once before anything runs: how many runs are finished already, how many go at a time."""
+    def planned(self, design: Design, total: int, done: int, slots: int) -> None:
+        """Called once before anything runs.
+
+        Args:
+            design: the study planned whole.
+            total: how many runs are asked for so far.
+            done: how many of them are finished already.
+            slots: how many go at a time.
+        """
+
+    def extended(self, total: int, runs: int, why: str) -> None:
+        """More is asked for: ``runs`` of now ``total`` are to be computed next, and why."""
 
     def preparing(self, what: str) -> None:
         """Called when something slow begins that is not a run."""

@@ -11,6 +11,7 @@ from harness.design import PlannedRun
 from harness.errors import HarnessError, StoreUnavailable
 from harness.records import RunRecord
 from harness.results import Failure
+from harness.search import ArmSearch
 
 
 class Projection(Protocol):
@@ -20,7 +21,7 @@ class Projection(Protocol):
         """Make every finished run stand here once, complete, and nothing stand as running.
 
         Args:
-            records: the planned runs that are finished.
+            records: the runs asked for that are finished, those of a search included.
             on_disk: ids of all finished runs, those of earlier plans included: they are left as they stand.
         """
 
@@ -32,6 +33,9 @@ class Projection(Protocol):
 
     def failed(self, failure: Failure) -> None:
         """Note an attempt that came to nothing."""
+
+    def searched(self, arms: Sequence[ArmSearch]) -> None:
+        """Note how far the tuning of each arm has come."""
 
     def attach(self, paths: Sequence[Path]) -> None:
         """Keep files that belong to the study as a whole, where this store keeps files."""
@@ -61,6 +65,10 @@ class Projections:
     def failed(self, failure: Failure) -> None:
         """See :class:`Projection`."""
         self._each(lambda part: part.failed(failure))
+
+    def searched(self, arms: Sequence[ArmSearch]) -> None:
+        """See :class:`Projection`."""
+        self._each(lambda part: part.searched(arms))
 
     def attach(self, paths: Sequence[Path]) -> None:
         """See :class:`Projection`."""

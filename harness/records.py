@@ -81,6 +81,7 @@ class RunRecord:
         provenance: commit, versions, machine.
         folder: where its files are.
         labels: what it was computed with, by name (``engine``).
+        trial: in search mode the proposal it tried; None for a run the verdict rests on.
     """
 
     run: str
@@ -98,6 +99,7 @@ class RunRecord:
     provenance: Mapping[str, Any] = field(repr=False)
     folder: Path
     labels: Mapping[str, str] = field(default_factory=dict)
+    trial: int | None = None
 
     @classmethod
     def of(cls, output: RunOutput, **who: Any) -> RunRecord:

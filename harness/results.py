@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.design import Alias, Cell, Design, slug
+from harness.design import Alias, Cell, Design, label, slug
 from harness.errors import BadInput, Problem
 from harness.records import SCHEMA, RunRecord, finished_runs, read_json, read_record, write_json
-from harness.search import ArmSearch
+from harness.search import ArmSearch, read_searches
 from harness.spec import StudySpec, parse_spec
 
 if TYPE_CHECKING:
@@ -47,6 +47,19 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Revision:
+    """A change to what a study declares, made when results could already be seen.
+
+    Attributes:
+        changes: what was declared before and what since, a clause each.
+        finished: how many of its runs had finished by then.
+    """
+
+    changes: tuple[str, ...]
+    finished: int
+
+
+@dataclass(frozen=True)
 class Study:
     """Everything a report needs, from disk or from MLflow's artifacts.
 
@@ -55,10 +68,11 @@ class Study:
         arms: compared levels as text, the baseline first.
         cells: the planned cells.
         aliases: combinations another cell stands for.
-        planned: ids of the planned runs.
+        planned: ids of the runs asked for so far: of a study with looks those of the looks begun.
         records: the finished planned runs, in planned order.
         failures: planned runs whose last attempt failed.
         searches: in search mode the tuning of each arm in each cell, else empty.
+        revisions: changes to its seeds, looks and rules after runs had finished.
         provenance: commit, versions and machine of the last command.
         folder: the study's folder, or where its files were downloaded to.
     """
@@ -73,22 +87,66 @@ class Study:
     provenance: Mapping[str, Any]
     folder: Path
     searches: tuple[ArmSearch, ...] = ()
+    revisions: tuple[Revision, ...] = ()
 
 
-def write_plan(folder: Path, design: Design, provenance: Mapping[str, Any]) -> None:
-    """Write what is to be run, so that reports need neither the study file nor the algorithm."""
+def write_plan(
+    folder: Path,
+    design: Design,
+    provenance: Mapping[str, Any],
+    planned: Sequence[str] | None = None,
+) -> None:
+    """Write what is to be run, so that reports need neither the study file nor the algorithm.
+
+    Args:
+        folder: the study's.
+        design: the study planned whole.
+        provenance: of this command.
+        planned: ids of the runs asked for so far; None: all.
+    """
     write_json(
         folder / PLAN_FILE,
         {
+            "revisions": [asdict(revision) for revision in _revisions(folder, design)],
             "schema": SCHEMA,
             "spec": design.spec.to_toml_data(),
             "arms": list(design.arms),
             "cells": [asdict(cell) for cell in design.cells],
             "aliases": [asdict(alias) for alias in design.aliases],
-            "planned": [run.id for run in design.runs],
+            "planned": [run.id for run in design.runs] if planned is None else list(planned),
             "provenance": dict(provenance),
         },
     )
+
+
+def asked_before(folder: Path) -> frozenset[str]:
+    """Return the ids of the runs that earlier commands asked for."""
+    path = folder / PLAN_FILE
+    return frozenset(read_json(path)["planned"]) if path.exists() else frozenset()
+
+
+def _revisions(folder: Path, design: Design) -> list[Revision]:
+    """Return the revisions noted before, and what this plan changes now that results can be seen."""
+    path = folder / PLAN_FILE
+    if not path.exists():
+        return []
+    plan = read_json(path)
+    noted = _read_revisions(plan)
+    finished = len(set(finished_runs(folder / RUNS_FOLDER)) & set(plan["planned"]))
+    before, now = _declared(parse_spec(plan["spec"])), _declared(design.spec)
+    changes = tuple(f"{name} was {before[name]}, is {now[name]}" for name in now if before[name] != now[name])
+    return [*noted, Revision(changes, finished)] if finished and changes else noted
+
+
+def _read_revisions(plan: Mapping[str, Any]) -> list[Revision]:
+    return [Revision(tuple(noted["changes"]), noted["finished"]) for noted in plan.get("revisions", ())]
+
+
+def _declared(spec: StudySpec) -> dict[str, str]:
+    """Return what the error rates of a study's verdicts rest on, and so what must be declared before it runs."""
+    rules = spec.compare.model_dump(mode="json")
+    stages = " then ".join(map(str, spec.study.stages))
+    return {"seeds": stages, **{name: label(value) for name, value in rules.items()}}
 
 
 def study_folder(name: str, out: Path) -> Path:
@@ -118,7 +176,7 @@ def load_study(folder: Path) -> Study:
     finished = set(finished_runs(folder / RUNS_FOLDER))
     failed = {path.stem: path for path in (folder / FAILURES_FOLDER).glob("*.json")}
     return Study(
-        spec=parse_spec(plan["spec"]),
+        spec=parse_spec(plan["spec"]).with_views(),
         arms=tuple(plan["arms"]),
         cells=tuple(Cell(**cell) for cell in plan["cells"]),
         aliases=tuple(Alias(**alias) for alias in plan["aliases"]),
@@ -127,6 +185,8 @@ def load_study(folder: Path) -> Study:
         failures=tuple(Failure(**read_json(failed[run])) for run in planned if run in failed and run not in finished),
         provenance=plan["provenance"],
         folder=folder,
+        searches=read_searches(folder),
+        revisions=tuple(_read_revisions(plan)),
     )
 
 

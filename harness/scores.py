@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from harness.records import RunRecord
 from harness.spec import CompareSection
@@ -23,17 +24,24 @@ def score(record: RunRecord, compare: CompareSection, seen: Collection[float]) -
         seen: the metric in complete runs of the study.
     """
     if record.outcome == "diverged":
-        return _worst(record, compare, seen)
+        return lost_score(compare, record.config, seen)
     value = record.metrics.get(compare.metric)
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _worst(record: RunRecord, compare: CompareSection, seen: Collection[float]) -> float | None:
+def lost_score(compare: CompareSection, config: Mapping[str, Any], seen: Collection[float]) -> float | None:
+    """Return what a run counts as that came to nothing, or None where nothing says what is worst.
+
+    Args:
+        compare: what is compared.
+        config: the run's settings, which hold its budget.
+        seen: the metric in complete runs of the study.
+    """
     if compare.diverged_score is not None:
         return compare.diverged_score
     known = _KNOWN_WORST.get(compare.metric)
     if compare.metric == "steps_to_threshold":
-        known = record.config.get("total_steps") or record.config.get("total_episodes")
+        known = config.get("total_steps") or config.get("total_episodes")
     candidates = [*seen] if known is None else [*seen, float(known)]
     worst = min if compare.higher_is_better else max
     return worst(candidates, default=None)

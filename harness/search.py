@@ -1,11 +1,16 @@
-"""Search mode: each arm's settings tuned apart, with the same budget, before the verdict's seeds are run."""
+"""Search mode's record: what was tried for each arm of each cell, what it scored, what was taken."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from harness.records import read_json
+
+SEARCH_FILE = "search.json"
 
 
 @dataclass(frozen=True)
@@ -48,3 +53,18 @@ class ArmSearch:
     trials: tuple[Trial, ...]
     best: int | None
     importances: Mapping[str, float]
+
+
+def read_searches(folder: Path) -> tuple[ArmSearch, ...]:
+    """Read how far the tuning of each arm has come; empty where nothing was searched."""
+    path = folder / SEARCH_FILE
+    if not path.exists():
+        return ()
+    return tuple(
+        ArmSearch(**{**search, "trials": tuple(_trial(trial) for trial in search["trials"])})
+        for search in read_json(path)["arms"]
+    )
+
+
+def _trial(data: Mapping[str, Any]) -> Trial:
+    return Trial(data["number"], data["settings"], tuple(data["scores"]))

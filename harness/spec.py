@@ -6,6 +6,8 @@ A study file is TOML with four tables::
     [base]     any config field, or preset
     [sweep]    any config field = [levels]; or [sweep.NAME] with named levels that set several fields
     [compare]  factor, baseline, candidates, metric, margin, level, primary, failed
+
+and, in search mode, a fifth, ``[search]``: see :mod:`harness.space`.
 """
 
 from __future__ import annotations
@@ -17,13 +19,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from harness.algorithm import problems_of
 from harness.errors import BadInput, Problem
+from harness.space import SearchSection, Section
 
 MAX_FILE_BYTES = 1_000_000
 MAX_SEEDS = 100_000
+VIEWS = "settings"  # the factor of search mode: arms at shared settings, and each at its best
+SHARED, TUNED = "shared", "tuned"
 
 Settings = dict[str, Any]
 
@@ -41,11 +46,7 @@ def _seed_list(value: object) -> object:
     return tuple(value)
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class StudySection(_Model):
+class StudySection(Section):
     """``[study]``: what it is called, what it asks, over which seeds.
 
     ``seeds = { looks = [10, 20, 40] }`` plans 40 seeds in stages: all cells get ten, and those still undecided then
@@ -93,7 +94,7 @@ class StudySection(_Model):
         return self.looks or (len(self.seeds),)
 
 
-class CompareSection(_Model):
+class CompareSection(Section):
     """``[compare]``: which factor's levels are the arms, and how they are judged."""
 
     factor: str
@@ -113,7 +114,7 @@ class CompareSection(_Model):
     ] = ()
 
 
-class Factor(_Model):
+class Factor(Section):
     """One swept factor.
 
     Attributes:
@@ -135,13 +136,14 @@ class Factor(_Model):
         return frozenset(field for _, settings in self.levels for field in settings)
 
 
-class StudySpec(_Model):
+class StudySpec(Section):
     """One study, as declared. Built by :func:`read_spec`, :func:`parse_spec`, or directly in Python."""
 
     study: StudySection
     base: Settings = Field(default_factory=dict)
     sweep: tuple[Factor, ...]
     compare: CompareSection
+    search: SearchSection | None = None
 
     @property
     def name(self) -> str:
@@ -151,6 +153,13 @@ class StudySpec(_Model):
     def factor(self, name: str) -> Factor:
         """Return the swept factor of that name."""
         return next(factor for factor in self.sweep if factor.name == name)
+
+    def with_views(self) -> StudySpec:
+        """Return this study with search mode's own factor: every cell at shared settings and with each arm tuned."""
+        if self.search is None or any(factor.name == VIEWS for factor in self.sweep):
+            return self
+        views = Factor(name=VIEWS, levels=((SHARED, {}), (TUNED, {})))
+        return self.model_copy(update={"sweep": (*self.sweep, views)})
 
     def with_seeds(self, count: int) -> StudySpec:
         """Return this study over ``count`` seeds: its first ones, continued upwards if it has fewer.
@@ -173,11 +182,14 @@ class StudySpec(_Model):
         """Return the study as plain data that :func:`parse_spec` reads back to an equal study."""
         sweep: dict[str, Any] = {}
         for factor in self.sweep:
+            if factor.name == VIEWS and self.search is not None:
+                continue  # not the user's own: `with_views` adds it
             if _is_composite(factor):
                 sweep[factor.name] = {str(value): settings for value, settings in factor.levels}
             else:
                 sweep[factor.name] = list(factor.values)
-        data = self.model_dump(mode="json", exclude={"sweep"})
+        unset = {"search"} if self.search is None else set()
+        data = self.model_dump(mode="json", exclude={"sweep", *unset})
         return {**data, "sweep": sweep}
 
 
@@ -209,7 +221,7 @@ def parse_spec(data: Mapping[str, Any]) -> StudySpec:
     """
     if not isinstance(data, Mapping):
         raise BadInput([Problem("study", data, "must be a table of [study], [base], [sweep] and [compare]")])
-    models = (StudySpec, StudySection, CompareSection)
+    models = (StudySpec, StudySection, CompareSection, SearchSection)
     known = dict.fromkeys(name for model in models for name in model.model_fields)
     tables = dict(data)
     problems: list[Problem] = []
@@ -306,4 +318,20 @@ def _contradictions(spec: StudySpec) -> list[Problem]:
                 problems.append(Problem(f"sweep.{factor.name}", field, "seeds stand in [study], a preset in [base]"))
     if "seed" in spec.base:
         problems.append(Problem("base.seed", spec.base["seed"], "seeds stand in [study] seeds"))
+    return problems + (_search_contradictions(spec.search, spec) if spec.search is not None else [])
+
+
+def _search_contradictions(search: SearchSection, spec: StudySpec) -> list[Problem]:
+    problems = []
+    if shared := search.shares_seeds(spec.study.seeds):
+        problems.append(Problem("search.seeds", shared, "must share none with the study's: verdicts need fresh seeds"))
+    swept = {field: factor.name for factor in spec.sweep for field in factor.fields}
+    for field, dimension in search.space.items():
+        if field in swept:
+            allowed = f"is swept by sweep.{swept[field]}: drop one"
+            problems.append(Problem(f"search.space.{field}", dimension.model_dump(mode="json"), allowed))
+        if field in ("seed", "preset"):
+            problems.append(Problem(f"search.space.{field}", field, "cannot be searched"))
+    if any(factor.name == VIEWS for factor in spec.sweep):
+        problems.append(Problem(f"sweep.{VIEWS}", VIEWS, "is search mode's own factor: choose another name"))
     return problems

@@ -30,6 +30,7 @@ from harness.design import PlannedRun, slug
 from harness.errors import BadInput, Problem, StoreUnavailable
 from harness.records import RunRecord, write_json
 from harness.results import FAILURES_FOLDER, PLAN_FILE, RUNS_FOLDER, Failure, Study, load_study
+from harness.search import SEARCH_FILE, ArmSearch
 
 MAX_PARAM_LENGTH, MAX_TAG_LENGTH = 6000, 5000  # MLflow's
 CURVE_POINTS = 100  # of one metric of one run in MLflow: a row costs 60 µs, and a chart shows no more
@@ -87,7 +88,7 @@ class Tracker:
 
     def started(self, run: PlannedRun, attempt: int) -> None:
         """See :class:`~harness.projection.Projection`."""
-        self.start(run.id, {"cell": run.cell.id, "arm": run.arm, "seed": str(run.seed)}, attempt)
+        self.start(run.id, _who(run.cell.id, run.arm, run.seed, run.trial), attempt)
 
     def start(
         self,
@@ -124,7 +125,7 @@ class Tracker:
     def finished(self, record: RunRecord) -> None:
         """See :class:`~harness.projection.Projection`."""
         if record.run not in self._open:
-            who = {"cell": record.cell, "arm": record.arm, "seed": str(record.seed)}
+            who = _who(record.cell, record.arm, record.seed, record.trial)
             self.start(record.run, who, record.attempt, record.started, record.provenance)
         made = self._open[record.run]
         ended = _milliseconds(record.started + record.seconds)
@@ -154,6 +155,9 @@ class Tracker:
         """Note an attempt that was cut short."""
         if (made := self._open.pop(run, None)) is not None:
             self._client.set_terminated(made.run_id, "KILLED")
+
+    def searched(self, arms: Sequence[ArmSearch]) -> None:
+        """See :class:`~harness.projection.Projection`; what was tried are runs like any other here."""
 
     def attach(self, paths: Sequence[Path]) -> None:
         """See :class:`~harness.projection.Projection`; artifacts of the parent run, replaced where they are there."""
@@ -227,6 +231,8 @@ def download_study(name: str, uri: str, folder: Path) -> Study:
         if parent is None:
             raise BadInput([Problem("study", name, f"must be a study recorded in {redact(uri)}")])
         client.download_artifacts(parent.info.run_id, PLAN_FILE, str(folder))
+        if any(file.path == SEARCH_FILE for file in client.list_artifacts(parent.info.run_id)):
+            client.download_artifacts(parent.info.run_id, SEARCH_FILE, str(folder))
         for run in runs:
             child = run.data.tags.get("run")
             if child is not None and run.data.tags.get("mlflow.parentRunId") == parent.info.run_id:
@@ -286,6 +292,12 @@ def _search(client: MlflowClient, experiment_id: str) -> Iterator[MlflowRun]:
 def _touch(url: str) -> None:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of every table it makes
     MlflowClient(tracking_uri=url).search_experiments(max_results=1)
+
+
+def _who(cell: str, arm: str, seed: int, trial: int | None) -> dict[str, str]:
+    """Return the tags that tell a run from others; a search's are marked, so that they can be filtered out."""
+    search = {} if trial is None else {"phase": "search", "trial": str(trial)}
+    return {"cell": cell, "arm": arm, "seed": str(seed), **search}
 
 
 def _source_tags(provenance: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Optuna as the record of trials. The only file that talks to Optuna.
+"""Optuna as the record of trials; with :mod:`harness.sampler` all that talks to Optuna.
 
 The design is planned whole, so Optuna proposes nothing here: a run's trial is made when it starts and finished when
 its record is on disk. Both are single writes to the storage: ``Study.ask`` looks through all trials and commits every
@@ -20,7 +20,9 @@ from harness.design import Design, PlannedRun, label
 from harness.errors import StoreUnavailable, StudyConflict
 from harness.records import RunRecord
 from harness.results import Failure
+from harness.sampler import mirror
 from harness.scores import score
+from harness.search import ArmSearch
 
 RUN = "run"  # the user attribute that names a trial's run
 WITHOUT_METRIC = "without metric"  # set on failed trials of runs that finished but have no figure to tell
@@ -43,6 +45,7 @@ class Trials:
     def __init__(self, url: str, design: Design, owner: str) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._compare = design.spec.compare
+        self._search = design.spec.search
         self._distributions = _distributions(design)
         self._open: dict[str, int] = {}
         self._seen: list[float] = []
@@ -63,6 +66,7 @@ class Trials:
         if len(set(complete)) < len(complete) or not on_disk >= set(complete):
             self._open_study(anew=True)  # a record was removed, and a trial cannot be
             trials = []
+        records = [record for record in records if record.trial is None]  # a search has studies of its own
         scored = [score(record, self._compare, ()) for record in records if record.outcome == "complete"]
         self._seen = [value for value in scored if value is not None]
         told = {trial.user_attrs.get(RUN) for trial in trials if trial.state == TrialState.COMPLETE}
@@ -77,6 +81,8 @@ class Trials:
 
     def started(self, run: PlannedRun, attempt: int) -> None:
         """See :class:`~harness.projection.Projection`."""
+        if run.trial is not None:
+            return
         trial = create_trial(
             state=TrialState.RUNNING,
             params=_parameters(run.levels, run.seed),
@@ -87,6 +93,8 @@ class Trials:
 
     def finished(self, record: RunRecord) -> None:
         """See :class:`~harness.projection.Projection`."""
+        if record.trial is not None:
+            return
         trial = self._open.pop(record.run, None)
         if trial is None:
             self._add(record)
@@ -101,6 +109,12 @@ class Trials:
     def failed(self, failure: Failure) -> None:
         """See :class:`~harness.projection.Projection`."""
         self._fail(failure.run)
+
+    def searched(self, arms: Sequence[ArmSearch]) -> None:
+        """See :class:`~harness.projection.Projection`; each arm of each cell has a study of its own."""
+        if self._search is not None:
+            for arm in arms:
+                mirror(self._storage, self._name, self._owner, arm, self._search, self._compare.higher_is_better)
 
     def attach(self, paths: Sequence[Path]) -> None:
         """Optuna keeps no files."""

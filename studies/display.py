@@ -25,12 +25,11 @@ class StudyDisplay(WithBar, Observer):
         self._running: dict[str, float] = {}
         self._began = self._last_line = time.monotonic()
 
-    def planned(self, design: Design, done: int, slots: int) -> None:
+    def planned(self, design: Design, total: int, done: int, slots: int) -> None:
         """See :class:`Observer`."""
-        self._planned, self._done, self._first = len(design.runs), done, done
-        cells, arms, seeds = len(design.cells), len(design.arms), len(design.spec.study.seeds)
+        self._planned, self._done, self._first = total, done, done
         self._say(
-            f"{design.spec.name}: {self._planned} runs ({cells} cells × {arms} arms × {seeds} seeds), "
+            f"{design.spec.name}: {self._planned} runs{design_in_words(design)}, "
             + (f"{done} done before, " if done else "")
             + f"{slots} at a time"
         )
@@ -49,6 +48,13 @@ class StudyDisplay(WithBar, Observer):
             )
             self._bar.add_task("runs", total=self._planned, completed=done, pace="")
             self._bar.start()
+
+    def extended(self, total: int, runs: int, why: str) -> None:
+        """See :class:`Observer`."""
+        self._planned = total
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], total=total)
+        self._say(f"{why}: {runs} runs")
 
     def preparing(self, what: str) -> None:
         """See :class:`Observer`."""
@@ -99,3 +105,15 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def design_in_words(design: Design) -> str:
+    """Say what a study's runs are made of, in parentheses."""
+    study, search = design.spec.study, design.spec.search
+    cells, arms = len(design.cells), len(design.arms)
+    words = f"{cells} cells × {arms} arms × {study.stages[0]} seeds"
+    if later := study.stages[1:]:
+        words += f", in undecided cells then {', '.join(map(str, later))}"
+    if search is not None:
+        words += f"; {search.trials} trials × {len(search.seeds)} seeds to tune each arm"
+    return f" ({words})"

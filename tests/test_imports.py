@@ -20,7 +20,7 @@ ALLOWED = {
     "reports": {"reports", "harness"},
     "studies": {"studies", "reports", "harness", "a3c"},
 }
-ONLY_IN = {"mlflow": {"harness/tracking.py"}, "optuna": {"harness/trials.py"}}
+ONLY_IN = {"mlflow": {"harness/tracking.py"}, "optuna": {"harness/trials.py", "harness/sampler.py"}}
 HEAVY = ("gymnasium", "matplotlib", "mlflow", "numba", "optuna", "pandas", "scipy", "seaborn", "torch")
 
 

@@ -43,6 +43,20 @@ def study_data(name: str = "tiny", seeds: Any = 2, cells: int = 2, **base: Any) 
     }
 
 
+def decide_by_name(study: Study) -> Mapping[str, int]:
+    """Cell n-1 is decided at its first look, n-2 at its second, n-3 never; a look needs all of its runs."""
+    settled = {(r.cell, r.arm, r.seed) for r in study.records} | {(f.cell, f.arm, f.seed) for f in study.failures}
+    wanted = {}
+    for cell in study.cells:
+        last = {"n-1": 2, "n-2": 3}.get(cell.id, 5)
+        wanted[cell.id] = next(
+            look
+            for look in study.spec.study.stages
+            if look == last or not {(cell.id, arm, seed) for arm in study.arms for seed in range(look)} <= settled
+        )
+    return wanted
+
+
 def wait_for(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
     """Poll until a condition holds."""
     deadline = time.monotonic() + patience

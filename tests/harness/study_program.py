@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 from harness import HarnessError, parse_spec, run_study
-from tests.harness.lab import FAKE
+from tests.harness.lab import FAKE, decide_by_name
 
 
 def main(data: str, options: str) -> int:
     try:
-        run_study(parse_spec(json.loads(data)), FAKE, report=_report, **json.loads(options))
+        given = json.loads(options)
+        judge = decide_by_name if given.pop("judged", False) else None
+        run_study(parse_spec(json.loads(data)), FAKE, report=_report, judge=judge, **given)
     except HarnessError as error:
         print(error, file=sys.stderr)
         return error.exit_code

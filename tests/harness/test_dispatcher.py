@@ -27,7 +27,7 @@ class Diary(Observer):
         self.ended: list[str] = []
         self.fractions: list[float] = []
 
-    def planned(self, design: Design, done: int, slots: int) -> None:
+    def planned(self, design: Design, total: int, done: int, slots: int) -> None:
         self.plans.append((len(design.runs), done))
 
     def started(self, run: PlannedRun, attempt: int) -> None:
