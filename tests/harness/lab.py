@@ -49,11 +49,10 @@ def decide_by_name(study: Study) -> Mapping[str, int]:
     wanted = {}
     for cell in study.cells:
         last = {"n-1": 2, "n-2": 3}.get(cell.id, 5)
-        wanted[cell.id] = next(
-            look
-            for look in study.spec.study.stages
-            if look == last or not {(cell.id, arm, seed) for arm in study.arms for seed in range(look)} <= settled
-        )
+        for look in study.spec.study.stages:
+            wanted[cell.id] = look
+            if look == last or not {(cell.id, arm, seed) for arm in study.arms for seed in range(look)} <= settled:
+                break
     return wanted
 
 

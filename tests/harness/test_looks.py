@@ -1,4 +1,4 @@
-"""Seeds in looks: only undecided cells get more, and what is asked for never depends on how often it was interrupted."""
+"""Seeds in looks: only undecided cells get more, and interruptions do not change what is asked for."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_done_means_done(lab: Lab) -> None:
 
 
 def test_looks_without_a_judge_are_refused_before_anything_runs(lab: Lab) -> None:
-    with pytest.raises(BadInput, match="study.looks = .*need a judge"):
+    with pytest.raises(BadInput, match=r"study\.looks = .*need a judge"):
         lab.run(study_data(seeds=LOOKS))
     assert not lab.out.exists()
 
