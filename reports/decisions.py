@@ -147,7 +147,7 @@ def decide(grounds: Grounds, rules: Rules) -> Decisions:
     """Walk the looks and decide what can be decided at each, all comparisons being one family.
 
     DIFFERENT needs the look's own p-value at its nominal level (its interval excludes 0) and the repeated one, after
-    Holm, at α. EQUIVALENT needs the same of ±Δ, with pairs enough for the guard against rare failures: a look with fewer
+    Holm, at α. EQUIVALENT needs the same of ±Δ, with pairs enough for the rare-failure guard: a look with fewer
     counts for nothing towards it, or the quiet before the first failure would. What meets both is DIFFERENT.
     """
     import numpy as np
