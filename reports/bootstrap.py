@@ -89,20 +89,21 @@ def moments(values: ArrayLike) -> Moments:
     return Moments(np.where(turned[..., 0], -mean, mean), error, scaled)
 
 
-def half_widths(sample: Moments, level: float) -> Floats:
+def half_widths(sample: Moments, error: float) -> Floats:
     """Return q·se, [...]: ∞ where too few values vary to bound the mean, 0 where all are equal.
 
     Args:
         sample: of [..., n] values.
-        level: confidence level, in (0, 1).
+        error: error level, 1 less the confidence level; it may be as small as a first look's.
     """
     import numpy as np
+    from scipy import stats
 
     n = sample.ordered.shape[-1]
-    quantile = np.full(sample.mean.shape, t_quantile(n, level))
+    quantile = np.full(sample.mean.shape, float(stats.t.isf(error / 2, n - 1)))
     if MIN_RESAMPLED <= n <= MAX_RESAMPLED:
-        error = max(1 - level, TRUSTED)
-        beyond = int(error * (RESAMPLES + 1) * (1 + 1e-12)) - 1  # resamples that may lie beyond the quantile
+        share = max(error, TRUSTED)
+        beyond = int(share * (RESAMPLES + 1) * (1 + 1e-12)) - 1  # resamples that may lie beyond the quantile
         flat = quantile.reshape(-1)
         for rows, studentised in _resampled(sample):
             # Comparing with t adds a margin for ties, so the quantile has it too.

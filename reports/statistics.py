@@ -15,6 +15,7 @@ __all__ = [
     "Estimate",
     "clopper_pearson",
     "correlation",
+    "interval_at",
     "mean_interval",
     "t_quantile",
     "variance_ratio",
@@ -86,6 +87,17 @@ def mean_interval(values: Sequence[float], level: float) -> Estimate:
         values: [n] finite figures, one a pair.
         level: confidence level, in (0, 1).
     """
+    return interval_at(values, 1 - level, level)
+
+
+def interval_at(values: Sequence[float], error: float, level: float) -> Estimate:
+    """Return the mean with the interval of :func:`mean_interval` at one look of several.
+
+    Args:
+        values: [n] finite figures, one a pair.
+        error: the error level of this look alone.
+        level: the confidence level over all looks, to be shown.
+    """
     n = len(values)
     if n == 0:
         return Estimate(0, level)
@@ -93,7 +105,7 @@ def mean_interval(values: Sequence[float], level: float) -> Estimate:
     if n < MIN_PAIRS:
         return Estimate(n, level, mean)
     sample = moments(values)
-    half = float(half_widths(sample, level))
+    half = float(half_widths(sample, error))
     if not math.isfinite(half) or (mean != 0 and sample.error == 0):
         return Estimate(n, level, mean)
     return Estimate(n, level, mean, mean - half, mean + half)

@@ -19,7 +19,7 @@ from reports.decisions import (
     guard_pairs,
     look_grounds,
 )
-from reports.statistics import MIN_PAIRS, MIN_VERDICT_PAIRS, Estimate, mean_interval
+from reports.statistics import MIN_PAIRS, MIN_VERDICT_PAIRS, Estimate, interval_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,9 +139,9 @@ def pairs_to_settle(estimate: Estimate, spread: float, rules: Rules, family: int
         return None
     more = np.arange(1, MOST_FURTHER_PAIRS + 1)
     pairs = estimate.count + more
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.sqrt(pairs) / spread
-        bound = stats.norm.isf(rules.alpha / family / 2)
+    bound = stats.norm.isf(rules.alpha / family / 2)
+    scale = np.sqrt(pairs) / max(spread, np.finfo(float).tiny)  # a spread of 0 is as good as none
+    with np.errstate(over="ignore"):
         differs = stats.norm.cdf(abs(estimate.mean) * scale - bound)
         equals = [stats.norm.cdf((rules.margin + side * estimate.mean) * scale - bound) for side in (1, -1)]
     guarded = pairs >= guard_pairs(rules)
@@ -245,7 +245,7 @@ def _repeated_interval(differences: Sequence[float], rules: Rules, look: int, fa
 
     alpha = rules.alpha / family
     nominal = nominal_levels(rules.looks, alpha)[max(look, 1) - 1]
-    return replace(mean_interval(differences, 1 - nominal), level=1 - alpha)
+    return interval_at(differences, nominal, 1 - alpha)
 
 
 def _reason(verdict: Verdict, estimate: Estimate, differences: Sequence[float], rules: Rules, family: int) -> str:
