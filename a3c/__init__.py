@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from a3c.config import TrainConfig
     from a3c.errors import A3CError, Diverged, EnvironmentUnsuitable, WorkerFailed
     from a3c.results import TrainResult
-    from a3c.targets import n_step_targets, tail_rule
+    from a3c.rules import Targets, Windows, tail_rule
+    from a3c.targets import n_step_targets
     from a3c.training import train
 
 __all__ = [
     "A3CError",
     "Diverged",
     "EnvironmentUnsuitable",
+    "Targets",
     "TrainConfig",
     "TrainResult",
+    "Windows",
     "WorkerFailed",
     "n_step_targets",
     "tail_rule",
@@ -32,11 +35,13 @@ _HOMES = {
     "A3CError": "errors",
     "Diverged": "errors",
     "EnvironmentUnsuitable": "errors",
+    "Targets": "rules",
     "TrainConfig": "config",
     "TrainResult": "results",
+    "Windows": "rules",
     "WorkerFailed": "errors",
     "n_step_targets": "targets",
-    "tail_rule": "targets",
+    "tail_rule": "rules",
     "train": "training",
 }
 

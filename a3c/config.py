@@ -5,12 +5,11 @@ Loads neither torch nor numba nor gymnasium: a study checks thousands of configs
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from a3c.targets import TAIL_RULES
+from a3c.rules import find_tail_rule
 
 DEFAULT_STEPS = 100_000
 
@@ -27,16 +26,15 @@ TRAINING_METRICS = frozenset(
         "updates",
     }
 )
+# Tail rules to which an n beyond the rollout's length is that length; others may read n itself.
+BLIND_BEYOND_THE_CUT = frozenset({"drop", "max_terms", "missing_as_zero"})
 EVALUATION_METRICS = frozenset(
     {"auc", "best", "collapsed", "final", "final_return", "random_return", "solved", "steps_to_threshold"}
 )
 
 
-def _known_tail_rule(name: object) -> object:
-    if not isinstance(name, str) or name not in TAIL_RULES:
-        near = difflib.get_close_matches(str(name), TAIL_RULES, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"must be one of {', '.join(sorted(TAIL_RULES))}{hint}")
+def _known_tail_rule(name: str) -> str:
+    find_tail_rule(name)
     return name
 
 
@@ -79,8 +77,8 @@ class TrainConfig(BaseModel):
 
     n_step: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Rewards in a complete n-step window (under the ``seed`` convention the program's own N)."""
-    target: Annotated[str, BeforeValidator(_known_tail_rule)] = "max_terms"
-    """The tail rule: what stands for a target's missing terms (:mod:`a3c.targets`)."""
+    target: Annotated[str, AfterValidator(_known_tail_rule)] = "max_terms"
+    """The tail rule: what stands for a target's missing terms (:mod:`a3c.targets`); ``module:name`` for one's own."""
     n_step_convention: Literal["textbook", "seed"] = "textbook"
     """How n counts: by the formula, or as the published program does."""
     n_step_head: Literal["actor", "critic", "both"] = "actor"
@@ -195,7 +193,8 @@ class TrainConfig(BaseModel):
     def effective(self) -> dict[str, Any]:
         """Return the settings that can make a difference: configs equal here (seeds apart) train identically."""
         settings = self.model_dump(mode="json", exclude={"seed"})
-        if self.n_step_convention == "textbook" and self.rollout_length != "episode":
+        clamped = self.n_step_convention == "textbook" and self.target in BLIND_BEYOND_THE_CUT
+        if clamped and self.rollout_length != "episode":
             settings["n_step"] = min(self.n_step, self.rollout_length)
         if self.critic_learning_rate is None:
             settings["critic_learning_rate"] = self.learning_rate

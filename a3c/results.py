@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -18,6 +19,7 @@ from a3c.environment import Spaces
 from a3c.evaluate import evaluate, random_return
 from a3c.measures import PLAIN, evaluation_measures, evaluation_scale, training_curve
 from a3c.parameters import Layout, Vector
+from a3c.residuals import Residuals, residual_table
 from a3c.store import ParameterStore
 
 
@@ -34,6 +36,8 @@ class TrainResult:
             ``return``, ``length``, ``worker``.
         evaluations: one row per snapshot: ``grid`` (its point, in the budget's unit), ``step``, and over the
             evaluation episodes ``return`` (mean), ``std``, ``length`` (mean), ``scaled``.
+        residuals: how far targets lay from values, one row per distance to the cut, see
+            :func:`a3c.residuals.residual_table`.
         updates: the update log, one row per update in the order applied: ``worker``, ``pulled``, ``step``, dtype
             :data:`a3c.logs.UPDATE`.
         metrics: figures that depend on the config and the seed alone (under ``round_robin``).
@@ -47,6 +51,7 @@ class TrainResult:
     parameters: Vector
     episodes: pd.DataFrame
     evaluations: pd.DataFrame
+    residuals: pd.DataFrame
     updates: NDArray[np.void] = field(repr=False)
     metrics: dict[str, float]
     timings: dict[str, float]
@@ -83,7 +88,7 @@ class TrainResult:
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables worth keeping as text."""
-        return {"episodes": self.episodes, "evaluations": self.evaluations}
+        return {"episodes": self.episodes, "evaluations": self.evaluations, "residuals": self.residuals}
 
     @property
     def arrays(self) -> dict[str, dict[str, np.ndarray]]:
@@ -99,6 +104,7 @@ def make_result(
     store: ParameterStore,
     outcome: Literal["complete", "diverged", "failed"],
     timings: dict[str, float],
+    residuals: Sequence[Residuals],
 ) -> TrainResult:
     """Evaluate a run's snapshots and gather what came out of it.
 
@@ -109,6 +115,7 @@ def make_result(
         store: what it left behind.
         outcome: how it ended; a failed run is not evaluated.
         timings: ``train_seconds``, and what else was clocked while it trained.
+        residuals: what its workers noted.
     """
     updates, episodes = store.log.updates(), pd.DataFrame(store.log.episodes())
     metrics = _training_metrics(store, updates, episodes)
@@ -141,6 +148,7 @@ def make_result(
         parameters=store.parameters.copy(),
         episodes=episodes,
         evaluations=evaluations,
+        residuals=residual_table(residuals),
         updates=updates,
         metrics=metrics,
         timings=timings,

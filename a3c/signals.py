@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a3c.rollout import Rollout
-from a3c.targets import TAIL_RULES, discounted_returns, windows
+from a3c.rules import complete, find_tail_rule
+from a3c.targets import discounted_returns, windows
 
 if TYPE_CHECKING:
     from a3c.config import TrainConfig
@@ -24,6 +25,7 @@ class Signal(NamedTuple):
         n_step: G_t of the tail rule.
         returns: the bootstrapped discounted return.
         use: the steps whose G_t enters a loss, bool.
+        shifts: γ^d·b where the window is incomplete, else 0.
         differing: targets on which tail rules can disagree: γ^d·b is not 0 where the window is incomplete.
         shift: the sum of |γ^d·b| over them.
     """
@@ -32,6 +34,7 @@ class Signal(NamedTuple):
     n_step: Floats
     returns: Floats
     use: NDArray[np.bool_]
+    shifts: Floats
     differing: float
     shift: float
 
@@ -46,11 +49,8 @@ def reference_signal(config: TrainConfig, rollout: Rollout, values: Floats) -> S
     ended = is_worthless(rollout, config.bootstrap_truncated)
     bootstrap = 0.0 if ended else float(values[-1])
     w = windows(rollout.rewards, values[:-1], bootstrap, config.gamma, config.n_step, config.n_step_convention, ended)
-    targets, use = TAIL_RULES[config.target](w)
-    targets, use = np.ascontiguousarray(targets, dtype=np.float64), np.ascontiguousarray(use, dtype=np.bool_)
-    if not targets.shape == use.shape == rollout.rewards.shape:
-        what = f"targets {targets.shape} and use {use.shape}, must be {rollout.rewards.shape}"
-        raise ValueError(f"the tail rule {config.target!r} returned {what}")
+    targets, use = complete(find_tail_rule(config.target), w)
     returns = discounted_returns(rollout.rewards, bootstrap, config.gamma)
-    shift = np.abs(w.shift)
-    return Signal(values[:-1], targets, returns, use, float(np.count_nonzero(shift)), float(shift.sum()))
+    shifts = w.shift
+    shift = float(np.abs(shifts).sum())
+    return Signal(values[:-1], targets, returns, use, shifts, float(np.count_nonzero(shifts)), shift)

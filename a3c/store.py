@@ -50,6 +50,7 @@ class ParameterStore:
         version: updates applied.
         steps: environment steps of all pushed rollouts.
         episodes: episodes finished in them.
+        late: whether half of the budget was used before the last push.
         finished: whether the budget is reached.
         grid: the points, in the budget's unit, at which snapshots fall due.
         log: the update log.
@@ -66,6 +67,7 @@ class ParameterStore:
         self.version = 0
         self.steps = 0
         self.episodes = 0
+        self.late = False
         self.finished = False
         self.log = UpdateLog()
         self.curves = CurveMeans()
@@ -116,6 +118,7 @@ class ParameterStore:
     def _count(self, push: Push) -> None:
         worker, pulled, _, steps, episode, (critic_loss, actor_loss, entropy, differing, shift) = push
         stretch = self.progress * CURVE_BINS // self._budget
+        self.late = 2 * stretch >= CURVE_BINS
         staleness = self.version - pulled
         self.version += 1
         self.steps += steps

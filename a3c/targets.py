@@ -14,61 +14,14 @@ are the same wherever b = 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from a3c.rules import Floats, Targets, Windows, complete, find_tail_rule, tail_rule
 
 Convention = Literal["textbook", "seed"]
-Floats = NDArray[np.float64]
-
-
-class Windows(NamedTuple):
-    """The n-step windows of one rollout, before a tail rule completes them; arrays are float64 ``[T]``.
-
-    Attributes:
-        rewards: r_t + … + γ^{m-1} r_{t+m-1}, m = min(n, d).
-        values: v_{t+n} where the window is complete, else 0.
-        discounts: γ^m.
-        missing: where n ≥ d: the value term is not in the rollout.
-        bootstrap: b.
-        ended: the cut is an end that is worth nothing (b = 0 for good), not a cut in mid-episode.
-    """
-
-    rewards: Floats
-    values: Floats
-    discounts: Floats
-    missing: NDArray[np.bool_]
-    bootstrap: float
-    ended: bool
-
-    @property
-    def shift(self) -> Floats:
-        """γ^d·b where the window is incomplete, else 0: all that tail rules can disagree about, ``[T]``."""
-        return np.where(self.missing, self.discounts * self.bootstrap, 0.0)
-
-
-class Targets(NamedTuple):
-    """What a tail rule returns.
-
-    Attributes:
-        targets: G_t, float64 ``[T]``.
-        use: the steps that enter the loss, bool ``[T]``.
-    """
-
-    targets: Floats
-    use: NDArray[np.bool_]
-
-
-TailRule = Callable[[Windows], Targets]
-TAIL_RULES: dict[str, TailRule] = {}
-
-
-def tail_rule(function: TailRule) -> TailRule:
-    """Register a tail rule under its function's name, which is then a legal ``target`` everywhere."""
-    TAIL_RULES[function.__name__] = function
-    return function
 
 
 @tail_rule
@@ -100,7 +53,7 @@ def n_step_targets(
         bootstrap: b, the value at the cut; 0 at the true end of an episode.
         gamma: discount γ a step.
         n: rewards in a complete window, ≥ 1.
-        tail: name of the tail rule (``missing_as_zero``, ``max_terms``).
+        tail: name of the tail rule (``missing_as_zero``, ``max_terms``, … or ``module:name``).
         convention: ``textbook``, or ``seed`` for the published program's own counting (see :func:`windows`).
 
     Returns:
@@ -109,9 +62,11 @@ def n_step_targets(
     Raises:
         ValueError: on arrays of other shapes, n < 1, or an unknown tail rule or convention.
     """
-    if tail not in TAIL_RULES:
-        raise ValueError(f"{tail=}: must be one of {', '.join(sorted(TAIL_RULES))}")
-    return TAIL_RULES[tail](windows(rewards, values, bootstrap, gamma, n, convention)).targets
+    try:
+        rule = find_tail_rule(tail)
+    except ValueError as error:
+        raise ValueError(f"{tail=}: {error}") from error
+    return complete(rule, windows(rewards, values, bootstrap, gamma, n, convention)).targets
 
 
 def windows(
@@ -151,8 +106,8 @@ def windows(
         sums = ahead[k : k + length] + gamma * sums
     distance = np.arange(length, 0, -1)
     missing = n >= distance
-    complete = np.concatenate([v[reach:], np.zeros(reach)])
-    return Windows(sums, complete, gamma ** np.minimum(n, distance), missing, float(bootstrap), ended)
+    following = np.concatenate([v[reach:], np.zeros(reach)])
+    return Windows(sums, following, gamma ** np.minimum(n, distance), missing, float(bootstrap), ended, gamma, n)
 
 
 def discounted_returns(rewards: ArrayLike, bootstrap: float, gamma: float) -> Floats:

@@ -95,16 +95,17 @@ def _train(config: TrainConfig, emit: Emit | None, profile: Profile | None) -> T
         }
     if profile is not None:
         timings |= profile.seconds()
+    residuals = [worker.residuals() for worker in workers]
     if failure is None:
-        return make_result(config, spaces, layout, store, "complete", timings)
+        return make_result(config, spaces, layout, store, "complete", timings, residuals)
     worker, error = failure
     where = f"worker {worker.number} at its environment step {worker.steps}, seed {config.seed}"
     if isinstance(error, Diverged):
         diverged = Diverged(f"{where}: {error}")
-        diverged.result = make_result(config, spaces, layout, store, "diverged", timings)
+        diverged.result = make_result(config, spaces, layout, store, "diverged", timings, residuals)
         raise diverged from error
     failed = WorkerFailed(f"{where}: {type(error).__name__}: {error}")
-    failed.result = make_result(config, spaces, layout, store, "failed", timings)
+    failed.result = make_result(config, spaces, layout, store, "failed", timings, residuals)
     raise failed from error
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from a3c.engines import Engine
 from a3c.learner import Learner
 from a3c.profile import Timed, untimed
-from a3c.rollout import Collector
+from a3c.residuals import Residuals
+from a3c.rollout import Collector, Rollout
 from a3c.schedules import Schedule, Stopped
 from a3c.store import ParameterStore, Push
 
@@ -47,6 +48,8 @@ class Worker:
         self._schedule = schedule
         self._turn = schedule.turn(number)
         self._parameters = engine.parameters
+        self._residuals = engine.residuals
+        self._all_pushed = True
         self._collector = collector
         self._collect = timed("collect", collector.collect)
         self._learn = timed("learn", learner.learn)
@@ -59,6 +62,12 @@ class Worker:
     def steps(self) -> int:
         """Environment steps this worker has taken."""
         return self._collector.steps
+
+    def residuals(self) -> Residuals:
+        """Return what was noted of all rollouts this worker has pushed; ask once, when it no longer runs."""
+        if self._all_pushed:
+            self._residuals.settle()
+        return self._residuals
 
     def pull(self) -> None:
         """Copy version 0; done for all workers before any starts."""
@@ -79,7 +88,7 @@ class Worker:
     def _update(self) -> None:
         try:
             rollout = self._collect(self._schedule)
-            push = None if self._turn_before_learning else self._learn(rollout, self._version)
+            push = None if self._turn_before_learning else self._learn_from(rollout)
         except Stopped:
             raise
         except BaseException:
@@ -87,9 +96,16 @@ class Worker:
                 raise
         with self._turn:
             if push is None:
-                push = self._learn(rollout, self._version)
+                push = self._learn_from(rollout)
             self._version = self._push_and_pull(push, self._parameters)
+            self._all_pushed = True
+            if self._store.late:
+                self._residuals.turn_late()
             if self._pushed is not None:
                 self._pushed(push)
             if self._store.finished:
                 self._schedule.stop()
+
+    def _learn_from(self, rollout: Rollout) -> Push:
+        self._all_pushed = False
+        return self._learn(rollout, self._version)

@@ -21,6 +21,7 @@ from a3c.parameters import Layout, Vector
 if TYPE_CHECKING:
     from a3c.config import TrainConfig
     from a3c.optimizers import StepCount, Update
+    from a3c.residuals import Residuals
     from a3c.rollout import Act, Rollout, Steps
     from a3c.signals import Signal
 
@@ -60,10 +61,12 @@ class Engine(Protocol):
     Attributes:
         parameters: the local network, float32 ``[size]``; write into it, between rollouts, to change the network.
         gradient: what the last gradients were, float32 ``[size]``, the heads at their spans of the layout.
+        residuals: what :meth:`learn` notes of each rollout's targets.
     """
 
     parameters: Vector
     gradient: Vector
+    residuals: Residuals
 
     def acting(self, steps: Steps) -> Act:
         """Bind the policy to where rollouts are written, and return ``act(observation, t) -> action``.
@@ -103,14 +106,16 @@ class Engine(Protocol):
 
 
 def learn_by_parts(engine: Engine, head: str, rollout: Rollout, between: Callable[[], None] | None = None) -> Learned:
-    """Compute a rollout's signal and both gradients, one after the other.
+    """Compute a rollout's signal and both gradients, one after the other, and note its residuals.
 
     Args:
         engine: the local network.
         head: who learns from the n-step targets: ``actor``, ``critic`` or ``both``. The other learns from the returns.
         rollout: what was collected.
-        between: called after the critic's gradient; may change the critic, whose values are then read anew.
+        between: called after the critic's gradient; may change the critic, whose values are then read anew: they are
+            the baseline, and what residuals are taken from.
     """
+    engine.residuals.settle()
     observations = rollout.observations[:-1]
     signal = engine.signal(rollout)
     targets, use = (signal.returns, None) if head == "actor" else (signal.n_step, signal.use)
@@ -120,6 +125,7 @@ def learn_by_parts(engine: Engine, head: str, rollout: Rollout, between: Callabl
         signal = engine.signal(rollout)
     targets, use = (signal.returns, None) if head == "critic" else (signal.n_step, signal.use)
     actor_loss, entropy = engine.actor_gradient(observations, rollout.actions, targets - signal.values, use)
+    engine.residuals.note(signal)
     return Learned(critic_loss, actor_loss, entropy, signal.differing, signal.shift)
 
 

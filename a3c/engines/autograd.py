@@ -12,6 +12,7 @@ from a3c.engines import ActorLoss, Floats, Learned, Use, learn_by_parts
 from a3c.losses import actor_loss, critic_loss, policy_terms
 from a3c.network import ActorCritic
 from a3c.parameters import Layout
+from a3c.residuals import Residuals
 from a3c.rollout import Act, Rollout, Steps
 from a3c.signals import Signal, reference_signal
 
@@ -25,6 +26,7 @@ class AutogradEngine:
     def __init__(self, config: TrainConfig, layout: Layout) -> None:
         self.parameters = np.zeros(layout.size, dtype=np.float32)
         self.gradient = np.zeros(layout.size, dtype=np.float32)
+        self.residuals = Residuals()
         self._config = config
         self._spans = layout.spans
         self._network = ActorCritic(layout, config.activation, self.parameters, self.gradient)

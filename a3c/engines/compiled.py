@@ -19,9 +19,11 @@ from a3c.engines import ActorLoss, Floats, Learned, Use, kernels, layers, learn_
 from a3c.errors import Diverged
 from a3c.optimizers import BAD_GRADIENT, BAD_PARAMETERS, StepCount, bias_correction
 from a3c.parameters import HEADS, Head, Layout, Vector
+from a3c.residuals import Residuals
 from a3c.rollout import FIRST_CAPACITY, Act, Rollout, Steps
+from a3c.rules import TailRule, find_tail_rule
 from a3c.signals import Signal, is_worthless, reference_signal
-from a3c.targets import TAIL_RULES, TailRule, max_terms, missing_as_zero
+from a3c.targets import max_terms, missing_as_zero
 
 if TYPE_CHECKING:
     from a3c.config import TrainConfig
@@ -51,8 +53,9 @@ class CompiledEngine:
         self._size = layout.size
         self.parameters = self._memory[: layout.size]
         self.gradient = np.zeros(layout.size, dtype=np.float32)
+        self.residuals = Residuals()
         self._config = config
-        rule = RULES.get(TAIL_RULES[config.target])
+        rule = RULES.get(find_tail_rule(config.target))
         self._targets = (
             None if rule is None else (config.gamma, config.n_step, config.n_step_convention == "seed", rule)
         )
@@ -77,12 +80,13 @@ class CompiledEngine:
         if self._targets is None:
             return reference_signal(self._config, rollout, self.values(rollout.observations))
         length = rollout.length
-        out = np.empty((3, length + 1))
+        out = np.empty((4, length + 1))
         out[0] = self.values(rollout.observations)
         worthless = is_worthless(rollout, self._config.bootstrap_truncated)
         differing, shift = kernels.n_step(*self._targets, out, rollout.rewards, worthless)
         use = np.ones(length, dtype=np.bool_)
-        return Signal(out[0, :length], out[1, :length], out[2, :length], use, differing, shift)
+        values, n_step, returns, shifts = out[:, :length]
+        return Signal(values, n_step, returns, use, shifts, differing, shift)
 
     def actor_gradient(
         self,
@@ -138,6 +142,7 @@ class CompiledEngine:
             self.gradient,
             np.empty((4, capacity)),
             np.ones(capacity, dtype=np.bool_),
+            self.residuals.tally,
             *self._targets,
             HEADS_THAT_USE_N_STEP[config.n_step_head],
             config.entropy_coef,

@@ -237,7 +237,8 @@ def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, rewards: An
         n: rewards in a complete window.
         program: whether n counts as the published program does.
         rule: one of the constants above.
-        out: ``[≥ 3, ≥ T + 1]``; row 0 holds v_t and V(s_T), rows 1 and 2 receive G_t and the discounted return.
+        out: ``[≥ 4, ≥ T + 1]``; row 0 holds v_t and V(s_T), rows 1, 2 and 3 receive G_t, the discounted return, and
+            γ^d·b where the window is incomplete, else 0.
         rewards: r_t, ``[T]``.
         worthless: whether b = 0, whatever the critic says.
 
@@ -246,7 +247,7 @@ def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, rewards: An
     """
     length = rewards.size
     n = min(n, length) - 1 if program else n
-    v, targets, returns = out[0], out[1], out[2]
+    v, targets, returns, shifts = out[0], out[1], out[2], out[3]
     bootstrap = 0.0 if worthless else v[length]
     complete = max(0, length - n)  # windows
     for t in range(complete):
@@ -256,6 +257,7 @@ def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, rewards: An
             targets[t] = rewards[t + k] + gamma * targets[t]
     for t in range(complete):
         targets[t] += gamma**n * v[t + n]
+        shifts[t] = 0.0
     differing, total, discount, rest = 0, 0.0, 1.0, 0.0
     following = bootstrap
     for t in range(length - 1, -1, -1):
@@ -265,6 +267,7 @@ def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, rewards: An
             discount = discount * gamma if discount > SMALL else gamma ** (length - t)
             rest = rewards[t] + gamma * rest
             shift = discount * bootstrap
+            shifts[t] = shift
             if shift != 0:
                 differing += 1
                 total += abs(shift)
@@ -272,10 +275,31 @@ def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, rewards: An
     return float(differing), total
 
 
+@helper
+def settle(tally: Any) -> None:
+    """Count the rollout noted last; see :class:`a3c.residuals.Residuals`."""
+    for i in range(tally.shape[1]):
+        if tally[3, i] == 0:
+            break
+        for row in range(3):
+            tally[row, i] += tally[row + 3, i]
+            tally[row + 3, i] = 0.0
+
+
+@helper
+def note(tally: Any, out: Any, length: int) -> None:
+    """Note a rollout of which every step is used; ``out`` as :func:`n_step` leaves it."""
+    for i in range(min(length, tally.shape[1])):
+        t = length - 1 - i
+        tally[3, i] = 1.0
+        tally[4, i] = out[1, t] - out[0, t]
+        tally[5, i] = out[3, t]
+
+
 TARGETS = "float64, intp, boolean, intp"  # gamma, n, program, rule
 LEARN = (
-    f"UniTuple(float64, 5)({NET}, {PLAN_TYPE}, {VECTOR}, float64[:, ::1], {FLAGS}, {TARGETS}, intp, float64,"
-    f" float64, {MATRIX}, {INTEGERS}, {DOUBLES}, boolean)"
+    f"UniTuple(float64, 5)({NET}, {PLAN_TYPE}, {VECTOR}, float64[:, ::1], {FLAGS}, float64[:, ::1], {TARGETS}, intp,"
+    f" float64, float64, {MATRIX}, {INTEGERS}, {DOUBLES}, boolean)"
 )
 
 
@@ -288,6 +312,7 @@ def learn(
     gradient: Any,
     out: Any,
     use: Any,
+    tally: Any,
     gamma: float,
     n: int,
     program: bool,
@@ -310,6 +335,7 @@ def learn(
         gradient: receives both gradients.
         out: ``[4, ≥ T + 1]``: receives v, G, the discounted returns, and the advantages.
         use: ``[≥ T]``, all true.
+        tally: what is noted of residuals, see :class:`a3c.residuals.Residuals`.
         gamma: see :func:`n_step`, as for the next three.
         n: rewards in a complete window.
         program: how n counts.
@@ -328,6 +354,8 @@ def learn(
     length = rewards.size
     values(network, scratch, critic, observations, out[0])
     differing, shift = n_step(gamma, n, program, rule, out, rewards, worthless)
+    settle(tally)
+    note(tally, out, length)
     seen, used, ready = observations[:length], use[:length], length < TILE
     targets = out[1] if head & CRITIC_HEAD else out[2]
     critic_loss = critic_gradient(network, scratch, critic, gradient, seen, targets[:length], used, ready)

@@ -43,9 +43,20 @@ def definitional_targets(rewards, values, bootstrap, gamma, n, tail):
     for t in range(T):
         d = T - t
         m = min(n, d)
-        w = values[t + n] if n < d else {"missing_as_zero": 0.0, "max_terms": bootstrap}[tail]
-        targets.append(sum(gamma**i * rewards[t + i] for i in range(m)) + gamma**m * w)
+        beyond = {
+            "missing_as_zero": 0.0,
+            "drop": 0.0,
+            "max_terms": gamma**d * bootstrap,
+            "wrong_gamma": gamma**n * bootstrap,
+        }[tail]
+        value = gamma**n * values[t + n] if n < d else beyond
+        targets.append(sum(gamma**i * rewards[t + i] for i in range(m)) + value)
     return np.array(targets)
+
+
+def definitional_use(T, n, tail, ended):
+    """The steps whose targets count, one by one."""
+    return np.array([tail != "drop" or ended or n < T - t for t in range(T)])
 
 
 def definitional_returns(rewards, bootstrap, gamma):

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
 
 from a3c import TrainConfig, tail_rule, train
 from a3c.engines import ENGINES, compiled, learn_by_parts, make_engine, make_update
@@ -22,9 +23,9 @@ from a3c.environment import make, spaces_of
 from a3c.optimizers import NumpyUpdate, StepCount
 from a3c.parameters import HEADS, Layout
 from a3c.rollout import Steps
+from a3c.rules import TAIL_RULES, Targets
 from a3c.signals import is_worthless, reference_signal
 from a3c.streams import Purpose, generator
-from a3c.targets import TAIL_RULES, Targets
 from tests.a3c.oracles import (
     ACTIVATIONS,
     act_once,
@@ -415,7 +416,9 @@ def test_signals_are_the_formula(learning):
     shifts = [gamma**d * b for d in range(1, T + 1) if d <= n]
     signal = case.engine("compiled", **changes).signal(rollout)
     returns = definitional_returns(rollout.rewards, b, gamma)
-    expected = (values[:-1], targets, returns, np.ones(T, bool), np.count_nonzero(shifts), np.abs(shifts).sum())
+    by_step = [gamma**d * b if d <= n else 0.0 for d in range(T, 0, -1)]
+    use = np.ones(T, bool)
+    expected = (values[:-1], targets, returns, use, by_step, np.count_nonzero(shifts), np.abs(shifts).sum())
     assert_signal(signal, expected, values, np.abs(rollout.rewards).sum())
 
 
@@ -426,7 +429,7 @@ def test_learning(name, learning):
     """Against float64 by the engine's own signal; values are float32, so advantages keep the rounding of both terms."""
     case, rollout, changes = learning
     engine = case.engine(name, **changes)
-    v, n_step, returns, use, differing, shift = engine.signal(rollout)
+    v, n_step, returns, use, _, differing, shift = engine.signal(rollout)
     engine.gradient[...] = np.nan
     learned = engine.learn(rollout)
     assert learned.differing == differing
@@ -465,6 +468,21 @@ def assert_learn_alike(engine, other, rollout, expected):
 
 
 @engines
+@settings(max_examples=40)
+@given(learnings(), st.integers(0, 200))
+def test_residuals_noted_at_once_are_those_noted_by_parts(name, learning, before):
+    """Whatever rollout came before: the residuals of the last are noted, those of the others settled."""
+    case, rollout, changes = learning
+    at_once, by_parts = case.engine(name, **changes), case.engine(name, **changes)
+    for one in (random_rollout(case.random, 1 + before, case.layout), rollout):
+        at_once.learn(one)
+        learn_by_parts(by_parts, changes["n_step_head"], one)
+    ours, theirs = at_once.residuals.tally, by_parts.residuals.tally
+    np.testing.assert_array_equal(ours[[0, 3]], theirs[[0, 3]])
+    assert ours == close(theirs, theirs)
+
+
+@engines
 @pytest.mark.parametrize("head", ["actor", "critic", "both"])
 def test_rollouts_of_any_length_may_follow_one_another(name, head, random):
     layout = Layout(3, 2, (5,))
@@ -476,11 +494,13 @@ def test_rollouts_of_any_length_may_follow_one_another(name, head, random):
         assert_learn_alike(engine, other, rollout, learn_by_parts(other, head, rollout))
 
 
-@settings(max_examples=60)
+@pytest.mark.parametrize("rule", ["half_of_the_complete", "drop", "wrong_gamma"])
+@pytest.mark.usefixtures("half_of_the_complete")
+@settings(max_examples=40)
 @given(learnings())
-def test_a_rule_that_is_not_built_in_teaches_the_same(third_rule, learning):
+def test_a_rule_that_is_not_built_in_teaches_the_same(rule, learning):
     case, rollout, changes = learning
-    changes["target"] = third_rule
+    changes["target"] = rule
     engine, reference = (case.engine(name, **changes) for name in ENGINES)
     signal, expected = engine.signal(rollout), reference.signal(rollout)
     np.testing.assert_array_equal(signal.use, expected.use)
@@ -496,14 +516,14 @@ def test_a_rule_that_is_not_built_in_teaches_the_same(third_rule, learning):
 
 
 @pytest.fixture(scope="module")
-def third_rule():
+def half_of_the_complete():
     """Incomplete windows stay out of the loss, and complete ones are worth half: nothing that is built in."""
 
     @tail_rule
     def half_of_the_complete(w):
         return Targets((w.rewards + w.discounts * w.values) / 2, ~w.missing)
 
-    yield "half_of_the_complete"
+    yield
     del TAIL_RULES["half_of_the_complete"]
 
 
@@ -592,6 +612,8 @@ RUNS = {
     "whole episodes": {"env_kwargs": {"lengths": [90, 4, 33, 32, 31], "reward": "action"}, "rollout_length": "episode"},
     "float64 observations": {"env_kwargs": {"dtype": "float64", "reward": "action", "actions": 3, "lengths": [40, 7]}},
     "missing as zero": {"env_id": "Corridor-v0", "target": "missing_as_zero", "n_step_head": "critic", "gamma": 1.0},
+    "drop": {"env_id": "CartPole-v1", "target": "drop", "n_step_head": "both"},
+    "wrong gamma": {"env_id": "CartPole-v1", "target": "wrong_gamma"},
 }
 
 
@@ -617,6 +639,7 @@ def assert_same_run(config):
     assert (reference.engine, ours.engine) == ("autograd", "compiled")
     assert (ours.updates == reference.updates).all()
     assert ours.episodes.equals(reference.episodes)
+    assert_frame_equal(ours.residuals, reference.residuals, rtol=1e-3, atol=1e-3)
     start = initial_parameters(config)
     apart, moved = (np.linalg.norm(ours.parameters - theirs) for theirs in (reference.parameters, start))
     assert apart <= 1e-4 * moved

@@ -74,7 +74,7 @@ ACCEPTED = {
     "workers": [1, 256],
     "engine": ["auto", "compiled", "autograd"],
     "n_step": [1, 10**6],
-    "target": ["max_terms", "missing_as_zero"],
+    "target": ["max_terms", "missing_as_zero", "drop", "wrong_gamma", "a3c.further_rules:drop"],
     "rollout_length": [1, 10**6, "episode"],
     "total_steps": [1, 10**12],
     "total_episodes": [1, 10**9],
@@ -103,7 +103,8 @@ def test_an_unknown_field_is_refused_by_name():
 
 
 def test_a_misspelt_tail_rule_is_refused_with_the_nearest_one():
-    with pytest.raises(ValidationError, match="max_terms, missing_as_zero, did you mean 'max_terms'"):
+    allowed = r"drop, max_terms, missing_as_zero, wrong_gamma, or the module:name .*, did you mean 'max_terms'"
+    with pytest.raises(ValidationError, match=allowed):
         TrainConfig(target="max_term")
 
 
@@ -176,6 +177,17 @@ def test_windows_longer_than_the_rollout_are_aliases_and_shorter_ones_are_not(n,
     assert (one == two) == (min(n, length) == min(other, length))
 
 
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from(["wrong_gamma", "a3c.targets:max_terms"]),
+)
+def test_rules_that_may_read_n_itself_have_no_aliases_in_it(n, other, length, target):
+    one, two = (TrainConfig(n_step=k, rollout_length=length, target=target).effective() for k in (n, other))
+    assert (one == two) == (n == other)
+
+
 def test_only_the_seed_is_left_out_of_the_effective_settings():
     config = TrainConfig()
     assert config.effective() == TrainConfig(seed=5).effective()
@@ -187,6 +199,8 @@ def test_only_the_seed_is_left_out_of_the_effective_settings():
 ALIASES = [
     ({"n_step": 5}, {"n_step": 6}),
     ({"n_step": 5}, {"n_step": 10**6}),
+    ({"n_step": 5, "target": "drop"}, {"n_step": 9, "target": "drop"}),
+    ({"n_step": 5, "target": "missing_as_zero"}, {"n_step": 9, "target": "missing_as_zero"}),
     ({"critic_learning_rate": None, "learning_rate": 0.01}, {"critic_learning_rate": 0.01, "learning_rate": 0.01}),
     ({"optimizer": "adam", "rmsprop_decay": 0.5}, {"optimizer": "adam", "rmsprop_decay": 0.9}),
     ({"optimizer": "rmsprop", "adam_beta1": 0.5}, {"optimizer": "rmsprop", "adam_beta1": 0.9, "adam_beta2": 0.1}),

@@ -139,9 +139,11 @@ def test_a_lesson_moves_neither_the_store_nor_the_local_network(random):
 # Tail rules that leave steps out
 
 
+@pytest.mark.parametrize("rule", ["drop_incomplete", "drop"])
 @pytest.mark.parametrize("head", ["actor", "both"])
-def test_steps_left_out_do_not_count_in_the_mean(drop_incomplete, head, random):
-    lesson, rollout, values, networks, layout, _ = learn(random, target=drop_incomplete, n_step_head=head)
+@pytest.mark.usefixtures("drop_incomplete")
+def test_steps_left_out_do_not_count_in_the_mean(rule, head, random):
+    lesson, rollout, values, networks, layout, _ = learn(random, target=rule, n_step_head=head)
     n_step = definitional_targets(rollout.rewards, values[:-1], 0.0, GAMMA, N, "missing_as_zero")
     returns = definitional_returns(rollout.rewards, values[-1], GAMMA)
     use = np.arange(T, 0, -1) > N
@@ -150,11 +152,13 @@ def test_steps_left_out_do_not_count_in_the_mean(drop_incomplete, head, random):
     assert_gradient(lesson, layout, expected)
 
 
+@pytest.mark.parametrize("rule", ["drop_incomplete", "drop"])
 @pytest.mark.parametrize(
     ("head", "silent"), [("actor", {"actor"}), ("critic", {"critic"}), ("both", {"actor", "critic"})]
 )
-def test_a_batch_with_every_step_left_out_has_a_gradient_of_zero(drop_incomplete, head, silent, random):
-    lesson, _, _, _, layout, store = learn(random, target=drop_incomplete, n_step_head=head, length=N)
+@pytest.mark.usefixtures("drop_incomplete")
+def test_a_batch_with_every_step_left_out_has_a_gradient_of_zero(rule, head, silent, random):
+    lesson, _, _, _, layout, store = learn(random, target=rule, n_step_head=head, length=N)
     for name, span in layout.spans.items():
         assert lesson.push.gradient[span].any() == (name not in silent)
     store.push_and_pull(lesson.push, np.empty(layout.size, np.float32))

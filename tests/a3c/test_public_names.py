@@ -11,8 +11,10 @@ PUBLIC = [
     "A3CError",
     "Diverged",
     "EnvironmentUnsuitable",
+    "Targets",
     "TrainConfig",
     "TrainResult",
+    "Windows",
     "WorkerFailed",
     "n_step_targets",
     "tail_rule",
@@ -37,6 +39,6 @@ def test_every_error_is_an_a3c_error():
 
 
 def test_targets_are_loaded_without_torch():
-    code = "import sys\nfrom a3c import n_step_targets, tail_rule\nprint('torch' in sys.modules)"
+    code = "import sys\nfrom a3c import Targets, Windows, n_step_targets, tail_rule\nprint('torch' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "False"

@@ -6,10 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a3c import n_step_targets
-from a3c.targets import TAIL_RULES, discounted_returns, windows
-from tests.a3c.oracles import definitional_returns, definitional_targets
+from a3c.rules import TAIL_RULES, find_tail_rule
+from a3c.targets import discounted_returns, windows
+from tests.a3c.oracles import definitional_returns, definitional_targets, definitional_use
 
 RULES = ("missing_as_zero", "max_terms")
+ALL_RULES = (*RULES, "drop", "wrong_gamma")
 MOST = 12
 
 dyadic = st.integers(-512, 512).map(lambda k: k / 16)
@@ -42,13 +44,13 @@ def close_to(expected, rewards, values, bootstrap):
 # The formula
 
 
-@given(dyadic_rollouts, dyadic_gamma, window, st.sampled_from(RULES))
+@given(dyadic_rollouts, dyadic_gamma, window, st.sampled_from(ALL_RULES))
 def test_targets_are_the_formula_exactly_on_dyadic_numbers(rollout, gamma, n, tail):
     expected = definitional_targets(*rollout, gamma, n, tail)
     np.testing.assert_array_equal(n_step_targets(*rollout, gamma, n, tail), expected)
 
 
-@given(real_rollouts, real_gamma, window, st.sampled_from(RULES))
+@given(real_rollouts, real_gamma, window, st.sampled_from(ALL_RULES))
 def test_targets_are_the_formula_to_rounding(rollout, gamma, n, tail):
     expected = definitional_targets(*rollout, gamma, n, tail)
     assert n_step_targets(*rollout, gamma, n, tail) == close_to(expected, *rollout)
@@ -125,6 +127,54 @@ def test_law_6_targets_are_linear_in_rewards_values_and_bootstrap(data, gamma, n
     both = [a * x + c * y for x, y in zip(one, other, strict=True)]
     separately = a * n_step_targets(*one, gamma, n, tail) + c * n_step_targets(*other, gamma, n, tail)
     np.testing.assert_array_equal(n_step_targets(*both, gamma, n, tail), separately)
+
+
+# Further rules
+
+
+@given(dyadic_rollouts, dyadic_gamma, window, st.sampled_from(ALL_RULES), st.booleans())
+def test_the_steps_used_are_the_definitions(rollout, gamma, n, tail, ended):
+    rewards, values, bootstrap = rollout
+    w = windows(rewards, values, 0.0 if ended else bootstrap, gamma, n, ended=ended)
+    np.testing.assert_array_equal(find_tail_rule(tail)(w).use, definitional_use(len(rewards), n, tail, ended))
+
+
+@given(dyadic_rollouts, dyadic_gamma, window)
+def test_drop_leaves_nothing_out_at_the_true_end_of_an_episode(rollout, gamma, n):
+    rewards, values, _ = rollout
+    w = windows(rewards, values, 0.0, gamma, n, ended=True)
+    dropped, whole = (find_tail_rule(tail)(w) for tail in ("drop", "max_terms"))
+    assert dropped.use.all()
+    np.testing.assert_array_equal(dropped.targets, whole.targets)
+
+
+@given(dyadic_rollouts, dyadic_gamma, window, st.sampled_from(["drop", "missing_as_zero", "max_terms"]))
+def test_what_drop_uses_every_rule_agrees_on(rollout, gamma, n, other):
+    w = windows(*rollout, gamma, n, ended=False)
+    dropped = find_tail_rule("drop")(w)
+    assert dropped.use.sum() == max(0, len(rollout[0]) - n)
+    np.testing.assert_array_equal(dropped.targets[dropped.use], find_tail_rule(other)(w).targets[dropped.use])
+
+
+@given(dyadic_rollouts, dyadic_gamma, window)
+def test_wrong_gamma_shifts_every_incomplete_window_by_the_same(rollout, gamma, n):
+    wrong, missing, most = (n_step_targets(*rollout, gamma, n, tail) for tail in ("wrong_gamma", *RULES))
+    d = distances(rollout[0])
+    np.testing.assert_array_equal(wrong - missing, np.where(d <= n, gamma**n * rollout[2], 0.0))
+    np.testing.assert_array_equal(wrong[d >= n], most[d >= n])
+
+
+def test_further_rules_by_hand():
+    rollout = ([1, 2, 3], [10, 20, 30], 100, 0.5, 2)
+    assert n_step_targets(*rollout, "wrong_gamma").tolist() == [9.5, 28.5, 28]
+    assert n_step_targets(*rollout, "drop").tolist() == [9.5, 3.5, 3]
+    assert n_step_targets(*rollout[:4], 5, "wrong_gamma").tolist() == [2.75 + 100 / 32, 3.5 + 100 / 32, 3 + 100 / 32]
+
+
+@pytest.mark.parametrize(("convention", "n", "effective"), [("textbook", 9, 9), ("seed", 9, 2), ("seed", 2, 1)])
+def test_windows_say_what_n_and_gamma_they_were_made_with(convention, n, effective):
+    w = windows([1, 2, 3], [10, 20, 30], 100, 0.5, n, convention)
+    assert (w.n, w.gamma) == (effective, 0.5)
 
 
 # Literal arrays

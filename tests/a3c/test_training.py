@@ -92,7 +92,7 @@ def test_a_result_says_what_it_is_and_goes_to_disk_as_plain_tables_and_arrays():
     assert result.config == config
     assert result.parameters.dtype == np.float32
     assert result.parameters_hash == hashlib.sha256(result.parameters.tobytes()).hexdigest()
-    assert set(result.tables) == {"episodes", "evaluations"}
+    assert set(result.tables) == {"episodes", "evaluations", "residuals"}
     arrays = result.arrays
     np.testing.assert_array_equal(arrays["parameters"]["parameters"], result.parameters)
     for column in ("worker", "pulled", "step"):
