@@ -1,0 +1,26 @@
+"""What a page needs of a film of trained policies; who makes one stands above this package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Film:
+    """An animated picture of each arm's trained policy, side by side.
+
+    Attributes:
+        cell: id of the cell whose runs are shown.
+        gif: the file.
+        alt: what is to be seen, in words.
+        caption: which runs these are, and how they act.
+        width: in pixels.
+        height: in pixels.
+    """
+
+    cell: str
+    gif: bytes
+    alt: str
+    caption: str
+    width: int
+    height: int
