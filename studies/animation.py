@@ -22,6 +22,7 @@ FRAME_MILLISECONDS = 70  # GIF counts in hundredths of a second
 MOST_FRAMES = 75
 HOLD_MILLISECONDS = 750  # on the last frame
 MOST_COLUMNS = 4
+MOST_LETTERS = 60
 # Width of a panel in pixels, colours, frames: the first that makes a file small enough is taken.
 SIZES = ((300, 64, MOST_FRAMES), (240, 32, MOST_FRAMES), (180, 32, 50), (140, 16, 36))
 
@@ -142,7 +143,7 @@ def _font(size: int, *, bold: bool = False) -> FreeTypeFont:
 
 def _fitting(text: str, font: FreeTypeFont, width: int) -> str:
     """Cut a text so that it is no wider than ``width`` pixels."""
-    for limit in range(len(text), 1, -1):
+    for limit in range(min(len(text), MOST_LETTERS), 1, -1):
         if font.getlength(show(text, limit)) <= width:
             return show(text, limit)
     return ""

@@ -84,3 +84,14 @@ def test_the_worked_example_is_drop_to_the_bit(place):
         train(small_config(target=target, **settings)) for target in ("my_rules:drop", "drop", "max_terms")
     )
     assert ours.parameters_hash == theirs.parameters_hash != other.parameters_hash
+
+
+@pytest.mark.usefixtures("engine_name")
+@pytest.mark.parametrize(
+    "changes", [{}, {"hidden_sizes": (17, 33), "n_step_head": "both"}, {"workers": 1, "n_step": 7}]
+)
+def test_where_nothing_is_bootstrapped_every_rule_gives_the_same_bits(changes):
+    """In machine code or not: the control of a study looks at bits."""
+    settings = {"env_id": "CartPole-v1", "rollout_length": "episode", "bootstrap_truncated": False, "total_steps": 1500}
+    rules = ("missing_as_zero", "max_terms", "drop", "wrong_gamma", "a3c.targets:max_terms")
+    assert len({train(small_config(target=rule, **settings | changes)).parameters_hash for rule in rules}) == 1
