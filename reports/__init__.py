@@ -9,16 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reports.cells import compare_cells
+    from reports.cells import compare_cells, seeds_wanted
     from reports.frame import paired_differences, runs_table
     from reports.page import write_report
 
-__all__ = ["compare_cells", "paired_differences", "runs_table", "write_report"]
+__all__ = ["compare_cells", "paired_differences", "runs_table", "seeds_wanted", "write_report"]
 
 _HOMES = {
     "compare_cells": "reports.cells",
     "paired_differences": "reports.frame",
     "runs_table": "reports.frame",
+    "seeds_wanted": "reports.cells",
     "write_report": "reports.page",
 }
 

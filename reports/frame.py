@@ -1,17 +1,19 @@
 """From a study's records to tidy tables: one row a run, one row a pair.
 
-A run that diverged is never dropped: for the compared metric it counts as the worst value (:mod:`harness.scores`).
+A run that diverged is never dropped: for the compared metric it counts as the worst value (:mod:`harness.scores`). A
+run that failed counts the same, unless the study declared that its pair is left out (``compare.failed``).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.records import RunRecord
-from harness.results import Study, load_results
-from harness.scores import score
+from harness.results import Failure, Study, load_results
+from harness.scores import lost_score, score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +33,7 @@ class Pair:
         candidate_value: the compared metric of the candidate's run.
         difference: candidate minus baseline.
         diverged: how many of the two diverged (their values are the declared worst).
+        failed: how many of the two failed (likewise).
     """
 
     cell: str
@@ -40,6 +43,12 @@ class Pair:
     candidate_value: float
     difference: float
     diverged: int
+    failed: int
+
+    @property
+    def measured(self) -> bool:
+        """Whether at least one of the two runs came to something."""
+        return self.diverged + self.failed < 2
 
 
 def by_key(study: Study) -> dict[RunKey, RunRecord]:
@@ -48,35 +57,66 @@ def by_key(study: Study) -> dict[RunKey, RunRecord]:
 
 
 def compared_values(study: Study) -> dict[RunKey, float]:
-    """Return the compared metric of every run that has one, diverged runs at the worst value."""
+    """Return what every run counts as: its compared metric, the worst value if it diverged.
+
+    Failed runs stand here at the worst value too, unless the study declared ``compare.failed = "missing"``.
+    """
     compare = study.spec.compare
-    complete = [record for record in study.records if record.outcome == "complete"]
-    seen = [value for record in complete if (value := score(record, compare, ())) is not None]
-    seen = [min(seen), max(seen)] if seen else []  # the worst is one of these
-    scored = {key: score(record, compare, seen) for key, record in by_key(study).items()}
+    seen = extremes(study)
+    records = by_key(study)
+    scored = {key: score(record, compare, seen) for key, record in records.items()}
+    if compare.failed == "worst":
+        for failure in study.failures:
+            key = (failure.cell, failure.arm, failure.seed)
+            scored[key] = lost_score(compare, _settings(study, failure, records), seen)
     return {key: value for key, value in scored.items() if value is not None}
+
+
+def extremes(study: Study) -> tuple[float, ...]:
+    """Return the lowest and the highest value of the compared metric in complete runs; nothing without any."""
+    compare = study.spec.compare
+    complete = (record for record in study.records if record.outcome == "complete")
+    seen = [value for record in complete if (value := score(record, compare, ())) is not None]
+    return (min(seen), max(seen)) if seen else ()
+
+
+def _settings(study: Study, failure: Failure, records: Mapping[RunKey, RunRecord]) -> Mapping[str, Any]:
+    """Return what is known of the settings of a run that left no record: a sibling's in its cell, else the base's."""
+    arms = (failure.arm, *study.arms)
+    alike = (records.get((failure.cell, arm, seed)) for arm in arms for seed in study.spec.study.seeds)
+    return next((record.config for record in alike if record is not None), study.spec.base)
 
 
 def pairs(study: Study) -> tuple[Pair, ...]:
     """Pair each candidate's runs with the baseline's by cell and seed, in planned order."""
     values = compared_values(study)
-    records = by_key(study)
+    diverged = {key for key, record in by_key(study).items() if record.outcome == "diverged"}
+    failed = {(failure.cell, failure.arm, failure.seed) for failure in study.failures}
     baseline, *candidates = study.arms
     found = []
     for cell in study.cells:
         for candidate in candidates:
             for seed in study.spec.study.seeds:
-                ours, theirs = (cell.id, candidate, seed), (cell.id, baseline, seed)
+                both = ours, theirs = (cell.id, candidate, seed), (cell.id, baseline, seed)
                 if ours not in values or theirs not in values:
                     continue
-                diverged = sum(records[key].outcome == "diverged" for key in (ours, theirs))
-                difference = values[ours] - values[theirs]
-                found.append(Pair(cell.id, candidate, seed, values[theirs], values[ours], difference, diverged))
+                found.append(
+                    Pair(
+                        cell=cell.id,
+                        candidate=candidate,
+                        seed=seed,
+                        baseline_value=values[theirs],
+                        candidate_value=values[ours],
+                        difference=values[ours] - values[theirs],
+                        diverged=sum(key in diverged for key in both),
+                        failed=sum(key in failed for key in both),
+                    )
+                )
     return tuple(found)
 
 
 def paired_differences(study: Study) -> pd.DataFrame:
-    """Return one row per pair: cell, candidate, seed, both values, their difference, how many diverged."""
+    """Return one row per pair: cell, candidate, seed, both values, their difference, how many diverged or failed."""
     import pandas as pd
 
     return pd.DataFrame([asdict(pair) for pair in pairs(study)], columns=list(Pair.__dataclass_fields__))

@@ -19,10 +19,11 @@ from reports.overview import overview
 from reports.selection import CELLS_SHOWN, ROWS_KEPT, select_cells
 from reports.statistics import MIN_PAIRS
 from reports.style import arm_colours, dark_colour
-from reports.summary import scale_of, summarise, unit_of
-from reports.tables import write_csv, write_text
+from reports.summary import summarise
+from reports.tables import csv_text, write_text
 from reports.text import cell_name, count, interval, number, percent, show, signed
 from reports.throughput import shows_cells, throughput_figure, throughput_table
+from reports.units import scale_of, unit_of
 from reports.vacuity import compares_targets
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def write_report(study: Study, folder: Path | None = None) -> Path:
         }
     )
     for name, table in tables.items():
-        write_csv(folder / TABLES_FOLDER / f"{name}.csv", table)
+        write_text(folder / TABLES_FOLDER / f"{name}.csv", csv_text(table))
     write_text(folder / PAGE_FILE, page)
     return folder / PAGE_FILE
 

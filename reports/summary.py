@@ -1,4 +1,4 @@
-"""What came out, in plain sentences computed from the numbers. No verdicts: intervals only, each for itself."""
+"""What came out and how sure it is, in plain sentences computed from the verdicts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.results import Study
-from harness.scores import SCALED
+from reports.answer import exploratory_answer, largest, left_out, overall_answer, what_would_decide
+from reports.calibration import Calibration, read_calibration
 from reports.cells import Comparison
-from reports.curves import budget_unit
 from reports.frame import compared_values
-from reports.statistics import MIN_PAIRS
-from reports.text import arm_name, cell_name, count, interval, number, percent, show, signed
-from reports.views import setting
+from reports.statistics import MIN_VERDICT_PAIRS
+from reports.text import cell_name, count, listing, percent, show
+from reports.verdicts import Verdict
 
 
 @dataclass(frozen=True)
@@ -20,185 +20,144 @@ class Summary:
     """The first screen's words.
 
     Attributes:
-        findings: what came out, a sentence or two for each candidate.
-        caveats: how sure that is.
+        answer: the study's answer, one sentence.
+        findings: what stands behind it.
+        sureness: how sure that is: what the verdicts hold against chance.
+        caveats: what a reader has to know besides: runs that are missing, lost or were asked for late.
         bug: a vacuous cell whose runs differ where they must not; empty if all is well.
     """
 
+    answer: str
     findings: tuple[str, ...]
+    sureness: tuple[str, ...]
     caveats: tuple[str, ...]
     bug: str
 
 
 def summarise(study: Study, comparisons: Sequence[Comparison]) -> Summary:
     """Say what came out of a study, and how sure it is."""
-    return Summary(_findings(study, comparisons), _caveats(study, comparisons), _bug(comparisons))
-
-
-def unit_of(study: Study) -> str:
-    """Return the unit of the compared metric, as a phrase."""
-    metric = study.spec.compare.metric
-    if metric in SCALED:
-        return scale_of(study)
-    units = {"final_return": "return", "training_return_last_100": "return"}
-    if metric == "steps_to_threshold":
-        return budget_unit(study)
-    return units.get(metric, "")
-
-
-def scale_of(study: Study) -> str:
-    """Say what scaled evaluation returns are scaled to; ``return`` where nothing says what is solved."""
-    if given := setting(study, "evaluation_scale"):
-        return f"return scaled so that {given} become 0 and 1"
-    if study.records and not any("reward_threshold" in record.metrics for record in study.records):
-        return "return"
-    return "scaled return: 0 random policy, 1 solved"
-
-
-def _findings(study: Study, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    if not study.records:
-        return ("No run has finished, so nothing came out yet.",)
-    findings = []
-    for candidate in study.arms[1:]:
-        own = [c for c in comparisons if c.candidate == candidate]
-        primary = [c for c in own if c.cell.primary]
-        findings += _counted(study, candidate, primary, "comparable" if len(primary) == len(own) else "primary")
-        findings += _counted(study, candidate, [c for c in own if not c.cell.primary], "exploratory")
-    findings += _largest(study, [c for c in comparisons if c.cell.primary])
-    findings += _not_compared(comparisons)
-    return tuple(findings)
-
-
-def _counted(study: Study, candidate: str, group: Sequence[Comparison], kind: str) -> list[str]:
-    """Count on which side of 0 the intervals of a group of cells lie."""
-    judged = [c for c in group if c.state == "compared"]
-    if not judged:
-        return []
-    factor = study.spec.compare.factor
-    direction = 1 if study.spec.compare.higher_is_better else -1
-    better = sum(c.estimate.side == direction for c in judged)
-    worse = sum(c.estimate.side == -direction for c in judged)
-    level = percent(study.spec.compare.level)
-    open_ones = len(judged) - better - worse
-    interval_says = f"the {level} interval of the paired difference"
-    if not better and not worse:
-        return [
-            f"The runs do not tell {arm_name(factor, candidate)} from {arm_name(factor, study.arms[0])} in any of "
-            f"{count(len(judged), f'{kind} cell')} ({interval_says} holds 0)."
-        ]
-    return [
-        f"{arm_name(factor, candidate)} came out ahead of {arm_name(factor, study.arms[0])} in {better or 'none'} of "
-        f"{count(len(judged), f'{kind} cell')} and behind in {worse or 'none'}"
-        + (
-            f"; in {open_ones} the runs do not tell ({interval_says} holds 0)."
-            if open_ones
-            else f" ({interval_says} excludes 0)."
-        ),
+    answer = overall_answer(study, comparisons)
+    findings = [
+        largest(study, comparisons),
+        what_would_decide(comparisons),
+        exploratory_answer(study, comparisons),
+        *(left_out(comparisons) if study.records or study.failures else ()),
     ]
+    return Summary(
+        answer=answer,
+        findings=tuple(sentence for sentence in findings if sentence and sentence != answer),
+        sureness=tuple(sentence for sentence in _sureness(study, comparisons) if sentence),
+        caveats=tuple(sentence for sentence in _caveats(study, comparisons) if sentence),
+        bug=_bug(comparisons),
+    )
 
 
-def _largest(study: Study, group: Sequence[Comparison]) -> list[str]:
-    """Name the largest difference that has an interval, and where it is."""
-    judged = [c for c in group if c.state == "compared"]
-    if not judged:
-        return []
-    largest = max(judged, key=lambda c: abs(c.estimate.mean or 0.0))
-    unit = unit_of(study)
-    metric = show(study.spec.compare.metric) + (f" ({unit})" if unit else "")
-    whose = f" ({arm_name(study.spec.compare.factor, largest.candidate)})" if len(study.arms) > 2 else ""
-    return [
-        f"The largest difference in {metric} is {signed(largest.estimate.mean)} "
-        f"{interval(largest.estimate.low, largest.estimate.high)}{whose}, from {place_of(largest)}"
-        + ("; being picked as the largest, it is likelier too large than too small." if len(judged) > 1 else ".")
+def _sureness(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
+    """Say what each verdict is held against, where there are verdicts; else what the intervals are worth."""
+    comparable = [c for c in comparisons if c.control is None]
+    calibrated = _calibrated(read_calibration(study.folder), study.spec.compare.level)
+    if not any(c.verdict is not Verdict.NONE for c in comparable):
+        alone = sum(c.state == "compared" for c in comparable)
+        told = "The intervals stand each for itself and bear no verdict" if alone else ""
+        return [f"{told}: verdicts need {MIN_VERDICT_PAIRS} pairs in a cell." if told else "", calibrated]
+    return [_different(study, comparable), _equivalent(study, comparable), _looks(study), calibrated]
+
+
+def _different(study: Study, comparable: Sequence[Comparison]) -> str:
+    level = study.spec.compare.level
+    family = sum(c.cell.primary for c in comparable)
+    start = f"A difference is called one if the {percent(level)} interval of the paired difference excludes 0"
+    chance = percent(1 - level)
+    if family <= 1:
+        return f"{start}; with no effect at all that happens in {chance} of studies."
+    return (
+        f"{start} and still does after correction (Holm) for all {family} primary comparisons together: with no effect "
+        f"anywhere, at most {chance} of such studies would call any of them different."
+    )
+
+
+def _equivalent(study: Study, comparable: Sequence[Comparison]) -> str:
+    margin = study.spec.compare.margin
+    told = f"Equivalent means that the interval lies within ±{margin:g}, the margin declared before the study ran"
+    if not any(c.verdict is Verdict.EQUIVALENT for c in comparable):
+        return f"{told}; nothing was found to be."
+    return f"{told}, after the same correction and with runs enough that a rare failure of one arm would have shown."
+
+
+def _looks(study: Study) -> str:
+    stages = study.spec.study.looks
+    if len(stages) < 2:
+        return ""
+    return (
+        f"Seeds were added in looks, at {listing(map(str, stages))}, only where a primary cell was undecided; the "
+        "bounds are wider for it (O’Brien–Fleming), so that looking several times adds no false alarms."
+    )
+
+
+def _calibrated(calibration: Calibration | None, level: float) -> str:
+    """Say how often the whole procedure calls arms different that are the same (A/A), on the study's own runs."""
+    if calibration is None or not calibration.rates:
+        return ""
+    ways = {
+        "redraw": "on runs of one arm drawn anew and paired at random",
+        "swap": "with the arms' labels swapped at random within real pairs",
+    }
+    found = [
+        f"in {percent(rate.rate)} [{percent(rate.low)}, {percent(rate.high)}] of "
+        f"{count(rate.replicates, 'study', 'studies')} {ways[rate.method]}"
+        for rate in calibration.rates
     ]
+    verdict = f"more often than the {percent(1 - level)} declared: a bug or scores these intervals do not suit"
+    verdict = verdict if calibration.too_often else f"declared are at most {percent(calibration.alpha)}"
+    return (
+        f"Checked on arms that are the same (A/A), made of {count(calibration.runs, 'run')} of this study: the whole "
+        f"procedure called some comparison different {listing(found)}; {verdict}."
+    )
 
 
-def place_of(comparison: Comparison) -> str:
-    """Say where a comparison stands and over how many pairs: ``5 pairs at n_step 5, workers 4``."""
-    return f"{count(comparison.estimate.count, 'pair')} at {cell_name(comparison.cell)}"
-
-
-def _not_compared(comparisons: Sequence[Comparison]) -> list[str]:
-    """Account for every cell the counts above leave out."""
-    noun = "cell" if len({c.candidate for c in comparisons}) == 1 else "comparison"
-    sentences = []
-    if few := [c for c in comparisons if c.state == "few pairs"]:
-        points = [c.estimate.mean for c in few if c.estimate.mean is not None]
-        reach = (
-            f"is {signed(points[0])}" if len(few) == 1 else f"runs from {signed(min(points))} to {signed(max(points))}"
-        )
-        sentences.append(
-            f"{count(len(few), noun)} with fewer than {MIN_PAIRS} pairs: points only, no interval. "
-            f"The mean difference {reach} so far."
-        )
-    if equal := [c for c in comparisons if c.state == "all equal"]:
-        sentences.append(
-            f"{count(len(equal), noun)} in which every pair differs by the same amount: no interval can be given."
-        )
-    if lost := [c for c in comparisons if c.state == "no pairs" and c.diverged == 2 * c.planned]:
-        sentences.append(f"{count(len(lost), noun)} in which every run diverged: nothing was measured to compare.")
-    if none := [c for c in comparisons if c.state == "no pairs" and c not in lost]:
-        sentences.append(f"{count(len(none), noun)} without a pair of runs to compare.")
-    controls = [c.control for c in comparisons if c.control]
-    if controls:
-        agreed = sum(control.finding == "identical" for control in controls)
-        chance = sum(control.finding == "chance" for control in controls)
-        told = [f"{_how_many(agreed, controls)}bit-identical, as theory says"] * bool(agreed)
-        told += [
-            f"{_how_many(chance, controls)}under a schedule that races, so that runs differ by chance alone"
-        ] * bool(chance)
-        told += _by_chance(comparisons)
-        detail = f" ({'; '.join(told)})" if told else ""
-        if len(controls) == len(comparisons):
-            sentences.append(f"Nothing to compare: the arms computed the same targets in every run{detail}.")
-        else:
-            sentences.append(
-                f"{count(len(controls), noun)} vacuous: the arms' targets never differed, so there is nothing to "
-                f"compare{detail}."
-            )
-    return sentences
-
-
-def _by_chance(comparisons: Sequence[Comparison]) -> list[str]:
-    """Show what chance does, where a study has nothing but one control: the A/A comparison."""
-    if len(comparisons) != 1 or comparisons[0].control is None or comparisons[0].control.finding != "chance":
-        return []
-    estimate = comparisons[0].estimate
-    if estimate.low is None:
-        return []
-    return [f"here by {signed(estimate.mean)} {interval(estimate.low, estimate.high)}, and that is what chance does"]
-
-
-def _how_many(some: int, all_of: Sequence[object]) -> str:
-    return f"{some} " if some < len(all_of) else "all " if some > 1 else ""
-
-
-def _caveats(study: Study, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    judged = sum(c.state == "compared" for c in comparisons)
-    caveats = []
-    if judged:
-        level = study.spec.compare.level
-        text = "No verdict: each interval (paired Student-t, unit one training run) stands for itself"
-        if judged > 1:
-            text += (
-                f", unadjusted for there being {judged}; with no effect anywhere about "
-                f"{number(judged * (1 - level)).rstrip('0').rstrip('.')} of them would still exclude 0"
-            )
-        caveats.append(text + ".")
-    if lacking := len(study.records) - len(compared_values(study)):
+def _caveats(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
+    caveats = [_revised(study)]
+    if lacking := sum(record.outcome == "complete" for record in study.records) - _measured(study):
         caveats.append(
             f"{count(lacking, 'finished run')} without the compared metric, {show(study.spec.compare.metric)}: "
             "no difference can be taken of them."
         )
     done, planned = len(study.records), len(study.planned)
-    if done < planned:
+    if done + len(study.failures) < planned:
         caveats.append(f"The study is not complete: {done} of {count(planned, 'planned run')} finished.")
-    if diverged := [record for record in study.records if record.outcome == "diverged"]:
+    if diverged := sum(record.outcome == "diverged" for record in study.records):
         caveats.append(
-            f"{count(len(diverged), 'run')} diverged; each counts as the worst value of the compared metric, "
-            "none is dropped."
+            f"{count(diverged, 'run')} diverged; each counts as the worst value of the compared metric, none is "
+            "dropped."
         )
-    return tuple(caveats)
+    if failed := len(study.failures):
+        rule = (
+            "each counts as the worst value of the compared metric, as the study declared"
+            if study.spec.compare.failed == "worst"
+            else "their pairs are left out, as the study declared, so what made them fail is not in the differences"
+        )
+        named = listing(show(failure.run, 80) for failure in study.failures[:3])
+        more = f" and {failed - 3} more" if failed > 3 else ""
+        caveats.append(f"{count(failed, 'run')} failed ({named}{more}); {rule}.")
+    return caveats
+
+
+def _measured(study: Study) -> int:
+    """Return how many complete runs have the compared metric."""
+    values = compared_values(study)
+    return sum((r.cell, r.arm, r.seed) in values for r in study.records if r.outcome == "complete")
+
+
+def _revised(study: Study) -> str:
+    """Say what was declared anew when results could be seen already: no error rate accounts for that."""
+    if not study.revisions:
+        return ""
+    first = study.revisions[0]
+    changes = "; ".join(show(change, 120) for revision in study.revisions for change in revision.changes)
+    return (
+        f"Declared anew after results could be seen (first when {count(first.finished, 'run')} had finished): "
+        f"{changes}. A look that was not planned makes false alarms likelier than stated."
+    )
 
 
 def _bug(comparisons: Sequence[Comparison]) -> str:

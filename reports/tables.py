@@ -24,14 +24,14 @@ def neutral(value: object) -> object:
     return value
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table with every text neutralised, its column names included."""
+def csv_text(table: pd.DataFrame) -> str:
+    """Return a table as CSV with every text neutralised, its column names included."""
     safe = table.copy()
     for position in range(safe.shape[1]):
         if safe.dtypes.iloc[position].kind not in "biuf":
             safe.isetitem(position, [neutral(value) for value in safe.iloc[:, position]])
     safe.columns = safe.columns.map(lambda name: neutral(str(name)))
-    write_text(path, safe.to_csv(index=False))
+    return str(safe.to_csv(index=False))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -60,9 +60,9 @@ def percent(share: float | None) -> str:
     return ("<0.1" if text == "0" and share > 0 else text) + "\N{NARROW NO-BREAK SPACE}%"
 
 
-def count(amount: int, noun: str) -> str:
-    """Write ``1 cell``, ``2 cells``."""
-    return f"{amount:,} {noun if amount == 1 else noun + 's'}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+def count(amount: int, noun: str, many: str = "") -> str:
+    """Write ``1 cell``, ``2 cells``; ``many`` is the noun's plural where an s does not make it."""
+    return f"{amount:,} {noun if amount == 1 else many or noun + 's'}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def listing(parts: Iterable[str]) -> str:

@@ -1,19 +1,20 @@
-"""Cells in which the arms' targets never differed: nothing to compare, and a control for the machinery.
+"""Cells in which the arms did the same: nothing to compare, and a control for the machinery.
 
 Where no target differs, both arms do the same arithmetic. Under the round-robin schedule their runs must then
-agree in every bit; where they do not, something other than the compared factor got in: a bug.
+agree in every bit; where they do not, something other than the compared factor got in: a bug. And where all runs
+agree in every bit, the compared factor did nothing, whatever it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.records import RunRecord
 from harness.results import Study
 
-Finding = Literal["identical", "differs", "chance", "unchecked"]
+Finding = Literal["identical", "differs", "chance", "settings", "unchecked"]
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,20 @@ class Control:
         checked: pairs of runs whose results could be compared bit by bit.
         identical: how many of them agreed in every bit.
         deterministic: whether all its runs used the round-robin schedule, which leaves no room for chance.
+        excused: pairs of which nobody can ask that they agree: other settings differ too, as where each arm was tuned,
+            or they were computed with different engines.
     """
 
     checked: int
     identical: int
     deterministic: bool
+    excused: int = 0
 
     @property
     def finding(self) -> Finding:
-        """``identical``, ``differs`` (a bug), ``chance`` (a racing schedule), or ``unchecked``."""
+        """``identical``, ``differs`` (a bug), ``chance`` (a racing schedule), ``settings`` (excused), ``unchecked``."""
         if not self.checked:
-            return "unchecked"
+            return "settings" if self.excused else "unchecked"
         if self.identical == self.checked:
             return "identical"
         return "differs" if self.deterministic else "chance"
@@ -51,11 +55,17 @@ def is_vacuous(records: Sequence[RunRecord]) -> bool:
     return bool(shares) and all(share == 0 for share in shares)
 
 
-def check_control(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> Control:
-    """Compare the runs of a vacuous cell pair by pair: final parameters and evaluation returns, to the bit."""
-    answers = [answer for one, other in pairs if (answer := identical(one, other)) is not None]
-    schedules = {record.config.get("schedule") for pair in pairs for record in pair}
-    return Control(len(answers), sum(answers), schedules == {"round_robin"})
+def check_control(pairs: Sequence[tuple[RunRecord, RunRecord]], fields: Collection[str]) -> Control:
+    """Compare the runs of a cell pair by pair: final parameters and evaluation returns, to the bit.
+
+    Args:
+        pairs: two runs of the same seed each.
+        fields: the settings in which they may differ: those the compared factor sets.
+    """
+    alike = [(one, other) for one, other in pairs if _differ_at_most_in(fields, one, other)]
+    answers = [answer for one, other in alike if (answer := identical(one, other)) is not None]
+    schedules = {record.config.get("schedule") for pair in alike for record in pair}
+    return Control(len(answers), sum(answers), schedules == {"round_robin"}, len(pairs) - len(alike))
 
 
 def identical(one: RunRecord, other: RunRecord) -> bool | None:
@@ -69,6 +79,11 @@ def identical(one: RunRecord, other: RunRecord) -> bool | None:
         texts = [(record.folder / "evaluations.csv").read_bytes() for record in (one, other)]
         answers.append(texts[0] == texts[1])
     return all(answers) if answers else None
+
+
+def _differ_at_most_in(fields: Collection[str], one: RunRecord, other: RunRecord) -> bool:
+    names = {*one.config, *other.config} - {*fields}
+    return one.labels == other.labels and all(one.config.get(name) == other.config.get(name) for name in names)
 
 
 def _both_have(name: str, *records: RunRecord) -> bool:

@@ -13,6 +13,7 @@ from reports.cells import Comparison
 from reports.statistics import MIN_PAIRS
 from reports.text import cell_name, count, interval, number, percent, show, signed
 from reports.vacuity import Control
+from reports.verdicts import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,20 +32,42 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Sign:
+    """A verdict as the page shows it: told by symbol and word, colour only repeats it.
+
+    Attributes:
+        order: where it stands when rows are sorted by verdict.
+        kind: what a reader filters by.
+        symbol: one character.
+        words: the verdict in words.
+        side: +1 for better, -1 for worse, else 0.
+    """
+
+    order: int
+    kind: str
+    symbol: str
+    words: str
+    side: int = 0
+
+
+@dataclass(frozen=True)
 class CellRow:
     """One comparison in the table of cells."""
 
     cell: str
     levels: tuple[str, ...]
     candidate: str
+    primary: bool
     state: str
+    sign: Sign
     means: tuple[str, str]
     difference: str
     interval: str
-    side: int
+    values: tuple[float | None, ...]  # behind difference, interval (its width), both means, pairs, share: to sort by
     pairs: str
     share: str
     note: str
+    grounds: tuple[str, ...]
     bar: Bar | None
 
 
@@ -85,18 +108,75 @@ def cell_rows(study: Study, comparisons: Sequence[Comparison]) -> list[CellRow]:
             cell=c.cell.id,
             levels=tuple(show(c.cell.levels[name], 30) for name in factors),
             candidate=show(c.candidate, 30),
+            primary=c.cell.primary,
             state=c.state,
+            sign=sign(c),
             means=(number(c.baseline_mean), number(c.candidate_mean)),
             difference="" if c.control else signed(c.estimate.mean),
             interval="" if c.control else interval(c.estimate.low, c.estimate.high),
-            side=c.estimate.side * (1 if study.spec.compare.higher_is_better else -1),
+            values=_values(c),
             pairs=f"{c.estimate.count} of {c.planned}",
             share=percent(c.share),
             note=_note(c),
+            grounds=grounds(c),
             bar=_bar(c, low, high) if c.estimate.mean is not None and c.control is None else None,
         )
         for c in comparisons
     ]
+
+
+def sign(comparison: Comparison) -> Sign:
+    """Return how a comparison's verdict is shown."""
+    judgement = comparison.judgement
+    if comparison.control:
+        return Sign(5, "vacuous", "∅", "VACUOUS")
+    if comparison.verdict is Verdict.DIFFERENT:
+        note = ", negligible" if judgement.negligible else ""
+        if comparison.better:
+            return Sign(0, "different: better", "▲", f"DIFFERENT, better{note}", 1)
+        return Sign(1, "different: worse", "▼", f"DIFFERENT, worse{note}", -1)
+    if comparison.verdict is Verdict.EQUIVALENT:
+        return Sign(2, "equivalent", "=", "EQUIVALENT")
+    if comparison.verdict is Verdict.UNDECIDED:
+        return Sign(3, "undecided", "?", "UNDECIDED")
+    return Sign(4, "no verdict", "–", "no verdict")
+
+
+def grounds(comparison: Comparison) -> tuple[str, ...]:
+    """Write what a verdict rests on: its reason, its look, its p-values, the gain from pairing; nothing if vacuous."""
+    judgement = comparison.judgement
+    if comparison.control or not comparison.estimate.count:
+        return ()
+    lines = [f"{judgement.reason[:1].upper()}{judgement.reason[1:]}."] if judgement.reason else []
+    if judgement.more_pairs is not None:
+        lines.append(f"About {count(judgement.more_pairs, 'further pair')} would probably decide.")
+    elif comparison.verdict is Verdict.UNDECIDED:
+        lines.append("More than 1000 further pairs would be needed.")
+    if judgement.look:
+        lines.append(f"Look {judgement.look}, {count(comparison.estimate.count, 'pair')}.")
+    if judgement.simultaneous.has_interval:
+        wide = interval(judgement.simultaneous.low, judgement.simultaneous.high)
+        lines.append(f"Interval for all primary comparisons together: {wide}.")
+    told = [
+        f"{name} {chance(p)}, {chance(adjusted)} after correction"
+        for name, p, adjusted in (
+            ("no difference", judgement.p_different, judgement.adjusted_different),
+            ("a difference of the margin or more", judgement.p_equivalent, judgement.adjusted_equivalent),
+        )
+        if p is not None
+    ]
+    if told:
+        lines.append(f"p: {'; '.join(told)}.")
+    if comparison.pairing is not None:
+        lines.append(f"{comparison.pairing.words[:1].upper()}{comparison.pairing.words[1:]}.")
+    return tuple(lines)
+
+
+def chance(p: float | None) -> str:
+    """Write a p-value; one too small to tell apart from none as such."""
+    if p is None:
+        return "–"
+    return f"{p:.4f}" if p >= 0.0001 else "below 0.0001"
 
 
 def control_finding(control: Control) -> str:
@@ -106,6 +186,7 @@ def control_finding(control: Control) -> str:
         "identical": f"{of}, as theory says",
         "differs": f"{of}: this is a bug",
         "chance": f"{of}; this schedule races, so runs differ by chance alone",
+        "settings": "the arms trained with different settings besides: no two runs need agree",
         "unchecked": "no pair of finished runs to check yet",
     }[control.finding]
 
@@ -185,16 +266,25 @@ def setting(study: Study, name: str) -> str:
     return ", ".join(show(value, 40) for value in list(seen)[:4]) + (", …" if len(seen) > 4 else "")
 
 
+def _values(comparison: Comparison) -> tuple[float | None, ...]:
+    estimate = comparison.estimate
+    width = estimate.high - estimate.low if estimate.low is not None and estimate.high is not None else None
+    difference, width = (None, None) if comparison.control else (estimate.mean, width)
+    means = comparison.baseline_mean, comparison.candidate_mean
+    return difference, width, *means, float(estimate.count), comparison.share
+
+
 def _note(comparison: Comparison) -> str:
     notes = []
     if comparison.control:
-        notes.append(
-            "same targets: a bug, see the control" if comparison.control.finding == "differs" else "same targets"
-        )
+        same = "same targets" if comparison.share == 0 else "same runs, bit for bit"
+        notes.append(f"{same}: a bug, see the control" if comparison.control.finding == "differs" else same)
     elif 0 < comparison.estimate.count < MIN_PAIRS:
         notes.append(f"fewer than {MIN_PAIRS} pairs: no interval")
     elif comparison.state == "all equal":
         notes.append("every pair differs by the same amount: no interval")
+    if not comparison.judgement.look and comparison.estimate.count and not comparison.control:
+        notes.append("pairs so far: no look is complete")
     if not comparison.cell.primary:
         notes.append("exploratory")
     if comparison.diverged:
