@@ -27,8 +27,11 @@ def run_study(study: str | Path | Mapping[str, Any] | StudySpec, **options: Any)
     Args:
         study: the name of a study that comes with the project, a study file, its tables as a dict, or a spec.
         **options: as in :func:`harness.run_study` (``out``, ``jobs``, ``storage``, ``tracking_uri``, …), and
-            ``seeds``, a number of seeds instead of the study's own.
+            ``seeds``, a number of seeds instead of the study's own. Where seeds are given in looks, the verdicts of
+            :mod:`reports` say which cells get more of them.
     """
+    from reports import seeds_wanted
+
     if isinstance(study, StudySpec):
         spec = study
     elif isinstance(study, Mapping):
@@ -37,4 +40,4 @@ def run_study(study: str | Path | Mapping[str, Any] | StudySpec, **options: Any)
         spec = find_spec(str(study))
     if (seeds := options.pop("seeds", None)) is not None:
         spec = spec.with_seeds(seeds)
-    return _run_study(spec, A3C, **options)
+    return _run_study(spec, A3C, **{"judge": seeds_wanted, **options})

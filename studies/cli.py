@@ -168,6 +168,28 @@ def report(
         typer.launch(page.absolute().as_uri())
 
 
+@app.command()
+def calibrate(
+    study: StudyName,
+    replicates: Annotated[int, typer.Option("--replicates", help="Studies made in each way.", min=100)] = 2000,
+    seed: Annotated[int, typer.Option("--seed", help="Of the random numbers.", min=0)] = 0,
+    out: Out = DEFAULT_OUT,
+) -> None:
+    """The A/A check: redraw a study's own runs so that nothing differs; how often do they still come out DIFFERENT?"""
+    from harness.results import load_study
+    from reports.calibration import calibrate as measure
+    from reports.calibration import write_calibration
+    from studies.catalogue import find_folder
+
+    found = load_study(find_folder(study, out))
+    calibration = measure(found, replicates, seed)
+    write_calibration(found.folder, calibration)
+    for rate in calibration.rates:
+        found_of = f"{rate.false_different} of {rate.replicates} studies came out DIFFERENT"
+        print(f"{rate.method}: {found_of}: {rate.rate:.3f} [{rate.low:.3f}, {rate.high:.3f}]")
+    print(f"report: {_write_report(found)}")
+
+
 @app.command("list")
 def list_command(out: Out = DEFAULT_OUT) -> None:
     """List the studies that come with the project, and those that were run."""
@@ -271,8 +293,10 @@ def doctor() -> int:
 
 def _write_report(study: Study) -> Path:
     from reports import write_report
+    from studies.film import make_film
 
-    return write_report(study)
+    film = make_film(study)
+    return write_report(study, films=[film] if film is not None else [])
 
 
 def _console() -> Any:
