@@ -9,7 +9,7 @@ from harness.spec import SHARED, TUNED, VIEWS
 from reports.cells import Comparison
 from reports.statistics import MIN_PAIRS, MIN_VERDICT_PAIRS
 from reports.text import arm_name, cell_name, count, interval, listing, number, show, signed
-from reports.units import better_words, unit_of
+from reports.units import better_words
 from reports.verdicts import Verdict
 
 _VIEW_WORDS = {SHARED: "at shared settings", TUNED: "with each arm at its own best settings"}
@@ -42,8 +42,7 @@ def largest(study: Study, comparisons: Sequence[Comparison]) -> str:
     if not known:
         return ""
     found = max(known, key=lambda c: abs(c.estimate.mean or 0.0))
-    unit = unit_of(study)
-    metric = show(study.spec.compare.metric) + (f" ({unit})" if unit else "")
+    metric = show(study.spec.compare.metric)
     whose = f" ({arm_name(study.spec.compare.factor, found.candidate)})" if len(study.arms) > 2 else ""
     return (
         f"The largest difference in {metric} is {signed(found.estimate.mean)} "
@@ -70,8 +69,8 @@ def what_would_decide(comparisons: Sequence[Comparison]) -> str:
     if close:
         told += f"; in {close} of the {count(len(still_open), noun)} the interval excludes 0, but not after correction"
     if needs:
-        few, many = number(min(needs), 0), number(max(needs), 0)
-        amount = f"{few} more seeds" if few == many else f"from {few} to {many} more seeds"
+        few, many = min(needs), max(needs)
+        amount = f"about {count(few, 'more seed')}" if few == many else f"{few} to {count(many, 'more seed')}"
         who = "It" if len(still_open) == 1 else f"{len(needs)} of them" if endless else "They"
         told += f". {who} would probably be settled by {amount}, were mean and spread to stay as they are"
     if endless:
@@ -152,8 +151,8 @@ def _clause(study: Study, candidate: str, group: Sequence[Comparison], noun: str
         (same, f"{arm} and {baseline} are {within}", f"the two are {within}"),
         (
             undecided,
-            f"{_pairs(undecided)} do not decide between {arm} and {baseline}",
-            f"{_pairs(undecided)} do not decide",
+            f"it is undecided between {arm} and {baseline} after {_pairs(undecided)}",
+            f"it is undecided after {_pairs(undecided)}",
         ),
         (none, f"there is no verdict on {arm} and {baseline} yet", "there is no verdict yet"),
     ]
@@ -208,6 +207,7 @@ def _leaning(study: Study, primary: Sequence[Comparison]) -> str:
     if not known:
         return ""
     direction = 1 if study.spec.compare.higher_is_better else -1
+    baseline = arm_name(study.spec.compare.factor, study.arms[0])
     parts = []
     for candidate in study.arms[1:]:
         own = [direction * (c.estimate.mean or 0.0) for c in known if c.candidate == candidate]
@@ -215,10 +215,9 @@ def _leaning(study: Study, primary: Sequence[Comparison]) -> str:
             ahead = sum(value > 0 for value in own)
             arm = arm_name(study.spec.compare.factor, candidate)
             where = "" if len(own) == 1 else f" in {ahead or 'none'} of {count(len(own), 'cell')}"
-            side = "ahead" if len(own) > 1 or ahead else "behind" if own[0] else "level"
-            parts.append(f"{arm} is {side}{where}")
-    baseline = arm_name(study.spec.compare.factor, study.arms[0])
-    return f" By the means alone, {listing(parts)} of {baseline}; chance can do that." if parts else ""
+            side = "ahead of" if len(own) > 1 or ahead else "behind" if own[0] else "level with"
+            parts.append(f"{arm} is {side} {baseline}{where}")
+    return f" By the means alone, {listing(parts)}; chance can do that." if parts else ""
 
 
 def _nothing_to_compare(comparisons: Sequence[Comparison]) -> str:

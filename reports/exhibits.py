@@ -30,6 +30,17 @@ from reports.wallclock import time_curves
 if TYPE_CHECKING:
     import pandas as pd
 
+EXHIBITED = (
+    "profiles",
+    "survival",
+    "survival_summary",
+    "time_curves",
+    "residuals",
+    "horizon",
+    "tuning",
+    "importances",
+)
+
 
 @dataclass(frozen=True)
 class Exhibit:

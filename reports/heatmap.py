@@ -108,7 +108,7 @@ def _write_field(axes: Axes, x: int, y: int, comparison: Comparison, alias: bool
     style: dict[str, Any] = {"ha": "center", "va": "center", "fontstyle": "italic" if alias else "normal"}
     mark = "= " if alias else ""
     if comparison.control:
-        axes.text(x + 0.5, y + 0.5, f"{mark}same\ntargets", color=MUTED, fontsize=9, **style)
+        axes.text(x + 0.5, y + 0.5, f"{mark}same\n{_alike(comparison)}", color=MUTED, fontsize=9, **style)
         return
     if estimate.mean is None:
         axes.text(x + 0.5, y + 0.5, f"{mark}no pairs", color=MUTED, fontsize=9, **style)
@@ -120,6 +120,10 @@ def _write_field(axes: Axes, x: int, y: int, comparison: Comparison, alias: bool
     sign = "+" if estimate.mean > 0 else ""
     axes.text(x + 0.5, y + 0.36, mark + sign + brief(estimate.mean), color=INK, fontsize=11, weight=weight, **style)
     axes.text(x + 0.5, y + 0.70, below, color=INK, fontsize=8, **style)
+
+
+def _alike(comparison: Comparison) -> str:
+    return "targets" if comparison.share == 0 else "runs"
 
 
 def map_alt(found: Collection[Comparison]) -> str:

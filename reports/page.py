@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.results import Study
 from harness.scores import SCALED
 from reports import views
-from reports.cells import Comparison, compare_cells, comparisons_table
+from reports.cells import compare_cells, comparisons_table
 from reports.curves import budget_unit, evaluation_curves, measure, training_curves
+from reports.downloads import downloads
+from reports.exhibits import EXHIBITED, exhibits
+from reports.films import Film
+from reports.forest import forest, forest_table
 from reports.frame import paired_differences, runs_table
 from reports.heatmap import heatmaps
 from reports.layout import arrange
@@ -31,14 +38,16 @@ if TYPE_CHECKING:
 
 PAGE_FILE = "report.html"
 TABLES_FOLDER = "tables"
+_OPTIONAL = frozenset(EXHIBITED)  # tables that only some studies have
 
 
-def write_report(study: Study, folder: Path | None = None) -> Path:
+def write_report(study: Study, folder: Path | None = None, films: Sequence[Film] = ()) -> Path:
     """Write ``report.html`` and ``tables/*.csv``, each file whole or not at all; return the page's path.
 
     Args:
         study: the study, finished or not.
         folder: where to write; the study's own folder by default.
+        films: of trained policies, to be shown on the page.
 
     Raises:
         OSError: if the disk takes no more; files that were there stay as they were.
@@ -46,49 +55,80 @@ def write_report(study: Study, folder: Path | None = None) -> Path:
     folder = study.folder if folder is None else folder
     (folder / TABLES_FOLDER).mkdir(parents=True, exist_ok=True)
     comparisons = compare_cells(study)
+    layout, selection = arrange(study), select_cells(study, comparisons)
     speeds, series = throughput_table(study)
     evaluations, training = evaluation_curves(study), training_curves(study)
+    vacuous = {c.cell.id for c in comparisons if c.control}
+    style = _evaluation_style(study, evaluations, vacuous)
+    shown = exhibits(study, layout, selection, comparisons, evaluations, style)
     tables: dict[str, pd.DataFrame] = {
         "cells": comparisons_table(study, comparisons),
-        "curves": evaluations,
         "pairs": paired_differences(study),
         "runs": runs_table(study),
-        "throughput": speeds,
+        "forest": forest_table(comparisons),
+        "curves": evaluations,
         "training": training,
+        "throughput": speeds,
+        **shown.tables,
     }
+    texts = {name: csv_text(table) for name, table in tables.items()}
+    whole = selection.whole
+    rows = views.cell_rows(study, comparisons)
     page = _render(
         {
             **_opening(study),
-            **_figures(study, comparisons, evaluations, training),
+            **_speed(speeds, series),
+            "selection": selection,
+            "forest": forest(study, comparisons, selection),
+            "heatmaps": heatmaps(study, layout, comparisons) if whole else [],
+            "overview": None if whole else overview(study, layout, comparisons),
+            "curves": learning_curves(study, layout, selection, evaluations, style),
+            "training": learning_curves(study, layout, selection, training, _training_style(study, vacuous)),
+            "exhibits": shown,
+            "films": [_film(study, film) for film in films],
             "summary": summarise(study, comparisons),
-            "counts": views.counts(study),
-            "rows": views.cell_rows(study, comparisons),
+            "tally": views.tally(comparisons) if study.records or study.failures else [],
+            "rows": rows,
+            "filters": views.cell_filters(study, rows),
+            "exploratory": not all(cell.primary for cell in study.cells),
             "controls": [c for c in comparisons if c.control],
-            "speed_figure": throughput_figure(speeds, series),
-            "speed_points": shows_cells(speeds),
-            "speed_rows": views.throughput_rows(speeds, series),
-            "speed_series": series,
+            "downloads": downloads(texts, {name: len(table) for name, table in tables.items()}),
         }
     )
-    for name, table in tables.items():
-        write_text(folder / TABLES_FOLDER / f"{name}.csv", csv_text(table))
-    write_text(folder / PAGE_FILE, page)
+    _write(folder, page, texts)
     return folder / PAGE_FILE
 
 
-def _figures(
-    study: Study, comparisons: Sequence[Comparison], evaluations: pd.DataFrame, training: pd.DataFrame
-) -> dict[str, Any]:
-    """Draw the differences and the curves: of every cell, or of a large study a map and the cells most telling."""
-    layout, selection = arrange(study), select_cells(study, comparisons)
-    vacuous = {c.cell.id for c in comparisons if c.control}
-    evaluation_style = _evaluation_style(study, evaluations, vacuous)
+def _write(folder: Path, page: str, texts: Mapping[str, str]) -> None:
+    """Write the page and its tables; a table of an earlier report that this one has not goes."""
+    tables = folder / TABLES_FOLDER
+    for name, text in texts.items():
+        write_text(tables / f"{name}.csv", text)
+    for name in _OPTIONAL - texts.keys():
+        (tables / f"{name}.csv").unlink(missing_ok=True)
+    write_text(folder / PAGE_FILE, page)
+
+
+def _speed(speeds: pd.DataFrame, series: str) -> dict[str, Any]:
     return {
-        "selection": selection,
-        "heatmaps": heatmaps(study, layout, comparisons) if selection.whole else [],
-        "overview": None if selection.whole else overview(study, layout, comparisons),
-        "curves": learning_curves(study, layout, selection, evaluations, evaluation_style),
-        "training": learning_curves(study, layout, selection, training, _training_style(study, vacuous)),
+        "speed_figure": throughput_figure(speeds, series),
+        "speed_points": shows_cells(speeds),
+        "speed_rows": views.throughput_rows(speeds, series),
+        "speed_series": series,
+    }
+
+
+def _film(study: Study, film: Film) -> dict[str, Any]:
+    """Put a film into the page as it is."""
+    names = {cell.id: cell_name(cell) for cell in study.cells}
+    source = "data:image/gif;base64," + base64.b64encode(film.gif).decode("ascii")
+    words = {"alt": show(film.alt, 1000), "caption": show(film.caption, 1000)}
+    return {
+        "title": names.get(film.cell, film.cell),
+        "source": source,
+        **words,
+        "width": film.width,
+        "height": film.height,
     }
 
 
@@ -114,7 +154,10 @@ def _opening(study: Study) -> dict[str, Any]:
         "budget": budget,
         "schedule": views.setting(study, "schedule"),
         "cells": len(study.cells),
-        "seeds": len(study.spec.study.seeds),
+        "seeds_words": views.seeds_words(study),
+        "looks": len(study.spec.study.looks) > 1,
+        "margin": f"{compare.margin:g}",
+        "counts": views.counts(study),
         "targets": compares_targets(study),
         "by_episode": budget_unit(study) == "episodes",
         "factors": [show(name, 30) for name in views.cell_factors(study)],
@@ -167,6 +210,7 @@ def _threshold(study: Study) -> float | None:
 
 def _render(context: dict[str, Any]) -> str:
     import jinja2
+    from markupsafe import Markup
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
@@ -185,4 +229,7 @@ def _render(context: dict[str, Any]) -> str:
         interval=interval,
         control_finding=views.control_finding,
     )
-    return environment.get_template("report.html").render(context)
+    script = (resources.files("reports") / "templates" / "report.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    own = {"script": Markup(script), "script_hash": f"sha256-{digest}"}  # noqa: S704 - a file of ours, nothing put in
+    return environment.get_template("report.html").render({**context, **own})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from harness.design import label
 from harness.results import Study
 from reports.cells import Comparison
 from reports.statistics import MIN_PAIRS
-from reports.text import cell_name, count, interval, number, percent, show, signed
+from reports.text import cell_name, count, interval, listing, number, percent, show, signed
 from reports.vacuity import Control
 from reports.verdicts import Verdict
 
@@ -70,6 +71,36 @@ class CellRow:
     grounds: tuple[str, ...]
     bar: Bar | None
 
+    def sort_by(self, column: int) -> str:
+        """Write the value behind a column for the page's script; nothing where there is none."""
+        value = self.values[column]
+        return "" if value is None or not math.isfinite(value) else repr(value)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A choice by which rows of the table of cells can be filtered.
+
+    Attributes:
+        label: what is chosen by.
+        column: where it stands in the table, from 0.
+        options: each value as the rows hold it, and as it is shown.
+    """
+
+    label: str
+    column: int
+    options: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many comparisons came to one verdict."""
+
+    symbol: str
+    words: str
+    side: int
+    amount: int
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -123,6 +154,41 @@ def cell_rows(study: Study, comparisons: Sequence[Comparison]) -> list[CellRow]:
         )
         for c in comparisons
     ]
+
+
+def cell_filters(study: Study, rows: Sequence[CellRow]) -> list[Filter]:
+    """Return what the rows can be filtered by: levels, candidate, verdict, group, where there is a choice."""
+    factors, several = cell_factors(study), len(study.arms) > 2
+    verdict = len(factors) + several
+    held: list[tuple[str, int, Iterable[str]]] = [
+        ("verdict", verdict, (row.sign.kind for row in sorted(rows, key=lambda row: row.sign.order))),
+        ("group", verdict + 1, ("primary" if row.primary else "exploratory" for row in rows)),
+        ("candidate", len(factors), (row.candidate for row in rows)),
+        *((show(name, 30), place, _levels(rows, place)) for place, name in enumerate(factors)),
+    ]
+    found = [Filter(label, column, tuple((v, v) for v in dict.fromkeys(values))) for label, column, values in held]
+    return [one for one in found if len(one.options) > 1]
+
+
+def _levels(rows: Sequence[CellRow], place: int) -> Iterable[str]:
+    return (row.levels[place] for row in rows)
+
+
+def tally(comparisons: Sequence[Comparison]) -> list[Tally]:
+    """Count the verdicts of all comparisons."""
+    signs = [sign(c) for c in comparisons]
+    found = Counter(one.kind for one in signs)
+    by_kind = {one.kind: one for one in sorted(signs, key=lambda one: one.order)}
+    return [Tally(one.symbol, kind.replace(":", ","), one.side, found[kind]) for kind, one in by_kind.items()]
+
+
+def seeds_words(study: Study) -> str:
+    """Write how many seeds there are, and how they are looked at."""
+    looks = study.spec.study.looks
+    total = len(study.spec.study.seeds)
+    if len(looks) < 2:
+        return count(total, "seed")
+    return f"up to {count(total, 'seed')}, in looks at {listing(map(str, looks))}"
 
 
 def sign(comparison: Comparison) -> Sign:

@@ -68,6 +68,6 @@ def test_the_table_holds_levels_as_they_are_and_what_each_cell_lacks(tmp_path: P
     table = comparisons_table(study, compare_cells(study))
     assert list(table["rollout_length"]) == [20, "episode"]
     assert list(table["state"]) == ["few pairs", "vacuous"]
-    assert list(table["pairs"]) == [3, 3]
+    assert list(table["pairs"]) == [4, 4]
     assert list(table["failed_runs"]) == [1, 1]
     assert table["low"].isna().all()

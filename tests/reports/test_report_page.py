@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import hashlib
 import re
 import subprocess
 import sys
@@ -9,14 +11,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
-from synthetic import plan, realistic, write_study
+from synthetic import FakeConfig, plan, realistic, write_study
 
 import reports
 from reports import write_report
 
-TABLES = {"cells", "curves", "pairs", "runs", "throughput", "training"}
+TABLES = {"cells", "curves", "forest", "pairs", "runs", "throughput", "training"}
+EXHIBITED = {"horizon", "profiles", "time_curves"}  # of studies with runs such as these
 VOID = {"meta", "img", "source", "br", "link", "input", "hr"}
 
 
@@ -44,7 +48,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.words.append(data)
 
     def all(self, tag: str) -> list[dict[str, str]]:
@@ -57,7 +61,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def main_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
-    study = write_study(tmp_path_factory.mktemp("main"), realistic(), points=4)
+    study = write_study(tmp_path_factory.mktemp("main"), realistic(10), points=4)
     return Page(write_report(study))
 
 
@@ -66,7 +70,6 @@ def test_nothing_is_fetched(main_page: Page) -> None:
         for name in ("src", "srcset"):
             assert attributes.get(name, "data:").startswith("data:")
         assert not any(name.startswith("on") for name in attributes)
-    assert not main_page.all("script")
     assert not main_page.all("link")
     assert "url(" not in main_page.source
     assert "@import" not in main_page.source
@@ -74,19 +77,40 @@ def test_nothing_is_fetched(main_page: Page) -> None:
         assert all(target.startswith("#") for target in re.findall(r'href="([^"]*)"', svg))
 
 
+def test_the_one_script_is_the_projects_own_and_no_other_may_run(main_page: Page) -> None:
+    (script,) = re.findall(r"<script>(.*?)</script>", main_page.source, re.DOTALL)
+    assert script == (Path(reports.__file__).parent / "templates" / "report.js").read_text()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = [meta["content"] for meta in main_page.all("meta") if "http-equiv" in meta]
+    assert "default-src 'none'" in policy
+    assert policy.endswith(f"script-src 'sha256-{digest}'")
+
+
+def test_small_tables_are_carried_by_the_page_as_they_stand_beside_it(main_page: Page) -> None:
+    carried = [link for link in main_page.all("a") if "download" in link]
+    assert {"cells.csv", "forest.csv", "horizon.csv", "pairs.csv"} <= {link["download"] for link in carried}
+    for link in carried:
+        data = base64.b64decode(link["href"].partition("base64,")[2])
+        text = gzip.decompress(data) if link["download"].endswith(".gz") else data
+        assert text == (main_page.folder / "tables" / link["download"].removesuffix(".gz")).read_bytes()
+
+
 def test_links_lead_to_sections_and_tables_that_exist(main_page: Page) -> None:
     ids = {attributes["id"] for _, attributes in main_page.tags if "id" in attributes}
     targets = [link["href"] for link in main_page.all("a")]
-    assert {f"tables/{name}.csv" for name in TABLES} <= set(targets)
+    assert {f"tables/{name}.csv" for name in TABLES | EXHIBITED} <= set(targets)
     for target in targets:
+        if target.startswith("data:"):
+            continue
         assert target[1:] in ids if target.startswith("#") else (main_page.folder / target).is_file()
 
 
 def test_every_image_is_drawn_and_told(main_page: Page) -> None:
     images = main_page.all("img")
-    assert len(images) == 3 + 3 + 1 + 3  # heatmaps, learning curves, throughput, training returns
+    # the forest, heatmaps, curves over steps and over seconds, profiles, horizon, throughput, training returns
+    assert len(images) == 1 + 3 + 3 + 3 + 1 + 1 + 1 + 3
     assert all(len(image["alt"]) > 30 for image in images)
-    assert "from −" in images[0]["alt"] or "from +" in images[0]["alt"]
+    assert images[0]["alt"].startswith("Forest of paired differences, 16 rows: ")
     assert len(main_page.all("source")) == len(images)
     for svg in main_page.images():
         assert ET.fromstring(svg.encode()).tag.endswith("svg")  # noqa: S314 - our own drawing
@@ -101,14 +125,17 @@ def test_light_and_dark_differ_in_colour_alone(main_page: Page) -> None:
 
 
 def test_the_first_screen_says_what_came_out_and_how_sure(main_page: Page) -> None:
-    top = main_page.text.split("Learning curves")[0]
+    top = main_page.text.split("Differences")[0]
     for words in (
         "Does treating a target's missing terms as zero",
+        "It matters: in 8 of 10 cells max_terms converges better than missing_as_zero (by 0.08 to 0.59), in 2 it is",
+        "8 different, better",
+        "6 vacuous",
         "missing_as_zero (baseline) and max_terms by auc (scaled return: 0 random policy, 1 solved)",
-        "16 cells × 2 arms × 5 seeds; schedule round_robin",
-        "of 10 comparable cells",
-        "No verdict",
-        "160 planned, 160 done, 0 failed",
+        "16 cells × 2 arms × 10 seeds; schedule round_robin",
+        "correction (Holm) for all 10 primary comparisons",
+        "within ±0.1, the margin declared before the study ran",
+        "320 planned, 320 done, 0 failed",
     ):
         assert words in top
 
@@ -116,7 +143,7 @@ def test_the_first_screen_says_what_came_out_and_how_sure(main_page: Page) -> No
 def test_the_control_is_explained_and_shown(main_page: Page) -> None:
     assert "published program’s two versions compute the same targets" in main_page.text
     assert "differ by chance alone" in main_page.text
-    assert main_page.text.count("5 of 5 pairs bit-identical, as theory says") == 6
+    assert main_page.text.count("10 of 10 pairs bit-identical, as theory says") == 6
 
 
 def test_settings_versions_and_aliases_stand_on_the_page(main_page: Page) -> None:
@@ -127,7 +154,7 @@ def test_settings_versions_and_aliases_stand_on_the_page(main_page: Page) -> Non
 def test_an_alias_is_drawn_with_the_number_of_the_cell_that_stands_for_it(main_page: Page) -> None:
     cells = pd.read_csv(main_page.folder / "tables" / "cells.csv")
     chosen = cells[(cells["rollout_length"] == "5") & (cells["n_step"] == 5)]
-    heatmap = main_page.images()[0]
+    heatmap = main_page.images()[1]
     for difference in chosen["difference"]:
         number = f"{difference:+.3f}".replace("-", "−")
         assert f">{number}<" in heatmap
@@ -167,7 +194,7 @@ def test_hostile_names_are_escaped_everywhere(tmp_path: Path) -> None:
         compare={"factor": "tail", "baseline": "=1+1", "metric": "auc"},
     )
     page = Page(write_report(write_study(tmp_path, data, points=3)))
-    assert not page.all("script")
+    assert len(page.all("script")) == 1
     assert len(page.all("img")) == len(page.all("source"))
     assert "<script>alert(1)</script>" in page.text
     assert "\x00" not in page.source
@@ -183,6 +210,10 @@ ARMS3 = {"gamma": [0.9, 0.99, 0.999], "regime": {"cut": {"rollout_length": 20}, 
 BY_EPISODE = {"total_episodes": 500, "total_steps": None, "rollout_length": "episode", "schedule": "hogwild"}
 
 
+def by_arm(config: FakeConfig) -> float:
+    return float(np.random.default_rng([config.seed, round(config.gamma * 1000)]).normal(0.5, 0.1))
+
+
 def bare(run: Any, output: dict[str, Any]) -> None:
     output.update(metrics={}, timings={}, curves={}, tables={}, arrays={})
 
@@ -195,12 +226,16 @@ def bare(run: Any, output: dict[str, Any]) -> None:
         (plan(), {"skip": lambda run: run.seed > 2}, ["not complete: 6 of 10", "4 not run yet"]),
         (plan(), {"fail": lambda run: run.seed == 0}, ["2 failed runs", "killed by signal 9"]),
         (plan(), {"diverge": lambda run: True}, ["10 runs diverged", "1 cell in which every run diverged"]),
-        (plan(), {"diverge": lambda run: run.arm == "max_terms"}, ["5 runs diverged", "behind in 1"]),
+        (
+            plan(),
+            {"diverge": lambda run: run.arm == "max_terms"},
+            ["5 runs diverged", "max_terms is behind missing_as_zero"],
+        ),
         (plan(), {"change": bare}, ["10 finished runs without the compared metric", "No run recorded evaluations"]),
         (
             plan(sweep=ARMS3, compare={"factor": "gamma", "baseline": 0.99, "metric": "final"}),
-            {},
-            ["0.99 (baseline), 0.9 and 0.999", "gamma 0.9 minus 0.99", "do not tell gamma 0.999 from gamma 0.99"],
+            {"score": by_arm},
+            ["0.99 (baseline), 0.9 and 0.999", "gamma 0.9 minus 0.99", "gamma 0.999 is "],
         ),
         (plan(base=BY_EPISODE), {}, ["500 episodes a run", "Nothing to compare: the arms computed the same targets"]),
     ],
@@ -218,16 +253,22 @@ def test_any_study_has_a_page_that_says_so(
 def test_training_returns_are_open_where_the_budget_is_in_episodes(tmp_path: Path) -> None:
     by_episode = Page(write_report(write_study(tmp_path / "a", plan(base=BY_EPISODE), points=3)))
     by_step = Page(write_report(write_study(tmp_path / "b", plan(), points=3)))
-    assert "open" in by_episode.all("details")[0]
-    assert "open" not in by_step.all("details")[0]
+
+    def folded(page: Page) -> bool:
+        section = page.source.split('<section id="training">')[1]
+        return section.index("<details>") < section.index("</section>") if "<details>" in section else False
+
+    assert not folded(by_episode)
+    assert folded(by_step)
 
 
 def test_many_cells_make_a_page_of_reasonable_size(tmp_path: Path) -> None:
     sweep = {"target": ["missing_as_zero", "max_terms"], "gamma": [0.9, 0.99], "n_step": [1, 2, 3, 4, 5]}
     study = write_study(tmp_path, plan(sweep={**sweep, "workers": [1, 4]}), points=25)
     path = write_report(study)
-    assert path.stat().st_size < 3_000_000
-    assert len(Page(path).all("img")) == 2 + 2 + 1 + 2
+    assert path.stat().st_size < 3_500_000
+    # the forest, heatmaps, curves over steps and over seconds, profiles, horizon, throughput, training returns
+    assert len(Page(path).all("img")) == 1 + 2 + 2 + 2 + 1 + 1 + 1 + 2
 
 
 def test_the_report_can_be_written_elsewhere(tmp_path: Path) -> None:
@@ -238,7 +279,7 @@ def test_the_report_can_be_written_elsewhere(tmp_path: Path) -> None:
 
 
 def test_the_public_face_is_pinned_and_cheap_to_import() -> None:
-    assert reports.__all__ == ["compare_cells", "paired_differences", "runs_table", "write_report"]
+    assert reports.__all__ == ["compare_cells", "paired_differences", "runs_table", "seeds_wanted", "write_report"]
     assert all(callable(getattr(reports, name)) for name in reports.__all__)
     with pytest.raises(AttributeError):
         _ = reports.nothing_of_the_kind

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports.tables import neutral, write_csv, write_text
+from reports.tables import csv_text, neutral, write_text
 from reports.text import brief, count, interval, listing, number, percent, show, signed
 
 
@@ -19,10 +19,9 @@ def test_numbers_and_plain_text_are_untouched(value: object) -> None:
     assert neutral(value) == value
 
 
-def test_csv_keeps_numbers_and_neutralises_names_everywhere(tmp_path: Path) -> None:
+def test_csv_keeps_numbers_and_neutralises_names_everywhere() -> None:
     table = pd.DataFrame({"=f": ["=a", "b"], "difference": [-0.25, 1e-17], "n": [-1, 2], "mixed": [5, "@x"]})
-    write_csv(tmp_path / "x.csv", table)
-    assert (tmp_path / "x.csv").read_text() == "'=f,difference,n,mixed\n'=a,-0.25,-1,5\nb,1e-17,2,'@x\n"
+    assert csv_text(table) == "'=f,difference,n,mixed\n'=a,-0.25,-1,5\nb,1e-17,2,'@x\n"
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
