@@ -49,6 +49,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   };
   controls.hidden = false;
   controls.addEventListener("input", filter);
+  controls.addEventListener("change", filter);
   controls.addEventListener("submit", (event) => event.preventDefault());
   controls.addEventListener("reset", () => setTimeout(filter));
   filter();

@@ -17,7 +17,7 @@ from harness.records import RunOutput, RunRecord, write_json, write_record
 from harness.results import FAILURES_FOLDER, RUNS_FOLDER, Study, load_study, write_plan
 from harness.spec import parse_spec
 
-ALGORITHM = Algorithm(config="synthetic:FakeConfig", train="synthetic:FakeConfig")
+ALGORITHM = Algorithm(config=f"{__name__}:FakeConfig", train=f"{__name__}:FakeConfig")
 PROVENANCE = {
     "commit": "0123456789abcdef0123456789abcdef01234567",
     "dirty": False,
