@@ -28,6 +28,7 @@ _FACET_WIDTHS = (2.4, 3.6)
 _FACET_HEIGHT = 2.1
 _TITLE_LINE = 0.16  # inches a further line of a facet's title takes
 _MAX_ACROSS = 4
+_THOUSAND = 1000  # below, there is nothing to shorten, and seconds would be written in thousandths
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,8 @@ def _grid(sheet: Sheet, frame: Frame) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     grid[0, 0].set(xlim=frame.x, ylim=frame.y)
-    grid[0, 0].xaxis.set_major_formatter(thousands())
+    if frame.x[1] >= _THOUSAND:
+        grid[0, 0].xaxis.set_major_formatter(thousands())
     for axes, facet in zip(grid.flat, sheet.facets, strict=False):
         axes.set_title(facet.title, fontsize=10 if not lines else 9, loc="left")
     for axes in list(grid.flat)[len(sheet.facets) :]:

@@ -101,6 +101,10 @@ def residual_words(study: Study) -> str:
             f"says {signed(predicted)}; cell by cell and step by step the two are typically {number(gap)} apart (root "
             f"mean square), where the term at the cut itself is typically {number(size)}."
         )
+    if sentences:
+        sentences.append(
+            "Theory takes the critic to be unbiased at every distance; where it is not, both arms are moved."
+        )
     return " ".join(sentences)
 
 

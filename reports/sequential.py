@@ -107,6 +107,8 @@ def _crossing(height: float, fractions: tuple[float, ...]) -> float:
     from scipy import stats
 
     total = float(2 * stats.norm.sf(height / math.sqrt(fractions[0])))
+    if len(fractions) == 1:
+        return total
     before = fractions[0]
     nodes, weights = _nodes(height, 0.0, before, fractions)
     density = stats.norm.pdf(nodes, scale=math.sqrt(before)) * weights  # of walks that have not crossed

@@ -158,11 +158,10 @@ def report(
         page = _write_report(load_study(find_folder(study, out)))
     else:
         from harness.tracking import download_study
-        from reports import write_report
 
         name = find_spec(study).name if study in named_studies() or study.endswith(".toml") else study
         with tempfile.TemporaryDirectory() as folder:
-            page = write_report(download_study(name, tracking_uri, Path(folder)), study_folder(name, out))
+            page = _write_report(download_study(name, tracking_uri, Path(folder)), study_folder(name, out))
     print(f"report: {page}")
     if open_page:
         typer.launch(page.absolute().as_uri())
@@ -291,12 +290,12 @@ def doctor() -> int:
     return 0 if healthy else 1
 
 
-def _write_report(study: Study) -> Path:
+def _write_report(study: Study, folder: Path | None = None) -> Path:
     from reports import write_report
     from studies.film import make_film
 
     film = make_film(study)
-    return write_report(study, films=[film] if film is not None else [])
+    return write_report(study, folder, films=[film] if film is not None else [])
 
 
 def _console() -> Any:

@@ -1,7 +1,8 @@
 """Intervals cover and verdicts err as declared, on simulated runs with known truth.
 
 1,000 replicates each, where `python -m tests.reports.simulation` takes 10,000 (docs/statistics.md). A limit L is
-widened by three binomial standard errors, 3·√(L(1 − L)/1000): a procedure exactly at its limit would fail one time in 700.
+widened by three binomial standard errors, 3·√(L(1 − L)/1000): what lies exactly at its limit exceeds that one time
+in 700.
 """
 
 from __future__ import annotations

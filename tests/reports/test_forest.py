@@ -107,7 +107,8 @@ def test_an_interval_for_all_rows_far_wider_than_the_rest_does_not_squeeze_them(
 def test_odd_names_are_drawn_as_they_are(tmp_path: Path) -> None:
     levels = {"$x^2$ & <b>": {"gamma": 0.9}, "y\x00\n" + "long " * 30: {"gamma": 0.99}}
     compare = {"factor": "how", "baseline": "$x^2$ & <b>", "metric": "auc"}
-    study = write_study(tmp_path, plan(sweep={"how": levels}, compare=compare), points=1)
+    data = plan(sweep={"how": levels}, compare=compare)
+    study = write_study(tmp_path, data, points=1, score=lambda config: config.gamma + 0.01 * config.seed)
     (picture,) = drawn(study, judged(study))
     assert any("minus $x^2$ & <b>" in word for word in texts(picture))
     assert svg(picture, dark=True) is not None

@@ -104,6 +104,7 @@ def test_the_sentence_says_how_far_theory_and_measurement_lie_apart(tmp_path: Pa
     assert f"theory says −{lies:.1f}" in words
     assert "typically 2.000 apart" in words
     assert f"typically {np.sqrt(np.mean(np.square(shifts))):.1f}." in words
+    assert words.endswith("where it is not, both arms are moved.")
 
 
 def test_every_cell_has_a_facet_and_the_alt_text_holds_both(tmp_path: Path) -> None:
