@@ -180,7 +180,7 @@ def _over(size: Floats, error: Floats) -> Floats:
     """Return size / error with 0/0 = 0 and a/0 = ∞."""
     import numpy as np
 
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = np.divide(size, error)
     ratio = np.asarray(ratio)
     ratio[np.isnan(ratio)] = 0.0
