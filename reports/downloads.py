@@ -14,6 +14,7 @@ PACKED_BYTES = 100_000  # carried packed
 _MOST_BYTES = 5_000_000  # not even packed
 
 _WHAT = {
+    "comparison": "every comparison of the two studies: both verdicts, differences and intervals",
     "cells": "every comparison: verdict, difference, intervals, p-values, look, pairing, control",
     "pairs": "every pair of runs: both values of the compared metric and their difference",
     "runs": "every finished run: levels, outcome, metrics, timings",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +21,13 @@ from reports.heatmap import heatmaps
 from reports.layout import arrange
 from reports.learning import CurveStyle, learning_curves
 from reports.overview import overview
-from reports.selection import CELLS_SHOWN, ROWS_KEPT, select_cells
+from reports.rendering import render
+from reports.selection import select_cells
 from reports.statistics import MIN_PAIRS
 from reports.style import arm_colours, dark_colour
 from reports.summary import summarise
 from reports.tables import csv_text, write_text
-from reports.text import cell_name, count, interval, number, percent, show, signed
+from reports.text import cell_name, number, percent, show
 from reports.throughput import shows_cells, throughput_figure, throughput_table
 from reports.units import scale_of, unit_of
 from reports.vacuity import compares_targets
@@ -74,7 +73,8 @@ def write_report(study: Study, folder: Path | None = None, films: Sequence[Film]
     texts = {name: csv_text(table) for name, table in tables.items()}
     whole = selection.whole
     rows = views.cell_rows(study, comparisons)
-    page = _render(
+    page = render(
+        "report.html",
         {
             **_opening(study),
             **_speed(speeds, series),
@@ -93,7 +93,7 @@ def write_report(study: Study, folder: Path | None = None, films: Sequence[Film]
             "exploratory": not all(cell.primary for cell in study.cells),
             "controls": [c for c in comparisons if c.control],
             "downloads": downloads(texts, {name: len(table) for name, table in tables.items()}),
-        }
+        },
     )
     _write(folder, page, texts)
     return folder / PAGE_FILE
@@ -206,30 +206,3 @@ def _threshold(study: Study) -> float | None:
     """Return the environment's reward threshold, if all runs share one."""
     seen = {r.metrics["reward_threshold"] for r in study.records if "reward_threshold" in r.metrics}
     return next(iter(seen)) if len(seen) == 1 else None
-
-
-def _render(context: dict[str, Any]) -> str:
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        count=count,
-        number=number,
-        signed=signed,
-        cell_name=cell_name,
-        rows_shown=CELLS_SHOWN,
-        rows_kept=ROWS_KEPT,
-        interval=interval,
-        control_finding=views.control_finding,
-    )
-    script = (resources.files("reports") / "templates" / "report.js").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    own = {"script": Markup(script), "script_hash": f"sha256-{digest}"}  # noqa: S704 - a file of ours, nothing put in
-    return environment.get_template("report.html").render({**context, **own})

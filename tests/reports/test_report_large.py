@@ -37,7 +37,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("reports.selection.CELLS_CHOSEN", SHOWN)
-        patch.setattr("reports.page.ROWS_KEPT", KEPT)
+        patch.setattr("reports.rendering.ROWS_KEPT", KEPT)
         write_report(load_study(folder))
     return folder
 

@@ -279,7 +279,14 @@ def test_the_report_can_be_written_elsewhere(tmp_path: Path) -> None:
 
 
 def test_the_public_face_is_pinned_and_cheap_to_import() -> None:
-    assert reports.__all__ == ["compare_cells", "paired_differences", "runs_table", "seeds_wanted", "write_report"]
+    assert reports.__all__ == [
+        "compare_cells",
+        "paired_differences",
+        "runs_table",
+        "seeds_wanted",
+        "write_comparison",
+        "write_report",
+    ]
     assert all(callable(getattr(reports, name)) for name in reports.__all__)
     with pytest.raises(AttributeError):
         _ = reports.nothing_of_the_kind
