@@ -1,6 +1,6 @@
 """Learning curves as small multiples: every cell a facet, the arms together in it.
 
-A thick line is the mean over seeds with its t-interval (from five seeds on), or their interquartile mean with its own;
+A thick line is the mean over seeds with its interval (from five seeds on), or their interquartile mean with its own;
 a thin line is one seed.
 """
 

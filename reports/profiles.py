@@ -14,7 +14,7 @@ from harness.results import Study
 from reports.cells import Comparison
 from reports.facets import arm_handles, put_legend
 from reports.frame import compared_values
-from reports.statistics import MIN_PAIRS
+from reports.statistics import MIN_PAIRS, clopper_pearson
 from reports.style import FAINT, Picture, arm_looks, drawing, picture
 from reports.text import cell_name, count, number, percent, show, wrapped
 
@@ -104,23 +104,20 @@ def _profile(
     level = study.spec.compare.level
     low = high = np.full(len(thresholds), np.nan)
     if min(map(len, runs)) >= MIN_PAIRS:
-        low, high = clopper_pearson(better[0], level) if len(runs) == 1 else stratified_bootstrap(better, level)
+        low, high = exact_bounds(better[0], level) if len(runs) == 1 else stratified_bootstrap(better, level)
     band = _CLOPPER_PEARSON if len(runs) == 1 else _BOOTSTRAP
     columns = {"threshold": thresholds, "share": share, "low": low, "high": high}
     who = {"scope": scope, "arm": arm, **columns, "runs": sum(map(len, runs)), "cells": len(runs), "band": band}
     return pd.DataFrame(who, columns=COLUMNS)
 
 
-def clopper_pearson(better: NDArray[np.float64], level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the exact bounds of a share at each threshold, from ones and zeros ``[runs, thresholds]``."""
+def exact_bounds(better: NDArray[np.float64], level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return Clopper and Pearson's bounds of the share at each threshold, from ones and zeros ``[runs, thresholds]``."""
     import numpy as np
-    from scipy import stats
 
-    n, hits = len(better), better.sum(axis=0)
-    tail = (1 - level) / 2
-    with np.errstate(invalid="ignore"):
-        low = np.where(hits == 0, 0.0, stats.beta.ppf(tail, hits, n - hits + 1))
-        high = np.where(hits == n, 1.0, stats.beta.ppf(1 - tail, hits + 1, n - hits))
+    hits = [int(count) for count in better.sum(axis=0)]
+    bounds = {count: clopper_pearson(count, len(better), level) for count in set(hits)}
+    low, high = np.array([bounds[count] for count in hits]).T
     return low, high
 
 

@@ -70,7 +70,7 @@ def survival_table(study: Study) -> pd.DataFrame:
 
 
 def survival_summary(study: Study) -> pd.DataFrame:
-    """Return one row per cell and arm: runs, how many solved it, and the restricted mean time with its t-interval.
+    """Return one row per cell and arm: runs, how many solved it, and the restricted mean time with its interval.
 
     The restricted mean is the mean of min(time to the threshold, budget) over all runs; ``lost`` of them diverged or
     failed and count as the budget.

@@ -15,7 +15,7 @@ from scipy import stats
 from synthetic import FakeConfig, plan, realistic, write_study
 
 from harness.results import Study
-from reports.profiles import COLUMNS, POOLED, clopper_pearson, profile_figure, profile_table, stratified_bootstrap
+from reports.profiles import COLUMNS, POOLED, exact_bounds, profile_figure, profile_table, stratified_bootstrap
 
 ARMS = ["missing_as_zero", "max_terms"]
 
@@ -46,11 +46,12 @@ def test_the_share_is_that_of_runs_above_the_threshold(one_cell: Study) -> None:
 
 
 @given(hits=st.lists(st.integers(0, 30), min_size=1, max_size=5), level=st.floats(0.5, 0.999))
-def test_exact_bounds_are_scipys(hits: list[int], level: float) -> None:
+def test_exact_bounds_leave_half_of_the_rest_on_either_side(hits: list[int], level: float) -> None:
+    """At a bound, so many hits or more (so many or fewer) have the probability (1 - level)/2."""
     better = np.array([[float(run < hit) for hit in hits] for run in range(30)])
-    for hit, low, high in zip(hits, *clopper_pearson(better, level), strict=True):
-        exact = stats.binomtest(hit, 30).proportion_ci(level, method="exact")
-        assert (low, high) == (pytest.approx(exact.low, abs=1e-9), pytest.approx(exact.high, abs=1e-9))
+    for hit, low, high in zip(hits, *exact_bounds(better, level), strict=True):
+        assert low == 0 if hit == 0 else stats.binom.sf(hit - 1, 30, low) == pytest.approx((1 - level) / 2)
+        assert high == 1 if hit == 30 else stats.binom.cdf(hit, 30, high) == pytest.approx((1 - level) / 2)
 
 
 def test_the_bootstrap_is_that_of_scipy() -> None:
