@@ -112,7 +112,7 @@ def _profile(
 
 
 def exact_bounds(better: NDArray[np.float64], level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return Clopper and Pearson's bounds of the share at each threshold, from ones and zeros ``[runs, thresholds]``."""
+    """Return Clopper and Pearson's bounds of the share at each threshold: ones and zeros ``[runs, thresholds]``."""
     import numpy as np
 
     hits = [int(count) for count in better.sum(axis=0)]
