@@ -160,7 +160,8 @@ def _clause(study: Study, candidate: str, group: Sequence[Comparison], noun: str
     if len(group) == 1:
         return told[0][1]
     (amount, first, _), *others = told
-    how_many = f"all {count(amount, noun)}" if amount == len(group) else f"{amount} of {count(len(group), noun)}"
+    every = "both" if amount == 2 else f"all {amount}"
+    how_many = f"{every} {noun}s" if amount == len(group) else f"{amount} of {count(len(group), noun)}"
     return ", ".join([f"in {how_many} {first}", *(f"in {amount} {later}" for amount, _, later in others)])
 
 

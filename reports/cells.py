@@ -135,17 +135,20 @@ def compare_cells(study: Study) -> tuple[Comparison, ...]:
 def seeds_wanted(study: Study) -> dict[str, int]:
     """Return how many of its seeds each cell needs by now, by cell id.
 
-    Every cell needs the first look. A primary cell needs the next one while a comparison in it is open; exploratory
-    and vacuous cells, and those in which no run came to anything, stop at the first.
+    Every cell needs the first look; a primary cell all looks that its verdicts rest on, and the next one while a
+    comparison in it is open. Exploratory and vacuous cells, and those in which no run came to anything, stop at the
+    first.
     """
     stages = study.spec.study.stages
     wanted = dict.fromkeys((cell.id for cell in study.cells), stages[0])
     for comparison in compare_cells(study):
         lost = comparison.reached and not comparison.estimate.count
-        if comparison.judgement.final or comparison.control or not comparison.cell.primary or lost:
+        if comparison.control or not comparison.cell.primary or lost:
             continue
-        following = stages[min(comparison.reached, len(stages) - 1)]
-        wanted[comparison.cell.id] = max(wanted[comparison.cell.id], following)
+        open_still = not comparison.judgement.final
+        needed = comparison.reached + 1 if open_still else comparison.judgement.look
+        last = min(max(needed, 1), len(stages)) - 1
+        wanted[comparison.cell.id] = max(wanted[comparison.cell.id], stages[last])
     return wanted
 
 

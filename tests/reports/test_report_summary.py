@@ -136,7 +136,7 @@ def test_exploratory_cells_are_counted_apart_and_labelled(tmp_path: Path) -> Non
     summary = summary_of(write_study(tmp_path, data, score=noisy(0.4), points=2))
     assert summary.answer.startswith("It matters: max_terms converges better")
     (told,) = [sentence for sentence in summary.findings if sentence.startswith("Exploratory")]
-    assert "no part of the answer: in all 2 exploratory cells max_terms converges better" in told
+    assert "no part of the answer: in both exploratory cells max_terms converges better" in told
 
 
 @pytest.mark.parametrize(
