@@ -102,10 +102,25 @@ def residual_words(study: Study) -> str:
             f"mean square), where the term at the cut itself is typically {number(size)}."
         )
     if sentences:
-        sentences.append(
-            "Theory takes the critic to be unbiased at every distance; where it is not, both arms are moved."
-        )
-    return " ".join(sentences)
+        sentences += [
+            "Theory takes the critic to be unbiased at every distance; where it is not, both arms are moved.",
+            *(_arms_apart(table, study.arms[0], candidate) for candidate in study.arms[1:]),
+        ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _arms_apart(table: pd.DataFrame, baseline: str, candidate: str) -> str:
+    """Hold two arms against each other, which takes out what the critic errs by in both; empty without common steps."""
+    one, other = (table[table["arm"] == arm] for arm in (candidate, baseline))
+    both = one.merge(other, on=["cell", "distance"], suffixes=("_one", ""))
+    if both.empty:
+        return ""
+    both["count"] = both[["count", "count_one"]].min(axis=1)
+    measured, predicted = (both[f"{name}_one"] - both[name] for name in ("residual", "predicted"))
+    return (
+        f"{show(candidate)} minus {show(baseline)}: measured {signed(_mean(measured, both))}, theory "
+        f"{signed(_mean(predicted, both))}, typically {number(_typical(measured - predicted, both))} apart."
+    )
 
 
 def _over_runs(rows: pd.DataFrame) -> pd.DataFrame:

@@ -104,7 +104,11 @@ def test_the_sentence_says_how_far_theory_and_measurement_lie_apart(tmp_path: Pa
     assert f"theory says −{lies:.1f}" in words
     assert "typically 2.000 apart" in words
     assert f"typically {np.sqrt(np.mean(np.square(shifts))):.1f}." in words
-    assert words.endswith("where it is not, both arms are moved.")
+    # What the critic errs by in both arms alike is gone between them.
+    assert "where it is not, both arms are moved. " in words
+    assert words.endswith(
+        f"max_terms minus missing_as_zero: measured +{lies:.1f}, theory +{lies:.1f}, typically 0.000 apart."
+    )
 
 
 def test_every_cell_has_a_facet_and_the_alt_text_holds_both(tmp_path: Path) -> None:
