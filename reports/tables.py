@@ -28,10 +28,19 @@ def csv_text(table: pd.DataFrame) -> str:
     """Return a table as CSV with every text neutralised, its column names included."""
     safe = table.copy()
     for position in range(safe.shape[1]):
-        if safe.dtypes.iloc[position].kind not in "biuf":
+        if safe.dtypes.iloc[position].kind not in "biuf" and _has_formulas(safe.iloc[:, position]):
             safe.isetitem(position, [neutral(value) for value in safe.iloc[:, position]])
     safe.columns = safe.columns.map(lambda name: neutral(str(name)))
     return str(safe.to_csv(index=False))
+
+
+def _has_formulas(column: pd.Series) -> bool:
+    """Whether any text would be changed; of a long column only what is distinct is looked at."""
+    try:
+        values = column.unique()
+    except TypeError:  # lists and the like cannot be told apart so
+        return True
+    return any(neutral(value) is not value for value in values)
 
 
 def write_text(path: Path, text: str) -> None:
