@@ -140,10 +140,9 @@ def pairs_to_settle(estimate: Estimate, spread: float, rules: Rules, family: int
     more = np.arange(1, MOST_FURTHER_PAIRS + 1)
     pairs = estimate.count + more
     bound = stats.norm.isf(rules.alpha / family / 2)
-    scale = np.sqrt(pairs) / max(spread, np.finfo(float).tiny)  # a spread of 0 is as good as none
-    with np.errstate(over="ignore"):
-        differs = stats.norm.cdf(abs(estimate.mean) * scale - bound)
-        equals = [stats.norm.cdf((rules.margin + side * estimate.mean) * scale - bound) for side in (1, -1)]
+    scale = np.sqrt(pairs) / max(spread, 1e-9 * rules.margin)
+    differs = stats.norm.cdf(abs(estimate.mean) * scale - bound)
+    equals = [stats.norm.cdf((rules.margin + side * estimate.mean) * scale - bound) for side in (1, -1)]
     guarded = pairs >= guard_pairs(rules)
     settled = np.maximum(differs, np.where(guarded, np.sum(equals, axis=0) - 1, 0)) >= POWER
     settled &= pairs >= MIN_VERDICT_PAIRS
