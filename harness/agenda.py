@@ -94,7 +94,8 @@ class Agenda:
         if not (missing := self._missing(lost)) and self._judge is not None and self.open_ended:
             self._ask(self._judge(load_study(self._folder)))
             missing = self._missing(lost)
-            why = f"{len({run.cell.id for run in missing})} undecided cells go on"
+            cells = len({run.cell.id for run in missing})
+            why = "1 undecided cell goes on" if cells == 1 else f"{cells} undecided cells go on"
         return self._batch(missing, why)
 
     def finished(self, record: RunRecord) -> None:

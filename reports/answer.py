@@ -65,18 +65,21 @@ def what_would_decide(comparisons: Sequence[Comparison]) -> str:
     needs = [c.judgement.more_pairs for c in still_open if c.judgement.more_pairs is not None]
     endless = len(still_open) - len(needs)
     close = sum(c.estimate.side != 0 for c in still_open)
-    told = "Undecided is no finding of equality"
+    undecided = f"undecided {noun}" + ("s" if len(still_open) > 1 else "")
+    told = ["Undecided is no finding of equality"]
     if close:
-        told += f"; in {close} of the {count(len(still_open), noun)} the interval excludes 0, but not after correction"
+        told[0] += (
+            f": in {close} of {count(len(still_open), noun)} the interval excludes 0, though not after correction"
+        )
     if needs:
         few, many = min(needs), max(needs)
         amount = f"about {count(few, 'more seed')}" if few == many else f"{few} to {count(many, 'more seed')}"
-        who = "It" if len(still_open) == 1 else f"{len(needs)} of them" if endless else "They"
-        told += f". {who} would probably be settled by {amount}, were mean and spread to stay as they are"
+        who = f"{len(needs)} of the {undecided}" if endless else f"The {undecided}"
+        told.append(f"{who} would probably be settled by {amount}, were mean and spread to stay as they are")
     if endless:
-        who = "it" if len(still_open) == 1 else f"{endless} of them"
-        told += f"; for {who} more than 1000 would be needed" if needs else f". For {who} more than 1000 seeds would do"
-    return f"{told}."
+        who = f"{endless} of them" if needs else f"The {undecided}"
+        told.append(f"{who} would take more than 1000 more seeds")
+    return f"{'. '.join(told)}."
 
 
 def left_out(comparisons: Sequence[Comparison]) -> list[str]:

@@ -111,7 +111,8 @@ def _write_field(axes: Axes, x: int, y: int, comparison: Comparison, alias: bool
         axes.text(x + 0.5, y + 0.5, f"{mark}same\n{_alike(comparison)}", color=MUTED, fontsize=9, **style)
         return
     if estimate.mean is None:
-        axes.text(x + 0.5, y + 0.5, f"{mark}no pairs", color=MUTED, fontsize=9, **style)
+        nothing = "every\nrun lost" if comparison.lost else "no pairs"
+        axes.text(x + 0.5, y + 0.5, f"{mark}{nothing}", color=MUTED, fontsize=9, **style)
         return
     weight = "bold" if estimate.side else "normal"
     below = count(estimate.count, "pair")

@@ -66,12 +66,12 @@ def _sureness(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
 def _different(study: Study, comparable: Sequence[Comparison]) -> str:
     level = study.spec.compare.level
     family = sum(c.cell.primary for c in comparable)
-    start = f"A difference is called one if the {percent(level)} interval of the paired difference excludes 0"
+    start = f"Two arms are called different if the {percent(level)} interval of their paired difference excludes 0"
     chance = percent(1 - level)
     if family <= 1:
         return f"{start}; with no effect at all that happens in {chance} of studies."
     return (
-        f"{start} and still does after correction (Holm) for all {family} primary comparisons together: with no effect "
+        f"{start}, also after correction (Holm) for all {family} primary comparisons together: with no effect "
         f"anywhere, at most {chance} of such studies would call any of them different."
     )
 

@@ -224,7 +224,7 @@ def grounds(comparison: Comparison) -> tuple[str, ...]:
         wide = interval(judgement.simultaneous.low, judgement.simultaneous.high)
         lines.append(f"Interval for all primary comparisons together: {wide}.")
     told = [
-        f"{name} {chance(p)}, {chance(adjusted)} after correction"
+        f"{chance(p)} for {name} ({chance(adjusted)} after correction)"
         for name, p, adjusted in (
             ("no difference", judgement.p_different, judgement.adjusted_different),
             ("a difference of the margin or more", judgement.p_equivalent, judgement.adjusted_equivalent),
@@ -242,7 +242,7 @@ def chance(p: float | None) -> str:
     """Write a p-value; one too small to tell apart from none as such."""
     if p is None:
         return "–"
-    return f"{p:.4f}" if p >= 0.0001 else "below 0.0001"
+    return "below 0.0001" if p < 0.0001 else "1" if p >= 0.99995 else f"{p:.4f}"
 
 
 def control_finding(control: Control) -> str:

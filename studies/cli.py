@@ -162,9 +162,7 @@ def report(
         name = find_spec(study).name if study in named_studies() or study.endswith(".toml") else study
         with tempfile.TemporaryDirectory() as folder:
             page = _write_report(download_study(name, tracking_uri, Path(folder)), study_folder(name, out))
-    print(f"report: {page}")
-    if open_page:
-        typer.launch(page.absolute().as_uri())
+    _show_page(page, open_page)
 
 
 @app.command()
@@ -187,6 +185,22 @@ def calibrate(
         found_of = f"{rate.false_different} of {rate.replicates} studies came out DIFFERENT"
         print(f"{rate.method}: {found_of}: {rate.rate:.3f} [{rate.low:.3f}, {rate.high:.3f}]")
     print(f"report: {_write_report(found)}")
+
+
+@app.command()
+def compare(
+    one: Annotated[str, typer.Argument(metavar="A", help="A study that was run: its name, file or folder.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    out: Out = DEFAULT_OUT,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Lay two studies side by side on one page: what differs between them, and cell by cell what each found."""
+    from harness.results import load_study
+    from reports import write_comparison
+    from studies.catalogue import find_folder
+
+    a, b = (load_study(find_folder(name, out)) for name in (one, other))
+    _show_page(write_comparison(a, b, out / f"{a.folder.name}--{b.folder.name}"), open_page, "comparison")
 
 
 @app.command("list")
@@ -298,6 +312,12 @@ def _write_report(study: Study, folder: Path | None = None) -> Path:
     return write_report(study, folder, films=[film] if film is not None else [])
 
 
+def _show_page(page: Path, open_page: bool, what: str = "report") -> None:
+    print(f"{what}: {page}")
+    if open_page:
+        typer.launch(page.absolute().as_uri())
+
+
 def _console() -> Any:
     from rich.console import Console
 
@@ -305,6 +325,8 @@ def _console() -> Any:
 
 
 def _show_design(design: Design) -> None:
+    from studies.display import design_in_words
+
     spec = design.spec
     print(f"{spec.name}: {spec.study.question}")
     print(f"compared: {spec.compare.factor}: {' vs '.join(design.arms)}, by {spec.compare.metric}")
@@ -313,8 +335,7 @@ def _show_design(design: Design) -> None:
     for alias in design.aliases:
         levels = ", ".join(f"{name}={value}" for name, value in alias.levels.items())
         print(f"  {levels} comes to the same as {alias.cell}: kept once")
-    cells, arms, seeds = len(design.cells), len(design.arms), len(spec.study.seeds)
-    print(f"{len(design.runs)} runs: {cells} cells × {arms} arms × {seeds} seeds")
+    print(f"{len(design.cells) * len(design.arms) * spec.study.stages[0]} runs{design_in_words(design)}")
 
 
 def _show_end(study: Study, tracking_uri: str | None, resume: str) -> None:

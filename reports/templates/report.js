@@ -59,6 +59,11 @@ for (const link of document.querySelectorAll("a.csv")) {
   const carried = document.querySelector(`${link.hash} a[download]`);
   if (carried) link.addEventListener("click", (event) => { event.preventDefault(); carried.click(); });
 }
+// Where the page is shown inside another that lets it save nothing (MLflow's viewer), no link pretends to.
+if (self !== top) {
+  for (const link of document.querySelectorAll("a[download], a[href^='tables/']")) link.replaceWith(link.textContent);
+  document.querySelectorAll(".framed").forEach((note) => { note.hidden = false; });
+}
 const folded = () => [...document.querySelectorAll("details:not([open])")];
 let opened = [];
 addEventListener("beforeprint", () => { opened = folded(); opened.forEach((one) => { one.open = true; }); });

@@ -206,3 +206,20 @@ def test_print_is_light_open_and_without_controls(browser: Browser, page: str) -
     browser.driver.execute_script("dispatchEvent(new Event('afterprint'))")
     assert browser.driver.execute_script("return document.querySelectorAll('details:not([open])').length") > 3
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_inside_another_page_that_lets_it_save_nothing_no_link_pretends_to(
+    browser: Browser, page: str, tmp_path: Path
+) -> None:
+    outer = tmp_path / "viewer.html"
+    outer.write_text(f'<iframe sandbox="allow-scripts" src="{page}" width="1200" height="700"></iframe>')
+    browser.open(outer.as_uri())
+    browser.driver.switch_to.frame(0)
+    data = browser.driver.find_element(By.ID, "data")
+    assert not data.find_elements(By.TAG_NAME, "a")
+    assert data.find_element(By.CSS_SELECTOR, ".framed").is_displayed()
+    assert "cells.csv" in data.text
+    browser.driver.switch_to.default_content()
+    assert browser.complaints() == []
+    browser.open(page)
+    assert not browser.driver.find_element(By.CSS_SELECTOR, ".framed").is_displayed()

@@ -37,7 +37,7 @@ def test_decided_cells_get_no_more_seeds(lab: Lab) -> None:
     study = lab.run(study_data(seeds=LOOKS, cells=3), judge=decide_by_name, observer=diary)
     assert seeds_by_cell(study) == {"n-1": 2, "n-2": 3, "n-3": 5}
     assert len(study.planned) == 20  # what was asked for, not what might have been
-    assert diary.said == [(16, 4, "2 undecided cells go on"), (20, 4, "1 undecided cells go on")]
+    assert diary.said == [(16, 4, "2 undecided cells go on"), (20, 4, "1 undecided cell goes on")]
     lab.assert_invariant(study)
     plan = read_json(study.folder / "study.json")
     assert plan["spec"]["study"]["looks"] == [2, 3, 5]

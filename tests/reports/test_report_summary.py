@@ -100,7 +100,7 @@ def test_a_difference_too_small_to_matter_is_called_negligible(tmp_path: Path) -
 def test_how_sure_names_level_correction_and_margin(tmp_path: Path) -> None:
     summary = summary_of(write_study(tmp_path, realistic(10), points=2))
     told = " ".join(summary.sureness).replace("\N{NARROW NO-BREAK SPACE}", " ")
-    assert "95 % interval of the paired difference excludes 0" in told
+    assert "95 % interval of their paired difference excludes 0" in told
     assert "correction (Holm) for all 10 primary comparisons together" in told
     assert "at most 5 % of such studies" in told
     assert "±0.1, the margin declared before the study ran" in told

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from studies.catalogue import named_studies
 from studies.cli import run
 from tests.harness.lab import DATABASES
 from tests.studies.command import TINY, call
@@ -32,14 +33,17 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) 
     return [line.removeprefix("a3c-bench: ") for line in lines]
 
 
+COMMANDS = ("run", "status", "report", "compare", "calibrate", "list", "train", "bench", "doctor")
+
+
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("run", "status", "report", "list", "train", "bench", "doctor"):
+    for command in COMMANDS:
         assert f" {command} " in text
 
 
-@pytest.mark.parametrize("command", ["run", "status", "report", "list", "train", "bench", "doctor"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert run([command, "--help"]) == 0
     assert "Usage" in capsys.readouterr().out
@@ -82,8 +86,15 @@ def test_a_dry_run_shows_the_design_and_writes_nothing(capsys: pytest.CaptureFix
     assert text.count("\n  cell ") == 3
     assert "rollout_length=10, n_step=20" in text
     assert "comes to the same as" in text
-    assert "6 runs: 3 cells × 2 arms × 1 seeds" in text
+    assert "6 runs (3 cells × 2 arms × 1 seeds)" in text
     assert [path.name for path in place.iterdir()] == ["tiny.toml"]
+
+
+def test_a_dry_run_tells_of_looks_and_of_a_search(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    assert run(["run", "missing_vs_max", "--dry-run"]) == 0
+    assert "× 10 seeds, in undecided cells then 20, 30, 40)" in capsys.readouterr().out
+    assert run(["run", "learning_rates", "--dry-run"]) == 0
+    assert "20 trials × 3 seeds to tune each arm)" in capsys.readouterr().out
 
 
 def test_a_dry_run_counts_the_seeds_asked_for(capsys: pytest.CaptureFixture[str], place: Path) -> None:
@@ -92,10 +103,10 @@ def test_a_dry_run_counts_the_seeds_asked_for(capsys: pytest.CaptureFixture[str]
     assert list(place.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["smoke", "missing_vs_max", "seed_replication", "workers"])
+@pytest.mark.parametrize("name", sorted(named_studies()))
 def test_every_study_that_comes_with_the_project_can_be_run(capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert run(["run", name, "--dry-run"]) == 0
-    assert " runs: " in capsys.readouterr().out
+    assert " runs (" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
