@@ -229,6 +229,7 @@ class _Dispatcher:
         try:
             on_disk = frozenset(finished_runs(self._folder / RUNS_FOLDER))
             self._projections.repair(list(agenda.records.values()), on_disk)
+            self._projections.searched(agenda.searches)
             while batch.runs:
                 self._compute(batch.runs, agenda)
                 batch = agenda.more(self._lost)

@@ -61,6 +61,15 @@ def test_each_arm_has_an_optuna_study_and_tries_are_marked_in_mlflow(lab: Lab) -
     assert len(lab.trials(state="COMPLETE")) == len(study.planned) == 8  # tries are no trials of the comparison
 
 
+def test_a_lost_optuna_database_is_made_anew(lab: Lab) -> None:
+    study = lab.run(searching())
+    (lab.folder / "optuna.db").unlink()
+    lab.run(searching())
+    for search in study.searches:
+        kept = optuna.load_study(study_name=f"tiny / {search.cell} / {search.arm}", storage=lab.storage)
+        assert [t.value for t in kept.trials] == [t.value for t in search.trials]
+
+
 def test_killed_at_any_time_it_tries_the_same_settings(lab: Lab) -> None:
     undisturbed = lab.run(searching("other"))
     data = searching(mode="slow", seconds=0.05)
