@@ -222,6 +222,8 @@ AT_MARGIN = (
     AtMargin("baseline fails in 10 %, costing 1; σ = 0.02", rare_failure(0.1, 0.02), 0.05),
     AtMargin("baseline fails in 9.5 %, costing 1.05 = r; σ = 0.02", rare_failure(0.1 / 1.05, 0.02), 0.05),
     AtMargin("baseline fails in 9.5 %, costing 1.05 = r; σ = 0", rare_failure(0.1 / 1.05, 0.0), 0.05),
+    AtMargin("baseline fails in 9.5 %, costing 1.05 = r; σ = 0.1", rare_failure(0.1 / 1.05, 0.1), 0.05),
+    AtMargin("baseline fails in 9.5 %, costing 1.05 = r; σ = 0.15", rare_failure(0.1 / 1.05, 0.15), 0.05),
 )
 
 CELLS = 8
