@@ -134,8 +134,13 @@ def _revisions(folder: Path, design: Design) -> list[Revision]:
     noted = _read_revisions(plan)
     finished = len(set(finished_runs(folder / RUNS_FOLDER)) & set(plan["planned"]))
     before, now = _declared(parse_spec(plan["spec"])), _declared(design.spec)
-    changes = tuple(f"{name} was {before[name]}, is {now[name]}" for name in now if before[name] != now[name])
-    return [*noted, Revision(changes, finished)] if finished and changes else noted
+    changes = [f"{name} was {before[name]}, is {now[name]}" for name in now if before[name] != now[name]]
+    cells, kept = [cell["id"] for cell in plan["cells"]], {cell.id for cell in design.cells}
+    if gone := [cell for cell in cells if cell not in kept]:
+        changes.append(f"{len(gone)} of {len(cells)} cells left out: {', '.join(gone[:3])}")
+    if new := kept - {*cells}:
+        changes.append(f"cells added to {len(cells)}: {', '.join(sorted(new)[:3])}")
+    return [*noted, Revision(tuple(changes), finished)] if finished and changes else noted
 
 
 def _read_revisions(plan: Mapping[str, Any]) -> list[Revision]:
@@ -146,7 +151,9 @@ def _declared(spec: StudySpec) -> dict[str, str]:
     """Return what the error rates of a study's verdicts rest on, and so what must be declared before it runs."""
     rules = spec.compare.model_dump(mode="json")
     stages = " then ".join(map(str, spec.study.stages))
-    return {"seeds": stages, **{name: label(value) for name, value in rules.items()}}
+    counted = spec.study.seeds == tuple(range(len(spec.study.seeds)))
+    seeds = stages if counted else f"{stages} ({label(list(spec.study.seeds))})"
+    return {"seeds": seeds, **{name: label(value) for name, value in rules.items()}}
 
 
 def study_folder(name: str, out: Path) -> Path:

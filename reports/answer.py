@@ -95,9 +95,10 @@ def left_out(comparisons: Sequence[Comparison]) -> list[str]:
             f"{count(len(few), noun)} with fewer than {MIN_PAIRS} pairs: points only, no interval. "
             f"The mean difference {reach} so far."
         )
-    if equal := [c for c in comparisons if c.state == "all equal"]:
+    if unbounded := [c for c in comparisons if c.state == "unbounded"]:
         sentences.append(
-            f"{count(len(equal), noun)} in which every pair differs by the same amount: no interval can be given."
+            f"{count(len(unbounded), noun)} in which the pairs differ by the same amount, or all but a few do: that "
+            "bounds no mean, and no interval can be given."
         )
     if lost := [c for c in comparisons if c.lost]:
         how = "diverged" if not any(c.failed for c in lost) else "diverged or failed"

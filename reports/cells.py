@@ -21,7 +21,7 @@ from reports.verdicts import Evidence, Judgement, Verdict, judge
 if TYPE_CHECKING:
     import pandas as pd
 
-State = Literal["compared", "all equal", "few pairs", "no pairs", "vacuous"]
+State = Literal["compared", "unbounded", "few pairs", "no pairs", "vacuous"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Comparison:
         if self.estimate.has_interval:
             return "compared"
         if self.estimate.count >= MIN_PAIRS:
-            return "all equal"
+            return "unbounded"
         return "few pairs" if self.estimate.count else "no pairs"
 
     @property
@@ -226,14 +226,14 @@ def _compare(
         share=_mean([record.metrics.get("differing_target_share", math.nan) for record in own.records]),
         shift=_mean([record.metrics.get("mean_target_shift", math.nan) for record in own.records]),
         control=control,
-        pairing=_pairing(used, own.level) if control is None else None,
+        pairing=_pairing(used, judgement.nominal if judged else 1 - own.level) if control is None else None,
     )
 
 
-def _pairing(used: Sequence[Pair], level: float) -> Pairing | None:
+def _pairing(used: Sequence[Pair], error: float) -> Pairing | None:
     if len(used) < MIN_PAIRS:
         return None
-    return describe_pairing([pair.baseline_value for pair in used], [pair.candidate_value for pair in used], level)
+    return describe_pairing([pair.baseline_value for pair in used], [pair.candidate_value for pair in used], 1 - error)
 
 
 def _row(comparison: Comparison) -> dict[str, Any]:

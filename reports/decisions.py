@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 OPEN: Final = 0
 DIFFERENT: Final = 1
 EQUIVALENT: Final = 2
+NEVER: Final = 10**9  # pairs: more than any study has
 RARE: Final = 0.05  # a failure so frequent that n pairs would show none at most this often is ruled out
 
 
@@ -34,7 +35,8 @@ class Rules:
         level: confidence level, in (0, 1).
         margin: Δ: a difference smaller than this does not matter, in units of the compared metric.
         looks: pairs at each look, rising, the last being the most there can be; one look for a fixed number of seeds.
-        span: r, the best score there can be minus the worst a run can fall to, in units of the metric.
+        span: r, the best score there can be minus the worst a run can fall to, in units of the metric; ∞ where nothing
+            says how far that is: then no number of pairs rules out a rare failure.
         higher_is_better: whether more of the metric is better.
     """
 
@@ -173,8 +175,8 @@ def decide(grounds: Grounds, rules: Rules) -> Decisions:
         latest = [zero, equivalent, holm(zero), holm(equivalent)]
         is_open = verdict == OPEN
         figures = [np.where(is_open, new, old) for new, old in zip(latest, figures, strict=True)]
-        differs = is_open & excludes & (figures[2] <= rules.alpha)
-        equals = is_open & ~differs & inside & (figures[3] <= rules.alpha)
+        differs = now & excludes & (figures[2] <= rules.alpha)
+        equals = now & ~differs & inside & (figures[3] <= rules.alpha)
         verdict[differs], verdict[equals] = DIFFERENT, EQUIVALENT
     return Decisions(verdict, look, *figures)
 
@@ -198,10 +200,13 @@ def holm(p: ArrayLike) -> Floats:
 
 
 def guard_pairs(rules: Rules) -> int:
-    """Return how many pairs EQUIVALENT needs, if one arm may fail rarely: (1 − 0.05^(1/n))·r ≤ Δ.
+    """Return how many pairs EQUIVALENT needs, if one arm may fail rarely: (1 − 0.05^(1/n))·r ≤ Δ; at most NEVER.
 
     n pairs without a failure leave it possible, at 95 %, that a share 1 − 0.05^(1/n) of runs fails; each would cost r.
     """
     if rules.margin >= rules.span:
         return 1
-    return math.ceil(math.log(RARE) / math.log1p(-rules.margin / rules.span) - 1e-9)
+    share = rules.margin / rules.span
+    if share <= -math.log(RARE) / NEVER:
+        return NEVER
+    return math.ceil(math.log(RARE) / math.log1p(-share) - 1e-9)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.results import Study
-from harness.scores import SCALED, lost_score, score
-from reports.frame import Pair, RunKey, by_key, pairs
+from harness.scores import SCALED, lost_score
+from reports.frame import Pair, RunKey, by_key, extremes, pairs
 from reports.verdicts import Rules
 
 ComparisonKey = tuple[str, str]  # cell, candidate
@@ -79,21 +80,16 @@ def declared_rules(study: Study) -> Rules:
 
 
 def metric_span(study: Study) -> float:
-    """Return the best score known or seen minus the worst a run can fall to.
-
-    Seen: among the seeds of the first look alone, so that what later looks bring changes no verdict reached before.
-    """
+    """Return the best score known or seen minus the worst a run can fall to; ∞ where nothing says what that is."""
     compare = study.spec.compare
-    first = {*study.spec.study.seeds[: study.spec.study.stages[0]]}
-    records = [record for record in study.records if record.seed in first]
-    scores = (score(record, compare, ()) for record in records if record.outcome == "complete")
-    seen = [value for value in scores if value is not None]
-    seen = [min(seen), max(seen)] if seen else []
-    budgets = {repr(_budget(record.config)): record.config for record in records}
-    lost = [lost_score(compare, config, seen) for config in (*budgets.values(), study.spec.base)]
-    known = [value for value in (*lost, _KNOWN_BEST.get(compare.metric)) if value is not None]
-    ends = [*seen, *known]
-    return max(ends) - min(ends) if ends else 0.0
+    budgets = {repr(_budget(record.config)): record.config for record in study.records}
+    lost = [lost_score(compare, config, ()) for config in (*budgets.values(), study.spec.base)]
+    worst = [value for value in lost if value is not None]
+    if not worst:
+        return math.inf
+    best = [value for value in (_KNOWN_BEST.get(compare.metric),) if value is not None]
+    ends = [*extremes(study), *worst, *best]
+    return max(ends) - min(ends)
 
 
 def _budget(config: Mapping[str, object]) -> object:

@@ -79,8 +79,8 @@ def forest_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 def forest(study: Study, comparisons: Sequence[Comparison], selection: Selection) -> list[Picture]:
     """Draw the selected cells' comparisons, in pictures of at most :data:`ROWS_A_PICTURE` rows on one axis.
 
-    A point with its own interval (thick) over the interval for all primary comparisons together (thin), the margin as
-    a band about 0, the verdict as a word and as the marker's shape. Nothing where no comparison has a difference.
+    A point with its own interval (thick) over the interval for all comparisons of its group together (thin), the margin
+    as a band about 0, the verdict as a word and as the marker's shape. Nothing where no comparison has a difference.
     """
     places = {cell.id: place for place, cell in enumerate(selection.cells)}
     shown = sorted(
@@ -228,7 +228,7 @@ def _handles(rows: Sequence[_Row], margin: float) -> list[Any]:
     if levels:
         handles.append(_line(3.2, f"{percent(max(levels))} interval of the row alone"))
     if any(c.judgement.simultaneous.has_interval for c in judged):
-        handles.append(_line(0.9, "of all primary rows together"))
+        handles.append(_line(0.9, "of all rows of its group together"))
     handles.append(Patch(facecolor=FAINT, alpha=0.5, label=f"margin ±{margin:g}"))
     return handles
 

@@ -73,9 +73,13 @@ def compared_values(study: Study) -> dict[RunKey, float]:
 
 
 def extremes(study: Study) -> tuple[float, ...]:
-    """Return the lowest and the highest value of the compared metric in complete runs; nothing without any."""
+    """Return the lowest and the highest value of the compared metric in complete runs; nothing without any.
+
+    Of the seeds of the first look alone: what later looks bring must change no verdict reached before.
+    """
     compare = study.spec.compare
-    complete = (record for record in study.records if record.outcome == "complete")
+    first = {*study.spec.study.seeds[: study.spec.study.stages[0]]}
+    complete = (record for record in study.records if record.outcome == "complete" and record.seed in first)
     seen = [value for record in complete if (value := score(record, compare, ())) is not None]
     return (min(seen), max(seen)) if seen else ()
 

@@ -9,6 +9,7 @@ from harness.results import Study
 from reports.answer import exploratory_answer, largest, left_out, overall_answer, what_would_decide
 from reports.calibration import Calibration, read_calibration
 from reports.cells import Comparison
+from reports.evidence import declared_rules
 from reports.frame import compared_values
 from reports.statistics import MIN_VERDICT_PAIRS
 from reports.text import cell_name, count, listing, percent, show
@@ -55,7 +56,7 @@ def summarise(study: Study, comparisons: Sequence[Comparison]) -> Summary:
 def _sureness(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
     """Say what each verdict is held against, where there are verdicts; else what the intervals are worth."""
     comparable = [c for c in comparisons if c.control is None]
-    calibrated = _calibrated(read_calibration(study.folder), study.spec.compare.level)
+    calibrated = _calibrated(study, read_calibration(study.folder))
     if not any(c.verdict is not Verdict.NONE for c in comparable):
         alone = sum(c.state == "compared" for c in comparable)
         told = "The intervals stand each for itself and bear no verdict" if alone else ""
@@ -65,20 +66,22 @@ def _sureness(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
 
 def _different(study: Study, comparable: Sequence[Comparison]) -> str:
     level = study.spec.compare.level
-    family = sum(c.cell.primary for c in comparable)
+    primary = [c for c in comparable if c.cell.primary]
+    family, group = (len(primary), "primary") if primary else (len(comparable), "exploratory")
     start = f"Two arms are called different if the {percent(level)} interval of their paired difference excludes 0"
     chance = percent(1 - level)
     if family <= 1:
-        return f"{start}; with no effect at all that happens in {chance} of studies."
+        return f"{start}; with no effect at all that happens in about {chance} of studies."
     return (
-        f"{start}, also after correction (Holm) for all {family} primary comparisons together: with no effect "
-        f"anywhere, at most {chance} of such studies would call any of them different."
+        f"{start}, also after correction (Holm) for all {family} {group} comparisons together: with no effect "
+        f"anywhere, about {chance} of such studies at most would call any of them different."
     )
 
 
 def _equivalent(study: Study, comparable: Sequence[Comparison]) -> str:
     margin = study.spec.compare.margin
-    told = f"Equivalent means that the interval lies within ±{margin:g}, the margin declared before the study ran"
+    when = "before the study ran" if not study.revisions else "in the study file"
+    told = f"Equivalent means that the interval lies within ±{margin:g}, the margin declared {when}"
     if not any(c.verdict is Verdict.EQUIVALENT for c in comparable):
         return f"{told}; nothing was found to be."
     return f"{told}, after the same correction and with runs enough that a rare failure of one arm would have shown."
@@ -94,10 +97,17 @@ def _looks(study: Study) -> str:
     )
 
 
-def _calibrated(calibration: Calibration | None, level: float) -> str:
+def _calibrated(study: Study, calibration: Calibration | None) -> str:
     """Say how often the whole procedure calls arms different that are the same (A/A), on the study's own runs."""
     if calibration is None or not calibration.rates:
         return ""
+    rules = declared_rules(study)
+    if (calibration.alpha, calibration.looks, calibration.runs) != (rules.alpha, rules.looks, len(study.records)):
+        return (
+            "An A/A check was made of this study when it had other runs, looks or another level: it says nothing of "
+            "what stands here. `a3c-bench calibrate` makes it anew."
+        )
+    level = study.spec.compare.level
     ways = {
         "redraw": "on runs of one arm drawn anew and paired at random",
         "swap": "with the arms' labels swapped at random within real pairs",
@@ -156,7 +166,7 @@ def _revised(study: Study) -> str:
     changes = "; ".join(show(change, 120) for revision in study.revisions for change in revision.changes)
     return (
         f"Declared anew after results could be seen (first when {count(first.finished, 'run')} had finished): "
-        f"{changes}. A look that was not planned makes false alarms likelier than stated."
+        f"{changes}. No error rate stated here accounts for choices made after seeing results."
     )
 
 

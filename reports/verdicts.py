@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from reports.decisions import (
     DIFFERENT,
     EQUIVALENT,
+    NEVER,
     OPEN,
     Decisions,
     Grounds,
@@ -66,7 +67,7 @@ class Judgement:
         look: the look it was reached at, or the last one there was, from 1; 0 before the first.
         final: whether no further look can change it: it was reached, or there is no further look.
         candidate_better: for DIFFERENT, which way; None otherwise.
-        negligible: DIFFERENT, yet the interval lies inside ±Δ.
+        negligible: DIFFERENT, yet as surely within ±Δ as EQUIVALENT asks: correction and rare-failure guard included.
         estimate: mean paired difference with its (repeated) confidence interval, for this comparison alone.
         simultaneous: the same, all comparisons of its family together (level 1 - α/m); interval None where there is
             none.
@@ -75,6 +76,7 @@ class Judgement:
             rare-failure guard; None likewise.
         adjusted_different: the same after Holm, over the family, when the verdict fell or as it stands.
         adjusted_equivalent: the same after Holm, over the family, likewise.
+        nominal: the error level of the look alone, which the estimate's interval has.
         more_pairs: for UNDECIDED about how many further pairs would probably settle it; None: too many to say.
         reason: one clause in plain words: why this verdict, or why there is none.
     """
@@ -90,6 +92,7 @@ class Judgement:
     p_equivalent: float | None
     adjusted_different: float | None
     adjusted_equivalent: float | None
+    nominal: float
     more_pairs: int | None
     reason: str
 
@@ -193,6 +196,7 @@ def _judgement(evidence: Evidence, ruling: _Ruling, rules: Rules, family: int) -
     simultaneous = _repeated_interval(differences, rules, look, family)
     inside = _inside(estimate, rules.margin)
     different = ruling.verdict == DIFFERENT
+    negligible = different and inside and ruling.adjusted_equivalent <= rules.alpha
     verdict = {DIFFERENT: Verdict.DIFFERENT, EQUIVALENT: Verdict.EQUIVALENT}.get(ruling.verdict, Verdict.UNDECIDED)
     if not decided and math.isnan(ruling.different):
         verdict = Verdict.NONE
@@ -204,15 +208,16 @@ def _judgement(evidence: Evidence, ruling: _Ruling, rules: Rules, family: int) -
         look=look,
         final=decided or look == len(rules.looks),
         candidate_better=((estimate.mean or 0.0) > 0) == rules.higher_is_better if different else None,
-        negligible=different and inside,
+        negligible=negligible,
         estimate=estimate,
         simultaneous=simultaneous,
         p_different=_known(ruling.different),
         p_equivalent=_known(ruling.equivalent),
         adjusted_different=_known(ruling.adjusted_different),
         adjusted_equivalent=_known(ruling.adjusted_equivalent),
+        nominal=rules.nominal[max(look, 1) - 1],
         more_pairs=more,
-        reason=_reason(verdict, estimate, differences, rules, family),
+        reason=_reason(verdict, estimate, differences, rules, family, negligible),
     )
 
 
@@ -233,6 +238,7 @@ def _vacuous(evidence: Evidence, rules: Rules) -> Judgement:
         p_equivalent=None,
         adjusted_different=None,
         adjusted_equivalent=None,
+        nominal=rules.nominal[max(look, 1) - 1],
         more_pairs=None,
         reason="the compared factor changed nothing that the arms computed",
     )
@@ -247,14 +253,16 @@ def _repeated_interval(differences: Sequence[float], rules: Rules, look: int, fa
     return interval_at(differences, nominal, 1 - alpha)
 
 
-def _reason(verdict: Verdict, estimate: Estimate, differences: Sequence[float], rules: Rules, family: int) -> str:
+def _reason(
+    verdict: Verdict, estimate: Estimate, differences: Sequence[float], rules: Rules, family: int, negligible: bool
+) -> str:
     """Say in one clause why."""
     band = f"inside ±{rules.margin:g}"
     corrected = f"correction for {family} comparisons"
     also = f", also after {corrected}" if family > 1 else ""
     inside = _inside(estimate, rules.margin)
     if verdict is Verdict.DIFFERENT:
-        return f"interval excludes 0{also}" + (f", yet lies {band}" if inside else "")
+        return f"interval excludes 0{also}" + (f", yet lies {band}" if negligible else "")
     if verdict is Verdict.EQUIVALENT:
         return f"interval lies {band}{also}, and {estimate.count} pairs are enough for the rare-failure guard"
     if verdict is Verdict.NONE:
@@ -262,6 +270,8 @@ def _reason(verdict: Verdict, estimate: Estimate, differences: Sequence[float], 
     if estimate.side:
         return f"interval excludes 0 but not after {corrected}"
     needed = guard_pairs(rules)
+    if inside and needed == NEVER:
+        return f"{band} but nothing says how low a run can fall: [compare] diverged_score would"
     if inside and estimate.count < needed:
         return f"{band} but the rare-failure guard needs {needed} pairs"
     if inside:

@@ -222,7 +222,8 @@ def grounds(comparison: Comparison) -> tuple[str, ...]:
         lines.append(f"Look {judgement.look}, {count(comparison.estimate.count, 'pair')}.")
     if judgement.simultaneous.has_interval:
         wide = interval(judgement.simultaneous.low, judgement.simultaneous.high)
-        lines.append(f"Interval for all primary comparisons together: {wide}.")
+        group = "primary" if comparison.cell.primary else "exploratory"
+        lines.append(f"Interval for all {group} comparisons together: {wide}.")
     told = [
         f"{chance(p)} for {name} ({chance(adjusted)} after correction)"
         for name, p, adjusted in (
@@ -347,8 +348,8 @@ def _note(comparison: Comparison) -> str:
         notes.append(f"{same}: a bug, see the control" if comparison.control.finding == "differs" else same)
     elif 0 < comparison.estimate.count < MIN_PAIRS:
         notes.append(f"fewer than {MIN_PAIRS} pairs: no interval")
-    elif comparison.state == "all equal":
-        notes.append("every pair differs by the same amount: no interval")
+    elif comparison.state == "unbounded":
+        notes.append("too few of the differences vary: no interval")
     if not comparison.judgement.look and comparison.estimate.count and not comparison.control:
         notes.append("pairs so far: no look is complete")
     if not comparison.cell.primary:

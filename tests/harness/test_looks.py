@@ -109,3 +109,13 @@ def test_what_is_declared_anew_after_results_could_be_seen_is_noted(
         (revision,) = lab.run(changed, judge=decide_by_name).revisions
         assert revision.changes == (told,)
         assert revision.finished == 8
+
+
+def test_seeds_exchanged_and_cells_left_out_are_noted(lab: Lab) -> None:
+    lab.run(study_data(seeds=[0, 1], cells=2))
+    exchanged = lab.run(study_data(seeds=[1, 7], cells=2))
+    assert exchanged.revisions[-1].changes == ("seeds was 2, is 2 ([1,7])",)
+    fewer = lab.run(study_data(seeds=[1, 7], cells=1))
+    assert fewer.revisions[-1].changes == ("1 of 2 cells left out: n-2",)
+    more = lab.run(study_data(seeds=[1, 7], cells=3))
+    assert more.revisions[-1].changes == ("cells added to 1: n-2, n-3",)

@@ -63,6 +63,7 @@ def judgement(
         p_equivalent=None,
         adjusted_different=None,
         adjusted_equivalent=None,
+        nominal=0.05,
         more_pairs=None,
         reason="",
     )

@@ -134,3 +134,28 @@ def test_films_stand_on_the_page_as_they_are(tmp_path: Path) -> None:
     assert 'src="data:image/gif;base64,R0lGODlhLi4u" alt="a &lt;pole&gt;" width="6" height="4"' in page
     assert '<section id="film">' in page
     assert '<section id="film">' not in write_report(study).read_text()
+
+
+def test_what_a_later_look_brings_changes_no_lost_run_of_an_earlier_one(tmp_path: Path) -> None:
+    """A run that diverged in the first look counts the same, however badly another cell's run of the second goes."""
+
+    def score(config: FakeConfig) -> float:
+        return -9.0 if config.seed == 15 and config.n_step == 5 else noisy(config)
+
+    def lost(run: Any) -> bool:
+        return bool(run.seed == 2 and run.cell.levels["n_step"] == 1 and run.arm == "missing_as_zero")
+
+    values = []
+    for name, seeds in (("first", 10), ("second", 20)):
+        study = write_study(
+            tmp_path / name,
+            staged(),
+            score=score,
+            points=2,
+            diverge=lost,
+            skip=lambda run, seeds=seeds: run.seed >= seeds,
+        )
+        pairs = paired_differences(study)
+        values.append(pairs[(pairs["seed"] == 2) & (pairs["diverged"] == 1)]["baseline_value"].tolist())
+    assert values[0] == values[1]
+    assert len(values[0]) == 2

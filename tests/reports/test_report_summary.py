@@ -102,7 +102,7 @@ def test_how_sure_names_level_correction_and_margin(tmp_path: Path) -> None:
     told = " ".join(summary.sureness).replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert "95 % interval of their paired difference excludes 0" in told
     assert "correction (Holm) for all 10 primary comparisons together" in told
-    assert "at most 5 % of such studies" in told
+    assert "about 5 % of such studies at most" in told
     assert "±0.1, the margin declared before the study ran" in told
     assert "6 cells vacuous" in summary.findings[-1]
     assert "(all bit-identical, as theory says)" in summary.findings[-1]

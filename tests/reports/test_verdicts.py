@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports.decisions import DIFFERENT, EQUIVALENT, OPEN, decide, guard_pairs, holm, stacked_grounds
+from reports.decisions import DIFFERENT, EQUIVALENT, NEVER, OPEN, decide, guard_pairs, holm, stacked_grounds
 from reports.sequential import nominal_levels
 from reports.verdicts import Evidence, Judgement, Rules, Verdict, judge, pairs_to_settle
 
@@ -182,6 +182,29 @@ def test_guard_is_that_of_the_text(span: float, margin: float, pairs: int) -> No
     assert guard_pairs(replace(RULES, span=span, margin=margin)) == pairs
     if pairs > 1:
         assert (1 - 0.05 ** (1 / pairs)) * span <= margin < (1 - 0.05 ** (1 / (pairs - 1))) * span
+
+
+def test_negligible_asks_what_equivalent_asks() -> None:
+    """Ten pairs that agree on 0.02 to a hair are DIFFERENT; that no rare failure hides behind them they cannot say."""
+    few = one(around(0.02, 0.001, 10), replace(RULES, looks=(10,)))
+    assert (few.verdict, few.negligible, few.reason) == (Verdict.DIFFERENT, False, "interval excludes 0")
+    enough = one(around(0.02, 0.001, 30), replace(RULES, looks=(30,)))
+    assert (enough.verdict, enough.negligible) == (Verdict.DIFFERENT, True)
+
+
+def test_where_nothing_says_how_low_a_run_can_fall_nothing_is_equivalent() -> None:
+    judgement = one(around(0.0, 0.01), replace(ONCE, span=math.inf))
+    assert judgement.verdict is Verdict.UNDECIDED
+    assert judgement.reason.startswith("inside ±0.1 but nothing says how low a run can fall")
+    assert guard_pairs(replace(RULES, margin=1e-300)) == guard_pairs(replace(RULES, span=math.inf)) == NEVER
+
+
+def test_a_comparison_is_not_decided_between_its_looks_by_what_befalls_others() -> None:
+    waiting, strong = around(0.35, 0.5, 10), around(2.0, 0.1, 20)
+    rules = replace(RULES, looks=(10, 20))
+    alone = judge([Evidence((tuple(waiting),)), shown(strong[:10], (10, 20))], rules)[0]
+    beside = judge([Evidence((tuple(waiting),)), shown(strong, (10, 20))], rules)[0]
+    assert (alone.verdict, alone.final) == (beside.verdict, beside.final) == (Verdict.UNDECIDED, False)
 
 
 def test_holm_by_hand() -> None:
