@@ -64,7 +64,7 @@ class Agenda:
         self._design = design if self._tuning is None else design.tuned(self._tuning.found)
         tries = [] if self._tuning is None else self._tuning.runs
         self.records = {record.run: record for record in _finished(folder, [*tries, *self._design.runs])}
-        self._asked = set(asked_before(folder))
+        self._asked = asked_before(folder) & self.records.keys()  # the rest is asked for again when it is due
         self._ask_for_the_first_look()
         self._first = True
 

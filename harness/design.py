@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ import pydantic
 
 from harness.algorithm import Algorithm, problems_of, slow_problems
 from harness.errors import BadInput, Problem, did_you_mean
+from harness.space import Choices, Range
 from harness.spec import TUNED, VIEWS, Factor, Settings, StudySpec
 
 MAX_RUNS = 200_000
@@ -143,7 +144,9 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
         if len(configs) < len(arms):
             continue
         cell = Cell(_cell_id(levels), levels, _is_primary(levels, spec))
-        identity = _canonical([is_tuned(cell), {arm: _effective(config) for arm, config in configs.items()}])
+        # where settings are still to be found, what makes no difference now may make one then
+        effect = _settings if is_tuned(cell) else _effective
+        identity = _canonical([is_tuned(cell), {arm: effect(config) for arm, config in configs.items()}])
         if identity in kept:  # equal settings arm by arm: the same runs under another name
             aliases.append(Alias(levels, kept[identity][0].id))
         else:
@@ -151,7 +154,7 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
     for _, configs in kept.values():
         problems.update(dict.fromkeys(_metric_problems(spec, configs)))
         problems.update(dict.fromkeys(_search_problems(spec, configs)))
-    problems.update(dict.fromkeys(_slow_problems(kept.values(), spec.sweep)) if not problems else {})
+    problems.update(dict.fromkeys(_slow_problems(spec, kept.values())) if not problems else {})
     if problems:
         raise BadInput(list(problems))
     cells = tuple(cell for cell, _ in kept.values())
@@ -223,7 +226,11 @@ def _is_primary(levels: Mapping[str, Any], spec: StudySpec) -> bool:
 
 def _effective(config: pydantic.BaseModel) -> object:
     effective = getattr(config, "effective", None)
-    return effective() if effective is not None else config.model_dump(mode="json")
+    return effective() if effective is not None else _settings(config)
+
+
+def _settings(config: pydantic.BaseModel) -> object:
+    return config.model_dump(mode="json")
 
 
 def _canonical(value: object) -> str:
@@ -242,14 +249,12 @@ def _located(error: BadInput, sweep: tuple[Factor, ...]) -> list[Problem]:
         head = field.split(".")[0]
         return f"sweep.{homes[head]}" if head in homes else f"base.{field}"
 
-    return [
-        Problem(
-            place(p.field),
-            p.value if isinstance(p.value, str | int | float | bool) else repr(p.value),
-            p.allowed,
-        )
-        for p in error.problems
-    ]
+    return [Problem(place(p.field), _plain(p.value), p.allowed) for p in error.problems]
+
+
+def _plain(value: object) -> object:
+    """Return a value as problems hold it: they are told apart by it."""
+    return value if isinstance(value, str | int | float | bool) else repr(value)
 
 
 def _metric_problems(spec: StudySpec, configs: Mapping[str, pydantic.BaseModel]) -> list[Problem]:
@@ -278,17 +283,36 @@ def _search_problems(spec: StudySpec, configs: Mapping[str, pydantic.BaseModel])
                     changed(config, {name: value})
                 except pydantic.ValidationError as error:
                     found += problems_of(error, type(config).model_fields, "search.space.")
-    return found
+            if isinstance(dimension, Range) and dimension.whole and _accepts(config, name, dimension.low + 0.5):
+                allowed = "must be written with a point (0.0) for a field that takes fractions, or none is tried"
+                found.append(Problem(f"search.space.{name}", dimension.low, allowed))
+    return [Problem(problem.field, _plain(problem.value), problem.allowed) for problem in found]
 
 
-def _slow_problems(kept: Any, sweep: tuple[Factor, ...]) -> list[Problem]:
-    """Ask the configs for problems that take time to find, each distinct question once."""
-    found = []
+def _accepts(config: pydantic.BaseModel, name: str, value: object) -> bool:
+    try:
+        changed(config, {name: value})
+    except pydantic.ValidationError:
+        return False
+    return True
+
+
+def _slow_problems(spec: StudySpec, kept: Iterable[tuple[Cell, Mapping[str, pydantic.BaseModel]]]) -> list[Problem]:
+    """Ask the configs, those of every searched choice too, for problems that take time to find: each question once."""
+    found: list[Problem] = []
     asked = set()
+    space = spec.search.space if spec.search is not None else {}
+    choices = [(name, value) for name, d in space.items() if isinstance(d, Choices) for value in d.choices]
     for _, configs in kept:
         for config in configs.values():
-            question = getattr(config, "problems_key", lambda config=config: id(config))()
-            if question not in asked:
-                asked.add(question)
-                found += _located(BadInput(slow_problems(config)), sweep)
+            for name, value in [(None, None), *choices]:
+                tried = config if name is None else changed(config, {name: value})
+                question = getattr(tried, "problems_key", lambda tried=tried: id(tried))()
+                if question not in asked:
+                    asked.add(question)
+                    problems = slow_problems(tried)
+                    if name is not None:
+                        found += [Problem(f"search.space.{name}", _plain(value), p.allowed) for p in problems]
+                    else:
+                        found += _located(BadInput(problems), spec.sweep)
     return found

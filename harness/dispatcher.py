@@ -311,7 +311,7 @@ class _Dispatcher:
     def _give_up_or_retry(self, run: PlannedRun, attempt: int, event: Failed) -> None:
         self._tries[run.id] = self._tries.get(run.id, 0) + 1
         will_retry = event.crashed and self._tries[run.id] < MAX_TRIES
-        failure = Failure(run.id, run.cell.id, run.arm, run.seed, attempt, event.reason, event.detail)
+        failure = Failure(run.id, run.cell.id, run.arm, run.seed, attempt, event.reason, event.detail, run.trial)
         failures = self._folder / FAILURES_FOLDER
         failures.mkdir(exist_ok=True)
         write_json(failures / f"{run.id}.json", asdict(failure))

@@ -35,6 +35,7 @@ class Failure:
         attempt: which try this was.
         reason: one line.
         detail: the traceback, where there is one.
+        trial: in search mode the proposal it tried.
     """
 
     run: str
@@ -44,6 +45,7 @@ class Failure:
     attempt: int
     reason: str
     detail: str = ""
+    trial: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Study:
         records: the finished planned runs, in planned order.
         failures: planned runs whose last attempt failed.
         searches: in search mode the tuning of each arm in each cell, else empty.
+        lost_tries: runs of the search that failed; each counts as the worst score in its trial.
         revisions: changes to its seeds, looks and rules after runs had finished.
         provenance: commit, versions and machine of the last command.
         folder: the study's folder, or where its files were downloaded to.
@@ -88,6 +91,7 @@ class Study:
     folder: Path
     searches: tuple[ArmSearch, ...] = ()
     revisions: tuple[Revision, ...] = ()
+    lost_tries: tuple[Failure, ...] = ()
 
 
 def write_plan(
@@ -119,10 +123,10 @@ def write_plan(
     )
 
 
-def asked_before(folder: Path) -> frozenset[str]:
+def asked_before(folder: Path) -> set[str]:
     """Return the ids of the runs that earlier commands asked for."""
     path = folder / PLAN_FILE
-    return frozenset(read_json(path)["planned"]) if path.exists() else frozenset()
+    return set(read_json(path)["planned"]) if path.exists() else set()
 
 
 def _revisions(folder: Path, design: Design) -> list[Revision]:
@@ -181,7 +185,8 @@ def load_study(folder: Path) -> Study:
     plan = read_json(folder / PLAN_FILE)
     planned = tuple(plan["planned"])
     finished = set(finished_runs(folder / RUNS_FOLDER))
-    failed = {path.stem: path for path in (folder / FAILURES_FOLDER).glob("*.json")}
+    failed = {path.stem: path for path in sorted((folder / FAILURES_FOLDER).glob("*.json"))}
+    unplanned = (Failure(**read_json(failed[run])) for run in failed.keys() - {*planned} - finished)
     return Study(
         spec=parse_spec(plan["spec"]).with_views(),
         arms=tuple(plan["arms"]),
@@ -194,6 +199,7 @@ def load_study(folder: Path) -> Study:
         folder=folder,
         searches=read_searches(folder),
         revisions=tuple(_read_revisions(plan)),
+        lost_tries=tuple(sorted((f for f in unplanned if f.trial is not None), key=lambda failure: failure.run)),
     )
 
 

@@ -6,6 +6,7 @@ alone, so that a search which was interrupted goes on as if it had not been.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,17 +40,23 @@ def propose(search: SearchSection, maximize: bool, trials: Sequence[Trial], coun
 
 
 def best_of(trials: Sequence[Trial], maximize: bool) -> int | None:
-    """Return the number of the best trial, the earliest of equals; None where none has a score."""
-    scored = [(trial.value if maximize else -trial.value, -trial.number) for trial in trials if trial.value is not None]
-    return -max(scored)[1] if scored else None
+    """Return the number of the best trial; of equals the one that lost the fewest runs, then the earliest.
+
+    None where no trial has a run that came to something.
+    """
+    worked = [trial for trial in trials if trial.value is not None and trial.lost < len(trial.scores)]
+    best = max(worked, key=lambda t: ((t.value or 0.0) * (1 if maximize else -1), -t.lost, -t.number), default=None)
+    return None if best is None else best.number
 
 
 def importances_of(search: SearchSection, maximize: bool, trials: Sequence[Trial]) -> dict[str, float]:
     """Return how much of the scores' variation each field explains, by Optuna's default evaluator; {} if unknown."""
     study = _study(search, maximize, trials, seed=0)
     try:
-        found = optuna.importance.get_param_importances(study)
-    except (RuntimeError, ValueError):  # too few trials, or all scores alike
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", category=UserWarning)  # "too few trials": the shares would be made up
+            found = optuna.importance.get_param_importances(study)
+    except (RuntimeError, ValueError, UserWarning):  # or all scores alike
         return {}
     return {name: float(share) for name, share in found.items()}
 
@@ -91,6 +98,7 @@ def _told(trial: FrozenTrial) -> tuple[TrialState, float | None, dict[str, Any]]
 
 
 def _study(search: SearchSection, maximize: bool, trials: Sequence[Trial], seed: int) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize" if maximize else "minimize", sampler=_sampler(search, seed))
     study.add_trials([_frozen(search, trial) for trial in trials if trial.value is not None])
     return study

@@ -21,11 +21,13 @@ class Trial:
         number: from 0, in the order proposed.
         settings: searched config field → value.
         scores: the compared metric of each of its finished tuning runs, lost runs at the worst value.
+        lost: how many of them diverged or failed.
     """
 
     number: int
     settings: Mapping[str, Any]
     scores: tuple[float, ...]
+    lost: int = 0
 
     @property
     def value(self) -> float | None:
@@ -67,4 +69,4 @@ def read_searches(folder: Path) -> tuple[ArmSearch, ...]:
 
 
 def _trial(data: Mapping[str, Any]) -> Trial:
-    return Trial(data["number"], data["settings"], tuple(data["scores"]))
+    return Trial(**{**data, "scores": tuple(data["scores"])})

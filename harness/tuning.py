@@ -74,7 +74,7 @@ class Tuning:
         return best if len(best) == len(self.arms) else {}
 
     def more(self, records: Mapping[str, RunRecord], lost: Set[str]) -> list[PlannedRun]:
-        """Return the runs to compute next; none once the search is complete.
+        """Return the runs to compute next; none once the search is complete: what was lost by then stays lost.
 
         Args:
             records: finished runs by id.
@@ -126,13 +126,15 @@ class Tuning:
         compare: CompareSection,
         seen: Sequence[float],
     ) -> Trial:
+        runs = list(self._runs_of(arm, trial))
         values = [
             score(records[run.id], compare, seen)
             if run.id in records
             else lost_score(compare, run.config.model_dump(mode="json"), seen)
-            for run in self._runs_of(arm, trial)
+            for run in runs
         ]
-        return replace(trial, scores=tuple(v for v in values if v is not None and math.isfinite(v)))
+        lost = sum(run.id not in records or records[run.id].outcome == "diverged" for run in runs)
+        return replace(trial, scores=tuple(v for v in values if v is not None and math.isfinite(v)), lost=lost)
 
     def _proposed(self, arm: ArmSearch, left: int) -> ArmSearch:
         from harness.sampler import propose
@@ -151,17 +153,22 @@ class Tuning:
         return replace(arm, best=best_of(arm.trials, maximize), importances=importances)
 
     def _write(self) -> None:
-        search = self._search.model_dump(mode="json")
-        write_json(self._path, {"search": search, "arms": [asdict(arm) for arm in self.arms]})
+        write_json(self._path, {**self._declared(), "arms": [asdict(arm) for arm in self.arms]})
+
+    def _declared(self) -> dict[str, Any]:
+        """Return what a search rests on: what may be tried, and what counts as better."""
+        compare = self._design.spec.compare.model_dump(mode="json")
+        aim = {name: compare[name] for name in ("metric", "higher_is_better", "diverged_score")}
+        return {"search": {**self._search.model_dump(mode="json"), **aim}}
 
     def _require_same_search(self) -> None:
-        now, then = self._search.model_dump(mode="json"), read_json(self._path)["search"]
+        now, then = self._declared()["search"], read_json(self._path)["search"]
         arms = [(cell, arm) for cell in self._cells for arm in self._design.arms]
         differing = [name for name in sorted({*now, *then}) if now.get(name) != then.get(name)]
         if [(a.cell, a.arm) for a in self.arms] != arms:
             differing.append("the cells and arms that are tuned")
         if differing:
             raise StudyChanged(
-                f"{self._path} holds a search under another [search] ({', '.join(differing)}); "
+                f"{self._path} holds a search under other settings ({', '.join(differing)}); "
                 "give the study another name or --out another folder"
             )

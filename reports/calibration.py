@@ -12,6 +12,7 @@ be evidence that this procedure errs too often on scores such as these.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -153,15 +154,16 @@ def _pools(study: Study) -> list[list[Floats]]:
     """Return for each comparison what the runs of its arms count as, an array an arm that has enough."""
     import numpy as np
 
-    from reports.frame import compared_values
+    from reports.frame import by_key, compared_values
 
     found: dict[tuple[str, str], list[float]] = {}
     for (cell, arm, _), value in compared_values(study).items():
         found.setdefault((cell, arm), []).append(value)
+    finished = Counter((cell, arm) for cell, arm, _ in by_key(study))
     pools = []
     for cell, candidate in _primary(study):
-        arms = [found.get((cell, arm), []) for arm in (study.arms[0], candidate)]
-        pools.append([np.array(values) for values in arms if len(values) >= MIN_PAIRS])
+        arms = [(cell, arm) for arm in (study.arms[0], candidate) if finished[cell, arm] >= MIN_PAIRS]
+        pools.append([np.array(found[arm]) for arm in arms if len(found.get(arm, ())) >= MIN_PAIRS])
     return [pool for pool in pools if pool]
 
 

@@ -8,22 +8,16 @@ from typing import TYPE_CHECKING
 
 from harness.results import Study
 from reports.cells import Comparison
+from reports.horizon import horizon_figure, horizon_table, horizon_words
 from reports.layout import Layout
 from reports.learning import CurveStyle, learning_curves
 from reports.profiles import profile_figure, profile_table
+from reports.residuals import residual_figure, residual_table, residual_words
 from reports.selection import Selection
 from reports.statistics import MIN_PAIRS
 from reports.style import Picture
 from reports.survival import survival_figure, survival_summary, survival_table
 from reports.text import percent, show
-from reports.theory_figures import (
-    horizon_figure,
-    horizon_table,
-    horizon_words,
-    residual_figure,
-    residual_table,
-    residual_words,
-)
 from reports.tuning import importance_figure, importance_table, tuning_figure, tuning_table
 from reports.wallclock import time_curves
 

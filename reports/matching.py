@@ -9,6 +9,7 @@ from typing import Literal
 from harness.design import Cell, label
 from harness.records import RunRecord
 from harness.results import Study
+from harness.spec import SHARED, VIEWS
 from reports.cells import Comparison
 from reports.verdicts import Verdict
 
@@ -93,6 +94,8 @@ def _level(study: Study, cell: Cell, name: str) -> str:
     """Return the cell's level of a factor, or the setting that all its runs have where it is not swept."""
     if name in cell.levels:
         return label(cell.levels[name])
+    if name == VIEWS:
+        return SHARED  # a study that searches nothing has every arm at shared settings
     fixed = next((r.config[name] for r in study.records if name in r.config), study.spec.base.get(name))
     return "not set" if fixed is None else label(fixed)
 

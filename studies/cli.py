@@ -116,7 +116,7 @@ def run_command(
         print(f"stopped; what was finished is kept. To continue: {resume}", file=sys.stderr)
         raise
     _show_end(result, tracking_uri, resume)
-    return 1 if result.failures else 0
+    return 1 if result.failures or result.lost_tries else 0
 
 
 @app.command()
@@ -133,7 +133,7 @@ def status(study: StudyName, out: Out = DEFAULT_OUT) -> None:
     print(f", {outcomes['diverged']} of them diverged" if outcomes["diverged"] else "")
     for arm in found.arms:
         print(f"  {arm}: {sum(record.arm == arm for record in found.records)}")
-    for failure in found.failures:
+    for failure in (*found.failures, *found.lost_tries):
         print(f"  failed: {failure.run} (attempt {failure.attempt}): {failure.reason}")
     page = found.folder / "report.html"
     print(f"report: {page if page.exists() else 'not written yet'}")
@@ -343,6 +343,8 @@ def _show_end(study: Study, tracking_uri: str | None, resume: str) -> None:
     print(f"{len(study.records)} of {len(study.planned)} runs finished", end="")
     print(f", {diverged} of them diverged" if diverged else "", end="")
     print(f", {len(study.failures)} failed" if study.failures else "")
+    if study.lost_tries:
+        print(f"{len(study.lost_tries)} runs of the search failed: each counts as the worst score in its trial")
     print(f"report:    {study.folder / 'report.html'}")
     _show_tracking(study.spec.name, tracking_uri)
     print(f"continue:  {resume}" + ("  (failed runs are tried again)" if study.failures else "  (nothing is lost)"))

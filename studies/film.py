@@ -70,14 +70,18 @@ def film(study: Study, cell: str | None = None) -> Film:
 
 def _most_different_cell(study: Study) -> str:
     """Return the cell whose arms' means lie furthest apart: of the primary ones, where a difference can be."""
-    values = compared_values(study)
+    values: dict[tuple[str, str], list[float]] = {}
+    for (cell_id, arm, _), value in compared_values(study).items():
+        values.setdefault((cell_id, arm), []).append(value)
+    records: dict[str, list[RunRecord]] = {}
+    for record in study.records:
+        records.setdefault(record.cell, []).append(record)
     best: tuple[bool, float] | None = None
     chosen = ""
     for cell in study.cells:
-        own = [record for record in study.records if record.cell == cell.id]
-        by_arm = {arm: [value for (c, a, _), value in values.items() if (c, a) == (cell.id, arm)] for arm in study.arms}
-        means = [sum(found) / len(found) for found in by_arm.values() if found]
-        if len(means) < 2 or (compares_targets(study) and is_vacuous(own)):
+        own = [found for arm in study.arms if (found := values.get((cell.id, arm)))]
+        means = [sum(found) / len(found) for found in own]
+        if len(means) < 2 or (compares_targets(study) and is_vacuous(records.get(cell.id, []))):
             continue
         rank = (cell.primary, max(means) - min(means))
         if best is None or rank > best:

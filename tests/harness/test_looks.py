@@ -119,3 +119,13 @@ def test_seeds_exchanged_and_cells_left_out_are_noted(lab: Lab) -> None:
     assert fewer.revisions[-1].changes == ("1 of 2 cells left out: n-2",)
     more = lab.run(study_data(seeds=[1, 7], cells=3))
     assert more.revisions[-1].changes == ("cells added to 1: n-2, n-3",)
+
+
+def test_looks_that_come_late_ask_for_no_more_than_if_they_had_been_there(lab: Lab) -> None:
+    data = study_data(seeds=5, cells=3, mode="slow", seconds=0.05)
+    process = lab.start(data)
+    runs = lab.out / "tiny" / "runs"
+    wait_for(lambda: runs.is_dir() and len(list(runs.glob("[!.]*"))) >= 3, "3 runs")
+    lab.finish(process, signal.SIGKILL)
+    study = lab.run({**data, "study": {**data["study"], "seeds": LOOKS}}, judge=decide_by_name)
+    assert seeds_by_cell(study) == {"n-1": 2, "n-2": 3, "n-3": 5}

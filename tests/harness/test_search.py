@@ -9,10 +9,10 @@ from typing import Any
 import optuna
 import pytest
 
-from harness import BadInput, StudyChanged
+from harness import BadInput, StudyChanged, expand, parse_spec
 from harness.records import read_json
 from tests.harness.fake_algorithm import Config, score
-from tests.harness.lab import DATABASES, Lab, study_data, wait_for
+from tests.harness.lab import DATABASES, FAKE, Lab, study_data, wait_for
 
 pytestmark = DATABASES
 
@@ -92,12 +92,37 @@ def test_a_lost_try_counts_as_the_worst(lab: Lab) -> None:
     study = lab.run(data)
     seen = [t.scores[0] for s in study.searches for t in s.trials]
     assert all(t.scores[1] <= max(seen) for s in study.searches for t in s.trials)
-    assert {len(t.scores) for s in study.searches for t in s.trials} == {2}
+    assert {(len(t.scores), t.lost) for s in study.searches for t in s.trials} == {(2, 1)}
+    assert len(study.lost_tries) == 12
+    assert not study.failures
+
+
+def test_a_trial_whose_runs_all_fail_is_never_the_best(lab: Lab) -> None:
+    space = {"mode": {"choices": ["raise", "ok"]}}
+    study = lab.run(searching(search={**SEARCH, "trials": 8, "sampler": "random", "space": space}))
+    assert {t.settings["mode"] for s in study.searches for t in s.trials} == {"raise", "ok"}
+    assert {s.trials[s.best].settings["mode"] for s in study.searches if s.best is not None} == {"ok"}
+    assert len(study.records) == 8
+
+
+def test_what_counts_as_better_may_not_change_under_a_search(lab: Lab) -> None:
+    data = searching()
+    lab.run(data)
+    data["compare"]["higher_is_better"] = False
+    with pytest.raises(StudyChanged, match="higher_is_better"):
+        lab.run(data)
+
+
+def test_cells_that_differ_only_once_tuned_are_all_kept(lab: Lab) -> None:
+    data = searching(search={**SEARCH, "space": {"x": {"low": 0.0, "high": 1.0}}}, at_most=1)
+    data["sweep"]["n"] = [2, 3]  # alike where at most 1 counts
+    design = expand(parse_spec(data), FAKE)
+    assert [cell.levels["settings"] for cell in design.cells] == ["shared", "tuned", "tuned"]
 
 
 def test_another_search_does_not_go_on_with_this_ones_tries(lab: Lab) -> None:
     lab.run(searching())
-    with pytest.raises(StudyChanged, match="under another"):
+    with pytest.raises(StudyChanged, match="under other settings"):
         lab.run(searching(search={**SEARCH, "trials": 8}))
     assert len(read_json(lab.out / "tiny" / "search.json")["arms"][0]["trials"]) == 6
 
@@ -111,6 +136,8 @@ def test_another_search_does_not_go_on_with_this_ones_tries(lab: Lab) -> None:
         ({"space": {"x": {"low": 1.0, "high": 0.5}}}, "search.space.x.high = 0.5: must be greater than low"),
         ({"space": {"x": {"low": 0.0, "high": 1.0, "log": True}}}, "search.space.x.low = 0.0: must be greater than 0"),
         ({"space": {}}, "search.space = {}: "),
+        ({"space": {"x": {"low": 0, "high": 1}}}, r"search.space.x = 0: must be written with a point \(0.0\)"),
+        ({"space": {"text": {"choices": [[1], [2]]}}}, r"search.space.text = '\[1\]': must be a valid string"),
         ({"space": {"x": {"choices": [0.1, 0.1]}}}, "must not name a choice twice"),
         ({"seeds": [0, 9], "space": SEARCH["space"]}, r"search.seeds = \[0\]: must share none with the study's"),
         ({"trails": 3, "space": SEARCH["space"]}, "search.trails = 3: no such field, did you mean 'trials'"),

@@ -12,8 +12,8 @@ from synthetic import FakeConfig, plan, write_study
 from theories import grid, sees_as_far
 
 from harness.results import Study
+from reports.horizon import horizon_figure, horizon_table, horizon_words
 from reports.theory import effective_value, matched_gamma
-from reports.theory_figures import horizon_figure, horizon_table, horizon_words
 
 
 def headed(study: Study, head: str) -> Study:

@@ -14,9 +14,8 @@ from theories import REWARD_VALUE, grid, residuals_of, with_residuals
 from a3c import n_step_targets
 from harness.design import PlannedRun
 from reports.cells import compare_cells
-from reports.residuals import COLUMNS
+from reports.residuals import COLUMNS, residual_figure, residual_table, residual_words
 from reports.selection import select_cells
-from reports.theory_figures import residual_figure, residual_table, residual_words
 
 SMALL = plan(base={"rollout_length": 20, "n_step": 5}, study={"name": "x", "seeds": 3})
 
