@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RUN_OPTIONS := $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study smoke report ui bench test lint check format clean
+.PHONY: help setup study smoke report ui bench test faults lint check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +40,11 @@ ui: $(READY) ## browse the recorded runs at http://localhost:5000
 bench: $(READY) ## how fast training is, beside the environment alone and SB3's A2C (about 8 minutes)
 	$(BIN)/a3c-bench bench
 
-test: $(READY) ## run every test
+test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+faults: $(READY) ## run the long tests, too: every write killed, a hundred kills, a full disk, a soak (about half an hour)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: $(READY) ## format, lint and strict types
 	$(BIN)/ruff format --check .
