@@ -6,7 +6,11 @@ a spawned process.
 
 from __future__ import annotations
 
+import ctypes
 import math
+import os
+import signal
+import threading
 import time
 from typing import Any
 
@@ -89,13 +93,38 @@ class Sleeping(Scripted):
         return super().step(action)
 
 
+def _hang() -> None:
+    threading.Event().wait()
+
+
+def _segfault() -> None:
+    ctypes.string_at(0)
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+    _hang()
+
+
+ENDS_OF_PROCESS = {"hang": _hang, "segfault": _segfault, "kill": _kill}
+RAISED = {"step": RuntimeError, "exit": SystemExit, "memory": MemoryError, "interrupt": KeyboardInterrupt}
+
+
+def _raise_for(fault: str, what: str) -> None:
+    if fault in RAISED:
+        raise RAISED[fault](what)
+
+
 class Misbehaving(Scripted):
     """Goes wrong at step ``at`` of its life, from 1.
 
-    ``fault``: ``step``, ``exit``, ``memory`` raise there; ``reset`` raises in the first reset from then on; ``close``
-    raises whenever closed; ``four`` returns four things; ``reward`` and ``observation`` take the given values (names
-    such as "nan", one a step); ``shape`` and ``reset_shape`` return observations of that shape. With
-    ``only_reset_seed``, only the environment first reset with that seed does.
+    ``fault``: ``step``, ``exit``, ``memory``, ``interrupt`` raise there; ``hang`` blocks there for ever, without the
+    GIL; ``segfault`` and ``kill`` end the process there, by SIGSEGV and SIGKILL; ``endless`` ends no episode from
+    then on; ``reset`` raises in the first reset from then on, ``reset_exit``, ``reset_memory`` and
+    ``reset_interrupt`` likewise; ``close`` raises whenever closed; ``four`` returns four things; ``reward`` and
+    ``observation`` take the given values (names such as "nan", one a step); ``shape`` and ``reset_shape`` return
+    observations of that shape. With ``only_reset_seed``, only the environment reset with that seed does, from then
+    on.
     """
 
     def __init__(
@@ -113,8 +142,8 @@ class Misbehaving(Scripted):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         self._armed |= seed is not None and seed == self._only
-        if self._armed and self._fault == "reset" and self.life + 1 >= self._at:
-            raise RuntimeError("scripted failure in reset")
+        if self._armed and self._fault.startswith("reset") and self.life + 1 >= self._at:
+            _raise_for(self._fault.removeprefix("reset").removeprefix("_") or "step", "scripted failure in reset")
         observation, info = super().reset(seed=seed, options=options)
         if self._armed and self._fault == "reset_shape" and self.life + 1 >= self._at:
             observation = np.zeros(self._shape, dtype=observation.dtype)
@@ -124,12 +153,11 @@ class Misbehaving(Scripted):
         since = self.life + 1 - self._at
         if not self._armed or since < 0:
             return super().step(action)
-        if self._fault == "step":
-            raise RuntimeError("scripted failure in step")
-        if self._fault == "exit":
-            raise SystemExit(3)
-        if self._fault == "memory":
-            raise MemoryError("scripted")
+        _raise_for(self._fault, "scripted failure in step")
+        if self._fault in ENDS_OF_PROCESS:
+            ENDS_OF_PROCESS[self._fault]()
+        if self._fault == "endless":
+            self._lengths = (math.inf,)
         observation, reward, terminated, truncated, info = super().step(action)
         if self._fault == "four":
             return observation, reward, terminated, info
