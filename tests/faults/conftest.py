@@ -1,0 +1,36 @@
+"""Where faults are injected: a lab of the test's own, and a tracking server shared by all of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.servers import MlflowServer, Proxy
+from tests.harness.lab import Lab
+
+
+@pytest.fixture
+def lab(workplace: Path, blank_databases: Path) -> Lab:
+    """Studies of the fake algorithm in a folder of the test's own, which is the working directory."""
+    return Lab(workplace, blank_databases)
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> Iterator[MlflowServer]:
+    """A tracking server of this process's own; each test has an experiment of its own in it."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(blank_databases / "mlflow.db", folder)
+    server = MlflowServer(folder)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def proxy(mlflow_server: MlflowServer) -> Iterator[Proxy]:
+    """What stands between the study and the server, and lets everything through so far."""
+    proxy = Proxy(mlflow_server.port)
+    yield proxy
+    proxy.close()
