@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from a3c.config import TrainConfig
-    from a3c.errors import A3CError, Diverged, EnvironmentUnsuitable, WorkerFailed
+    from a3c.errors import (
+        A3CError,
+        Diverged,
+        EnvironmentUnsuitable,
+        EpisodeTooLong,
+        EvaluationFailed,
+        WorkerFailed,
+    )
     from a3c.results import TrainResult
     from a3c.rules import Targets, Windows, tail_rule
     from a3c.targets import n_step_targets
@@ -21,6 +28,8 @@ __all__ = [
     "A3CError",
     "Diverged",
     "EnvironmentUnsuitable",
+    "EpisodeTooLong",
+    "EvaluationFailed",
     "Targets",
     "TrainConfig",
     "TrainResult",
@@ -35,6 +44,8 @@ _HOMES = {
     "A3CError": "errors",
     "Diverged": "errors",
     "EnvironmentUnsuitable": "errors",
+    "EpisodeTooLong": "errors",
+    "EvaluationFailed": "errors",
     "Targets": "rules",
     "TrainConfig": "config",
     "TrainResult": "results",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 Environment = gym.Env[Any, Any]
 
+LONGEST_EPISODE = 100_000  # steps after which an episode, in training or evaluation, is taken for one that never ends
+RAISED = (Exception, SystemExit)  # by an environment: its way out of a process is not this one's
+
 
 @dataclass(frozen=True)
 class Spaces:
@@ -26,7 +30,7 @@ class Spaces:
         observation_size: entries of an observation.
         actions: number of actions.
         first_action: the environment's number for action 0 (``Discrete.start``).
-        reward_threshold: the return at which it counts as solved, if it says.
+        reward_threshold: the return at which it counts as solved, if it says and that is finite.
     """
 
     observation_size: int
@@ -51,7 +55,7 @@ def make(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") 
         raise EnvironmentUnsuitable("env_id", env_id, f"needs a package that is not installed ({error})") from error
     except (gym.error.Error, ModuleNotFoundError) as error:
         raise EnvironmentUnsuitable("env_id", env_id, f"must be registered with Gymnasium ({error})") from error
-    except Exception as error:
+    except RAISED as error:
         what = f"must be arguments {env_id} accepts ({type(error).__name__}: {error})"
         raise EnvironmentUnsuitable(field, dict(env_kwargs), what) from error
     return _without_order_check(environment)
@@ -72,12 +76,14 @@ def spaces_of(environment: Environment, env_id: str) -> Spaces:
     Raises:
         EnvironmentUnsuitable: unless actions are Discrete and observations a flat Box.
     """
-    actions, observations = environment.action_space, environment.observation_space
+    actions, observations = (getattr(environment, name, None) for name in ("action_space", "observation_space"))
     if not isinstance(actions, gym.spaces.Discrete):
         raise EnvironmentUnsuitable("env_id", env_id, f"must have a Discrete action space, not {actions}")
     if not isinstance(observations, gym.spaces.Box) or len(observations.shape) != 1:
         raise EnvironmentUnsuitable("env_id", env_id, f"must have a flat Box observation [k], not {observations}")
     threshold = environment.spec.reward_threshold if environment.spec is not None else None
+    if threshold is not None and not math.isfinite(threshold):
+        threshold = None
     return Spaces(observations.shape[0], int(actions.n), int(actions.start), threshold)
 
 
@@ -93,7 +99,7 @@ def probe(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs")
         try:
             first, _ = environment.reset(seed=0)
             following, reward, _, _, _ = environment.step(spaces.first_action)
-        except Exception as error:
+        except RAISED as error:
             what = f"must survive a reset and a step ({type(error).__name__}: {error})"
             raise EnvironmentUnsuitable("env_id", env_id, what) from error
         for observation in (first, following):
@@ -107,11 +113,11 @@ def probe(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs")
         close(environment)
 
 
-def close(environment: Environment) -> None:
+def close(environment: Environment | gym.vector.VectorEnv[Any, Any, Any]) -> None:
     """Close an environment; an error in its ``close`` is warned of and hides nothing."""
     try:
         environment.close()
-    except Exception as error:
+    except RAISED as error:
         warnings.warn(f"the environment failed to close: {type(error).__name__}: {error}", stacklevel=2)
 
 

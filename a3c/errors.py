@@ -3,7 +3,11 @@
 A3CError
 ├── EnvironmentUnsuitable   the environment cannot be trained on; raised before any thread starts
 ├── WorkerFailed            a worker thread raised; ``__cause__`` is what it raised
+├── EvaluationFailed        the evaluation after training raised; ``__cause__`` is what it raised
+├── EpisodeTooLong          an episode does not end; the ``__cause__`` of one of the two above
 └── Diverged                a number that must be finite was not; the global network never received it
+
+What stops a run names the environment, who stepped it, the step and the run's seed.
 """
 
 from __future__ import annotations
@@ -42,8 +46,25 @@ class WorkerFailed(A3CError):
     result: TrainResult | None = None
 
 
+class EvaluationFailed(A3CError):
+    """The evaluation raised: making, resetting or stepping its environments.
+
+    Attributes:
+        result: what was trained, with outcome ``"failed"``.
+    """
+
+    result: TrainResult | None = None
+
+
+class EpisodeTooLong(A3CError):
+    """An episode went on for so long that it is taken for one that never ends."""
+
+    def __init__(self, steps: int, field: str) -> None:
+        super().__init__(f"an episode has not ended after {steps:,} steps: set max_episode_steps in {field}")
+
+
 class Diverged(A3CError):
-    """A reward, observation, loss, gradient or parameter was not finite.
+    """A reward, observation, return, loss, gradient, parameter or figure of the evaluation was not finite.
 
     Attributes:
         result: what was trained until then, with outcome ``"diverged"``; its parameters are finite.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from a3c.environment import Spaces
+from a3c.environment import LONGEST_EPISODE, RAISED, Environment, Spaces, close, first_not_finite, make
+from a3c.errors import Diverged, EpisodeTooLong, EvaluationFailed
 from a3c.parameters import Layout
 from a3c.streams import Purpose, generator, reset_seed
 
@@ -22,6 +25,7 @@ RANDOM_SEED = 0
 _RANDOM_RETURNS: dict[str, float] = {}  # of this process: every run of a study asks for the same one
 
 Observations = NDArray[np.float32]
+Environments = gym.vector.VectorEnv[Any, Any, Any]
 Policy = Callable[[Observations], NDArray[np.int64]]
 
 
@@ -43,6 +47,10 @@ def evaluate(config: TrainConfig, layout: Layout, spaces: Spaces, snapshots: NDA
 
     Returns:
         Returns and lengths, each ``[K, evaluation_episodes]``.
+
+    Raises:
+        Diverged: if an observation, a reward or a return is not finite.
+        EvaluationFailed: if the environments raise anything, or an episode does not end.
     """
     count, episodes = len(snapshots), config.evaluation_episodes
     layers = layout.layers(snapshots, "actor")
@@ -55,7 +63,8 @@ def evaluate(config: TrainConfig, layout: Layout, spaces: Spaces, snapshots: NDA
         return np.asarray(logits.argmax(axis=-1).reshape(-1) + spaces.first_action)
 
     seed = reset_seed(config.seed, Purpose.EVALUATION_ENVIRONMENT)
-    played = play(config.env_id, evaluation_kwargs(config), count * episodes, policy, seed)
+    who = f"evaluation at step {{step}} of its episodes, seed {config.seed}"
+    played = play(config, count * episodes, policy, seed, who)
     return Episodes(played.returns.reshape(count, episodes), played.lengths.reshape(count, episodes))
 
 
@@ -71,52 +80,114 @@ def forward(
     return x
 
 
-def play(env_id: str, env_kwargs: Mapping[str, Any], count: int, policy: Policy, seed: int) -> Episodes:
-    """Play one episode in each of ``count`` environments; the hand-vectorised environment is used where one exists."""
-    environments = _vectorised(env_id, env_kwargs, count)
+def play(config: TrainConfig, count: int, policy: Policy, seed: int, who: str) -> Episodes:
+    """Play one episode in each of ``count`` environments; the hand-vectorised environment is used where one exists.
+
+    Args:
+        config: names the environment.
+        count: how many.
+        policy: observations ``[count, k]`` → the environments' actions ``[count]``.
+        seed: of the environments.
+        who: whose episodes they are, told in errors with ``{step}`` filled in.
+
+    Raises:
+        Diverged: see :func:`evaluate`.
+        EvaluationFailed: likewise.
+    """
+    played = Episodes(np.zeros(count), np.zeros(count, dtype=np.int64))
+
+    def told(error: object) -> str:
+        return f"{config.env_id}: {who.format(step=played.lengths.max())}: {error}"
+
     try:
-        observations, _ = environments.reset(seed=seed)
-        returns = np.zeros(count)
-        lengths = np.zeros(count, dtype=np.int64)
-        running = np.ones(count, dtype=np.bool_)
-        while running.any():
-            observations, rewards, terminated, truncated, _ = environments.step(policy(observations))
-            returns[running] += rewards[running]
-            lengths += running
-            running &= ~(terminated | truncated)
-        return Episodes(returns, lengths)
-    finally:
-        environments.close()
+        with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore"):
+            _play(config, _vectorised(config, count, stack), policy, seed, played)
+    except Diverged as error:
+        raise Diverged(told(error)) from error
+    except RAISED as error:
+        raise EvaluationFailed(told(f"{type(error).__name__}: {error}")) from error
+    return played
 
 
-def random_return(config: TrainConfig) -> float:
-    """Return the uniform random policy's mean return: a constant of the environment, whatever the run's seed."""
-    env_kwargs = evaluation_kwargs(config)
-    key = repr((config.env_id, env_kwargs))
+def _play(config: TrainConfig, environments: Environments, policy: Policy, seed: int, played: Episodes) -> None:
+    """Write down one episode of each environment, as far as they get."""
+    returns, lengths = played
+    observations, _ = environments.reset(seed=seed)
+    running = np.ones(len(returns), dtype=np.bool_)
+    _require_finite("observation", observations, running)
+    while running.any():
+        if lengths.max() >= LONGEST_EPISODE:
+            raise EpisodeTooLong(LONGEST_EPISODE, _kwargs_field(config))
+        observations, rewards, terminated, truncated, _ = environments.step(policy(observations))
+        returns[running] += rewards[running]
+        lengths += running
+        _require_finite("reward", rewards, running)
+        _require_finite("observation", observations, running)
+        running &= ~(terminated | truncated)
+    _require_finite("return", returns, np.ones_like(running))
+
+
+def _require_finite(name: str, values: NDArray[Any], running: NDArray[np.bool_]) -> None:
+    """Raise ``Diverged`` if a running environment shows what is not finite; those that are done may show anything."""
+    if np.isfinite(values).all():
+        return
+    if (index := first_not_finite(values[running])) is not None:
+        raise Diverged(f"{name} is not finite: {values[running][index]}")
+
+
+def random_return(config: TrainConfig, spaces: Spaces) -> float:
+    """Return the uniform random policy's mean return: a constant of the environment, whatever the run's seed.
+
+    Raises:
+        Diverged: see :func:`evaluate`.
+        EvaluationFailed: likewise.
+    """
+    key = repr((config.env_id, evaluation_kwargs(config)))
     if key not in _RANDOM_RETURNS:
-        _RANDOM_RETURNS[key] = _random_return(config.env_id, env_kwargs)
+        _RANDOM_RETURNS[key] = _random_return(config, spaces)
     return _RANDOM_RETURNS[key]
 
 
 def evaluation_kwargs(config: TrainConfig) -> Mapping[str, Any]:
     """Return the arguments the evaluation environment is made with."""
-    return config.env_kwargs if config.evaluation_env_kwargs is None else config.evaluation_env_kwargs
+    kwargs: Mapping[str, Any] = getattr(config, _kwargs_field(config))
+    return kwargs
 
 
-def _random_return(env_id: str, env_kwargs: Mapping[str, Any]) -> float:
+def _kwargs_field(config: TrainConfig) -> str:
+    return "env_kwargs" if config.evaluation_env_kwargs is None else "evaluation_env_kwargs"
+
+
+def _random_return(config: TrainConfig, spaces: Spaces) -> float:
     random = generator(RANDOM_SEED, Purpose.EVALUATION_ACTIONS)
-    single = _vectorised(env_id, env_kwargs, 1)
-    space = single.single_action_space
-    single.close()
-    assert isinstance(space, gym.spaces.Discrete)  # noqa: S101 - checked before training
 
     def policy(observations: Observations) -> NDArray[np.int64]:
-        return np.asarray(space.start + random.integers(space.n, size=len(observations)))
+        return np.asarray(spaces.first_action + random.integers(spaces.actions, size=len(observations)))
 
-    return float(play(env_id, env_kwargs, RANDOM_EPISODES, policy, RANDOM_SEED).returns.mean())
+    who = f"the random policy at step {{step}} of its episodes, seed {RANDOM_SEED}"
+    return float(play(config, RANDOM_EPISODES, policy, RANDOM_SEED, who).returns.mean())
 
 
-def _vectorised(env_id: str, env_kwargs: Mapping[str, Any], count: int) -> gym.vector.VectorEnv[Any, Any, Any]:
+def _vectorised(config: TrainConfig, count: int, stack: ExitStack) -> Environments:
+    """Make ``count`` environments; the stack closes them, each for itself, whichever fails to be made or to close."""
+    kwargs, field = evaluation_kwargs(config), _kwargs_field(config)
+    environments = []
+    for _ in range(count):
+        environments.append(make(config.env_id, kwargs, field))
+        stack.callback(close, environments[-1])
+        spec = environments[-1].unwrapped.spec
+        if spec is not None and spec.vector_entry_point is not None:
+            return _by_hand(config.env_id, kwargs, count, stack)
+    return gym.vector.SyncVectorEnv([partial(_itself, environment) for environment in environments])
+
+
+def _itself(environment: Environment) -> Environment:
+    return environment
+
+
+def _by_hand(env_id: str, env_kwargs: Mapping[str, Any], count: int, stack: ExitStack) -> Environments:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
-        return gym.make_vec(env_id, num_envs=count, **env_kwargs)
+        environments: Environments = gym.make_vec(env_id, num_envs=count, **env_kwargs)
+    stack.callback(close, environments)
+    return environments

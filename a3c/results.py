@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import time
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 from a3c.config import TrainConfig
 from a3c.engines import choose_engine
 from a3c.environment import Spaces
+from a3c.errors import Diverged
 from a3c.evaluate import evaluate, random_return
 from a3c.measures import PLAIN, evaluation_measures, evaluation_scale, training_curve
 from a3c.parameters import Layout, Vector
 from a3c.residuals import Residuals, residual_table
 from a3c.store import ParameterStore
+
+Outcome = Literal["complete", "diverged", "failed"]
+EVALUATION_COLUMNS = ["grid", "step", "return", "std", "length", "scaled"]
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,15 @@ class TrainResult:
             :func:`a3c.residuals.residual_table`.
         updates: the update log, one row per update in the order applied: ``worker``, ``pulled``, ``step``, dtype
             :data:`a3c.logs.UPDATE`.
-        metrics: figures that depend on the config and the seed alone (under ``round_robin``).
+        metrics: figures that depend on the config and the seed alone (under ``round_robin``). All are finite: one that
+            is not is left out.
         timings: figures that depend on the machine too.
-        curves: per name (environment step, value), thin enough to plot.
+        curves: per name (environment step, value), thin enough to plot; points that are not finite are left out.
     """
 
     config: TrainConfig
     engine: str
-    outcome: Literal["complete", "diverged", "failed"]
+    outcome: Outcome
     parameters: Vector
     episodes: pd.DataFrame
     evaluations: pd.DataFrame
@@ -97,50 +102,49 @@ class TrainResult:
         return {"parameters": {"parameters": self.parameters}, "updates": log}
 
 
+class Evaluation(NamedTuple):
+    """What evaluating a run's snapshots came to; all of it finite.
+
+    Attributes:
+        table: see :attr:`TrainResult.evaluations`.
+        measures: figures of the whole curve.
+    """
+
+    table: pd.DataFrame
+    measures: dict[str, float]
+
+
 def make_result(
     config: TrainConfig,
-    spaces: Spaces,
-    layout: Layout,
     store: ParameterStore,
-    outcome: Literal["complete", "diverged", "failed"],
+    outcome: Outcome,
+    evaluation: Evaluation | None,
     timings: dict[str, float],
     residuals: Sequence[Residuals],
 ) -> TrainResult:
-    """Evaluate a run's snapshots and gather what came out of it.
+    """Gather what came out of a run.
 
     Args:
         config: what it was trained with.
-        spaces: its environment's.
-        layout: its networks' shapes.
         store: what it left behind.
-        outcome: how it ended; a failed run is not evaluated.
-        timings: ``train_seconds``, and what else was clocked while it trained.
+        outcome: how it ended.
+        evaluation: of its snapshots, if there was one.
+        timings: ``train_seconds``, and what else was clocked.
         residuals: what its workers noted.
     """
     updates, episodes = store.log.updates(), pd.DataFrame(store.log.episodes())
-    metrics = _training_metrics(store, updates, episodes)
-    started, cpu_started = time.perf_counter(), time.process_time()
-    evaluations = pd.DataFrame(columns=["grid", "step", "return", "std", "length", "scaled"])
-    if store.snapshot_steps and outcome != "failed":
-        try:
-            evaluations, measures = _evaluations(config, spaces, layout, store)
-        except Exception:
-            if outcome == "complete":
-                raise
-        else:  # a diverged run keeps the curve it had earned, not the figures of a whole one
-            metrics |= measures if outcome == "complete" else {}
     train_seconds = timings["train_seconds"]
-    timings = {
-        **timings,
-        "evaluation_seconds": time.perf_counter() - started,
-        "evaluation_cpu_seconds": time.process_time() - cpu_started,
-        "steps_per_second": store.steps / train_seconds if train_seconds > 0 else 0.0,
-    }
-    curves = {
-        "evaluation_return": list(zip(evaluations["step"], evaluations["return"], strict=True)),
-        "training_return": training_curve(episodes["step"].to_numpy(), episodes["return"].to_numpy(), store.steps),
-        **store.curves.curves(),
-    }
+    evaluations = pd.DataFrame(columns=EVALUATION_COLUMNS) if evaluation is None else evaluation.table
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out
+        metrics = _training_metrics(store, updates, episodes)
+        curves = {
+            "evaluation_return": list(zip(evaluations["step"], evaluations["return"], strict=True)),
+            "training_return": training_curve(episodes["step"].to_numpy(), episodes["return"].to_numpy(), store.steps),
+            **store.curves.curves(),
+        }
+    if evaluation is not None and outcome == "complete":  # a diverged run keeps the curve it had earned, not these
+        metrics |= evaluation.measures
+    finite = {name: [(at, value) for at, value in curve if math.isfinite(value)] for name, curve in curves.items()}
     return TrainResult(
         config=config,
         engine=choose_engine(config),
@@ -150,9 +154,9 @@ def make_result(
         evaluations=evaluations,
         residuals=residual_table(residuals),
         updates=updates,
-        metrics=metrics,
-        timings=timings,
-        curves={name: curve for name, curve in curves.items() if curve},
+        metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
+        timings={**timings, "steps_per_second": store.steps / train_seconds if train_seconds > 0 else 0.0},
+        curves={name: curve for name, curve in finite.items() if curve},
     )
 
 
@@ -176,30 +180,38 @@ def _training_metrics(store: ParameterStore, updates: NDArray[np.void], episodes
     return metrics
 
 
-def _evaluations(
-    config: TrainConfig, spaces: Spaces, layout: Layout, store: ParameterStore
-) -> tuple[pd.DataFrame, dict[str, float]]:
+def evaluate_run(config: TrainConfig, spaces: Spaces, layout: Layout, store: ParameterStore) -> Evaluation:
+    """Evaluate the snapshots a run has left.
+
+    Raises:
+        Diverged: if a number in it is not finite, be it that returns of 1e308 have no finite sum: there is no
+            telling how good such a run is, and infinity would be the best of all.
+        EvaluationFailed: if the environments raise, or an episode does not end.
+    """
     taken = len(store.snapshot_steps)
     played = evaluate(config, layout, spaces, store.snapshots[:taken])
-    means = played.returns.mean(axis=1)
-    random = random_return(config)
-    scale = evaluation_scale(config, random, spaces.reward_threshold)
-    low, high = scale or PLAIN
-    table = pd.DataFrame(
-        {
-            "grid": store.grid[:taken],
-            "step": store.snapshot_steps,
-            "return": means,
-            "std": played.returns.std(axis=1),
-            "length": played.lengths.mean(axis=1),
-            "scaled": (means - low) / (high - low),
-        }
-    )
-    measures = evaluation_measures(means, store.grid[:taken], config.budget, scale)
+    random = random_return(config, spaces)
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = played.returns.mean(axis=1)
+        scale = evaluation_scale(config, random, spaces.reward_threshold)
+        low, high = scale or PLAIN
+        columns = (
+            store.grid[:taken],
+            store.snapshot_steps,
+            means,
+            played.returns.std(axis=1),
+            played.lengths.mean(axis=1),
+            (means - low) / (high - low),
+        )
+        measures = evaluation_measures(means, store.grid[:taken], config.budget, scale)
     measures["random_return"] = random
     if spaces.reward_threshold is not None:
         measures["reward_threshold"] = spaces.reward_threshold
-    return table, measures
+    table = pd.DataFrame(dict(zip(EVALUATION_COLUMNS, columns, strict=True)))
+    for name, value in [*measures.items(), *((name, table[name].sum()) for name in table)]:
+        if not math.isfinite(value):
+            raise Diverged(f"{config.env_id}: evaluation, seed {config.seed}: {name} is not finite: {value}")
+    return Evaluation(table, measures)
 
 
 def _staleness(updates: NDArray[np.void]) -> NDArray[np.int64]:

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from a3c.environment import Environment, Spaces, first_not_finite
-from a3c.errors import Diverged
+from a3c.environment import LONGEST_EPISODE, Environment, Spaces, first_not_finite
+from a3c.errors import Diverged, EpisodeTooLong
 from a3c.schedules import Schedule, Stopped
 from a3c.streams import Uniforms
 
@@ -127,7 +127,8 @@ class Collector:
 
         Raises:
             Stopped: if training stopped meanwhile; the rollout is discarded.
-            Diverged: if a reward or an observation is not finite.
+            Diverged: if a reward, an observation or a return is not finite.
+            EpisodeTooLong: if the episode has not ended after :data:`~a3c.environment.LONGEST_EPISODE` steps.
         """
         observation = self._following if self._following is not None else self._reset()
         t, looked, look = 0, 0, self._look_ahead(0)
@@ -177,13 +178,15 @@ class Collector:
         self._record(observation, end)
         total = sum(self._steps.rewards[start:end].tolist())  # numpy takes longer for so few
         flat = self._flat[start * self._shape[0] : (end + 1) * self._shape[0]]
-        if not math.isfinite(total + flat.dot(flat)):  # which may be an overflow
-            self._require_finite(start, end)
         self._return += total
+        if not math.isfinite(self._return + flat.dot(flat)):  # which may be an overflow
+            self._require_finite(start, end)
         self._uniforms.advance(end - start)
 
     def _look_ahead(self, t: int) -> int:
         """Make room for the steps from ``t`` up to the next look, give them uniforms, and return when that is."""
+        if self._length + t >= LONGEST_EPISODE:
+            raise EpisodeTooLong(self._length + t, "env_kwargs")
         end = t + LOOK_EVERY if self._limit is None else min(t + LOOK_EVERY, self._limit)
         if end > len(self._steps.rewards):
             self._bind(self._steps.doubled())
@@ -217,12 +220,14 @@ class Collector:
             raise ValueError(f"observation of shape {np.shape(observation)}, must be {self._shape}")
 
     def _require_finite(self, start: int, end: int) -> None:
-        """Raise ``Diverged`` at the first reward or observation of steps ``start`` to ``end`` that is not finite."""
+        """Raise ``Diverged`` at what is not finite in steps ``start`` to ``end``: reward, observation or return."""
         rewards, observations = self._steps.rewards[start:end], self._steps.observations[start : end + 1]
         for name, values, offset in (("reward", rewards, 1), ("observation", observations, 0)):
             if (index := first_not_finite(values)) is not None:
                 step = self.steps + start + index + offset
                 raise Diverged(f"{name} is not finite at the worker's environment step {step}: {values[index]}")
+        if not math.isfinite(self._return):
+            raise Diverged(f"return is not finite at the worker's environment step {self.steps + end}: {self._return}")
 
     def _reset(self) -> Any:
         seed, self._reset_seed = self._reset_seed, None  # later episodes follow from the environment's own generator

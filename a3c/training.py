@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
 from a3c.config import TrainConfig
 from a3c.engines import make_engine, single_threaded
-from a3c.environment import close, make, require_same_spaces, spaces_of
-from a3c.errors import Diverged, WorkerFailed
+from a3c.environment import Spaces, close, make, require_same_spaces, spaces_of
+from a3c.errors import Diverged, EvaluationFailed, WorkerFailed
 from a3c.learner import Learner
 from a3c.parameters import Layout
 from a3c.profile import Profile, untimed
-from a3c.results import TrainResult, make_result
+from a3c.residuals import Residuals
+from a3c.results import Outcome, TrainResult, evaluate_run, make_result
 from a3c.rollout import Collector
 from a3c.schedules import Schedule, make_schedule
 from a3c.store import ParameterStore, Push
@@ -55,7 +56,8 @@ def train(config: TrainConfig, emit: Emit | None = None, *, profile: bool = Fals
     Raises:
         EnvironmentUnsuitable: before anything is computed.
         Diverged: if something that must be finite is not; its ``result`` holds what was trained until then.
-        WorkerFailed: if a worker raised; from the first exception, with worker, step and seed.
+        WorkerFailed: if a worker raised; from the first exception, with environment, worker, step and seed.
+        EvaluationFailed: if the evaluation raised; likewise.
     """
     with single_threaded(config):
         return _train(config, emit, Profile() if profile else None)
@@ -96,17 +98,51 @@ def _train(config: TrainConfig, emit: Emit | None, profile: Profile | None) -> T
     if profile is not None:
         timings |= profile.seconds()
     residuals = [worker.residuals() for worker in workers]
-    if failure is None:
-        return make_result(config, spaces, layout, store, "complete", timings, residuals)
-    worker, error = failure
-    where = f"worker {worker.number} at its environment step {worker.steps}, seed {config.seed}"
-    if isinstance(error, Diverged):
-        diverged = Diverged(f"{where}: {error}")
-        diverged.result = make_result(config, spaces, layout, store, "diverged", timings, residuals)
-        raise diverged from error
-    failed = WorkerFailed(f"{where}: {type(error).__name__}: {error}")
-    failed.result = make_result(config, spaces, layout, store, "failed", timings, residuals)
-    raise failed from error
+    error = None if failure is None else _told(config, *failure)
+    return _conclude(config, spaces, layout, store, error, timings, residuals)
+
+
+def _told(config: TrainConfig, worker: Worker, cause: BaseException) -> Diverged | WorkerFailed:
+    """Say where a worker failed."""
+    where = f"{config.env_id}: worker {worker.number} at its environment step {worker.steps}, seed {config.seed}"
+    error: Diverged | WorkerFailed
+    if isinstance(cause, Diverged):
+        error = Diverged(f"{where}: {cause}")
+    else:
+        error = WorkerFailed(f"{where}: {type(cause).__name__}: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+def _conclude(
+    config: TrainConfig,
+    spaces: Spaces,
+    layout: Layout,
+    store: ParameterStore,
+    error: Diverged | WorkerFailed | EvaluationFailed | None,
+    timings: dict[str, float],
+    residuals: Sequence[Residuals],
+) -> TrainResult:
+    """Evaluate a run that did not fail; return its result, or raise what stopped it with the result so far."""
+    evaluation = None
+    started, cpu_started = time.perf_counter(), time.process_time()
+    if store.snapshot_steps and not isinstance(error, WorkerFailed):
+        try:
+            evaluation = evaluate_run(config, spaces, layout, store)
+        except (Diverged, EvaluationFailed) as raised:
+            error = error or raised  # a run that diverged in training is told as that
+    timings |= {
+        "evaluation_seconds": time.perf_counter() - started,
+        "evaluation_cpu_seconds": time.process_time() - cpu_started,
+    }
+    if error is None:
+        return make_result(config, store, "complete", evaluation, timings, residuals)
+    outcome: Outcome = "diverged" if isinstance(error, Diverged) else "failed"
+    try:
+        error.result = make_result(config, store, outcome, evaluation, timings, residuals)
+    except Exception as another:  # out of memory, say: what came first is what there is to tell
+        error.add_note(f"No result could be made of it: {type(another).__name__}: {another}")
+    raise error
 
 
 def _reporting(emit: Emit, config: TrainConfig, store: ParameterStore) -> Callable[[Push], None]:

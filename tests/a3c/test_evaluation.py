@@ -96,7 +96,10 @@ def test_a_sampled_policy_takes_actions_as_often_as_it_says(random):
 
 def test_the_random_policys_return_is_a_constant_of_the_environment():
     kwargs = {"reward": "action", "start": 3, "actions": 4, "lengths": [100]}
-    constants = {random_return(small_config(env_kwargs=kwargs, seed=seed, workers=1 + seed)) for seed in range(4)}
+    constants = {
+        random_return(small_config(env_kwargs=kwargs, seed=seed, workers=1 + seed), Spaces(3, 4, 3, None))
+        for seed in range(4)
+    }
     assert len(constants) == 1
     standard_error = np.sqrt((4**2 - 1) / 12 * 100 / 200)  # 200 episodes of 100 actions, uniform on 3 … 6
     assert constants.pop() == pytest.approx(450, abs=5 * standard_error)
@@ -105,7 +108,15 @@ def test_the_random_policys_return_is_a_constant_of_the_environment():
 def test_the_random_policys_return_is_the_same_whenever_it_is_played():
     """Arguments that say the same in other words, so that no earlier answer can be remembered."""
     said = [{}, {"sutton_barto_reward": False}, {"render_mode": None}]
-    assert len({random_return(small_config(env_id="CartPole-v1", env_kwargs=kwargs)) for kwargs in said}) == 1
+    assert (
+        len(
+            {
+                random_return(small_config(env_id="CartPole-v1", env_kwargs=kwargs), Spaces(4, 2, 0, 475))
+                for kwargs in said
+            }
+        )
+        == 1
+    )
 
 
 def test_runs_report_the_random_return_they_are_scaled_by():

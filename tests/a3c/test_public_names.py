@@ -11,6 +11,8 @@ PUBLIC = [
     "A3CError",
     "Diverged",
     "EnvironmentUnsuitable",
+    "EpisodeTooLong",
+    "EvaluationFailed",
     "Targets",
     "TrainConfig",
     "TrainResult",
@@ -34,7 +36,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 
 
 def test_every_error_is_an_a3c_error():
-    for error in (a3c.Diverged, a3c.EnvironmentUnsuitable, a3c.WorkerFailed):
+    for error in (a3c.Diverged, a3c.EnvironmentUnsuitable, a3c.EpisodeTooLong, a3c.EvaluationFailed, a3c.WorkerFailed):
         assert issubclass(error, a3c.A3CError)
 
 
