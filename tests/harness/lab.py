@@ -166,18 +166,25 @@ class Lab:
         return [trial for trial in found if state is None or trial.state.name == state]
 
     def assert_invariant(self, study: Study) -> None:
-        """Every planned run has one result on disk, in Optuna and in MLflow; nothing is left running."""
+        """Every planned run has one result on disk, in Optuna and in MLflow; nothing is left running.
+
+        The runs of a search stand once on disk and in MLflow, too; they are no trials of the comparison.
+        """
         name, planned = study.spec.name, sorted(study.planned)
         assert sorted(record.run for record in study.records) == planned
-        assert Counter(run.data.tags["run"] for run in self.children(name, "FINISHED")) == Counter(planned)
+        finished = {phase: Counter[str]() for phase in (None, "search")}
+        for run in self.children(name, "FINISHED"):
+            finished[run.data.tags.get("phase")][run.data.tags["run"]] += 1
+        assert finished[None] == Counter(planned)
+        assert finished["search"] == Counter(finished["search"].keys())
         assert {run.info.status for run in self.mlflow_runs(name)} <= {"FINISHED", "FAILED", "KILLED"}
         assert Counter(trial.user_attrs["run"] for trial in self.trials(name, "COMPLETE")) == Counter(planned)
         assert {trial.state.name for trial in self.trials(name)} <= {"COMPLETE", "FAIL"}
         values = {trial.user_attrs["run"]: trial.value for trial in self.trials(name, "COMPLETE")}
-        metric = study.spec.compare.metric
-        assert values == {record.run: record.metrics[metric] for record in study.records}
+        metric, worst = study.spec.compare.metric, study.spec.compare.diverged_score
+        assert values == {record.run: record.metrics.get(metric, worst) for record in study.records}
         for run in self.children(name, "FINISHED"):
-            record = next(record for record in study.records if record.run == run.data.tags["run"])
-            assert run.data.metrics[metric] == record.metrics[metric]
+            record = next((record for record in study.records if record.run == run.data.tags["run"]), None)
+            assert record is None or run.data.metrics.get(metric) == record.metrics.get(metric)
         assert not list(study.folder.rglob(".draft-*"))
         assert not list(self.folder.rglob("*.creating-*"))
