@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 PROGRESS_SECONDS = 0.25
+GRACE_SECONDS = 1.0  # after a time limit, for the watchdog to say where the run hangs
 
 
 def main(descriptor: int, core: int) -> None:
@@ -30,12 +31,15 @@ def main(descriptor: int, core: int) -> None:
             os.sched_setaffinity(0, {core})
     threading.Thread(target=_die_with_parent, daemon=True).start()
     from harness.algorithm import Algorithm
-    from harness.executors import Advanced, Task, compute
+    from harness.events import Advanced, Begun, Task
+    from harness.executors import compute
+    from harness.wire import receive, send
 
     connection = Connection(descriptor)
+    sending = threading.Lock()  # the watchdog may have to speak while a worker thread does
     while True:
         try:
-            task: Task | Algorithm = connection.recv()
+            task = receive(connection)
         except EOFError:
             return
         if isinstance(task, Algorithm):
@@ -43,6 +47,7 @@ def main(descriptor: int, core: int) -> None:
                 task.config_type()
                 task.train_function()
             continue
+        assert isinstance(task, Task)  # noqa: S101 - a parent sends nothing else
         last = 0.0
 
         def emit(event: Any, task: Task = task) -> None:
@@ -50,9 +55,41 @@ def main(descriptor: int, core: int) -> None:
             now = time.monotonic()
             if now - last >= PROGRESS_SECONDS:
                 last = now
-                connection.send(Advanced(task.run, float(event.fraction)))
+                with sending:
+                    send(connection, Advanced(task.run, float(event.fraction)))
 
-        connection.send(compute(task, emit))
+        send(connection, Begun(task.run, time.monotonic()))
+        with _watched(task, connection, sending):
+            result = compute(task, emit)
+        send(connection, result)
+
+
+@contextlib.contextmanager
+def _watched(task: Any, connection: Connection, sending: threading.Lock) -> Any:
+    """End the process at the task's time limit, and say first where each of its threads hangs."""
+    before = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+    watchdog = threading.Timer(task.time_limit, _end, (task, connection, sending, before))
+    watchdog.daemon = True
+    watchdog.start()
+    # where the GIL is never let go the watchdog cannot run; this needs no GIL
+    faulthandler.dump_traceback_later(task.time_limit + GRACE_SECONDS, exit=True)
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+        watchdog.join()  # one that has begun to speak does not return
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _end(task: Any, connection: Connection, sending: threading.Lock, others: set[int | None]) -> None:
+    from harness.executors import out_of_time
+    from harness.whereabouts import whereabouts
+    from harness.wire import send
+
+    summary, stacks = whereabouts(others | {threading.get_ident()})
+    with sending:
+        send(connection, out_of_time(task, summary, stacks))
+        os._exit(1)
 
 
 def _die_with_parent() -> None:

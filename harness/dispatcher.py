@@ -20,16 +20,8 @@ from harness.algorithm import Algorithm
 from harness.databases import sqlite_url
 from harness.design import Design, PlannedRun, expand
 from harness.errors import BadInput, Problem, StoreUnavailable
-from harness.executors import (
-    Advanced,
-    Event,
-    Executor,
-    Failed,
-    Finished,
-    InlineExecutor,
-    ProcessExecutor,
-    Task,
-)
+from harness.events import Advanced, Event, Failed, Finished, Task
+from harness.executors import Executor, InlineExecutor, ProcessExecutor
 from harness.interrupts import Interrupts
 from harness.lock import study_lock
 from harness.machine import usable_cores
@@ -115,7 +107,7 @@ def run_study(
         design = expand(spec, algorithm)
         folder = study_folder(spec.name, Path(out))
         with study_lock(folder):
-            remove_drafts(folder / RUNS_FOLDER)
+            remove_drafts(folder)
             origin = provenance.collect()
             agenda = Agenda(design, folder, origin, judge)
             done = len(agenda.records)
@@ -262,7 +254,7 @@ class _Dispatcher:
         while self._queue and len(self._running) < self._executor.slots:
             run = self._queue.popleft()
             attempt = self._next_attempt(run.id)
-            settings = run.config.model_dump()
+            settings = run.config.model_dump(mode="json")
             self._executor.submit(Task(run.id, self._algorithm, settings, self._design.spec.study.time_limit))
             self._running[run.id] = (run, attempt)
             begun.append((run, attempt))

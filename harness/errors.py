@@ -3,6 +3,8 @@
 HarnessError                       1
 ├── BadInput                       2   a study file, option or environment is not as it must be
 ├── StoreUnavailable               3   Optuna's or MLflow's store, or the disk, cannot be used
+│   ├── Undelivered                3   all is computed and on disk, but MLflow does not know all of it yet
+│   └── DamagedRecord              3   a file on disk is not what was written
 ├── StudyConflict                  4
 │   ├── StudyLocked                4   another process is running this study
 │   └── StudyChanged               4   finished runs were made with other settings
@@ -15,6 +17,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.results import Study
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,28 @@ class StoreUnavailable(HarnessError):
     """A database, tracking server or disk cannot be used; results on disk are unharmed."""
 
     exit_code = 3
+
+
+class DamagedRecord(StoreUnavailable):
+    """A file of a study is missing, torn or truncated; continuing the study sets it aside and computes it again.
+
+    Attributes:
+        path: the file, or the folder of the run.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(f"{path} is damaged: {why}")
+
+
+class Undelivered(StoreUnavailable):
+    """A study ended, but its tracking server was away; what it missed waits in the study's spool.
+
+    Attributes:
+        study: the study as it stands on disk, once it was read.
+    """
+
+    study: Study | None = None
 
 
 class StudyConflict(HarnessError):

@@ -5,6 +5,7 @@ Executors compute and nothing else: a task goes in, an event comes out. They kno
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -14,72 +15,21 @@ import tempfile
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Protocol
 
 from harness.algorithm import Algorithm, RunResult
+from harness.child import GRACE_SECONDS
+from harness.events import Advanced, Begun, Event, Failed, Finished, Task
 from harness.machine import usable_cores
-from harness.records import RunOutput
+from harness.outputs import RunOutput
+from harness.wire import receive, send
 
+START_SECONDS = 60.0  # for a child to import what it needs, before its run's time limit begins to count
+KILL_SECONDS = GRACE_SECONDS + 1.0  # after a time limit a child that has not ended itself is killed
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run to compute.
-
-    Attributes:
-        run: its id.
-        algorithm: dotted names of the config type and the train function.
-        settings: every field of the config, plain data.
-        time_limit: seconds it may take.
-    """
-
-    run: str
-    algorithm: Algorithm
-    settings: Mapping[str, Any]
-    time_limit: float
-
-
-@dataclass(frozen=True)
-class Advanced:
-    """A run got on: fraction of its budget, in [0, 1]."""
-
-    run: str
-    fraction: float
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A run returned; ``started`` in seconds since the epoch."""
-
-    run: str
-    output: RunOutput
-    started: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A run came to nothing.
-
-    Attributes:
-        run: its id.
-        reason: one line.
-        detail: the traceback, where there is one.
-        crashed: the process died under it, which may have nothing to do with the run: worth another try.
-    """
-
-    run: str
-    reason: str
-    detail: str = ""
-    crashed: bool = False
-
-
-Event = Advanced | Finished | Failed
 
 
 class Executor(Protocol):
@@ -112,7 +62,7 @@ def compute(task: Task, emit: Callable[[Any], None]) -> Finished | Failed:
     """Run one task to its end; whatever it raises becomes an event."""
     started, clock = time.time(), time.monotonic()
     try:
-        config = task.algorithm.config_type().model_validate(dict(task.settings))
+        config = task.algorithm.config_type().model_validate_json(json.dumps(task.settings))
         output = RunOutput.of(task.algorithm.train_function()(config, emit))
     except Exception as error:
         partial: RunResult | None = getattr(error, "result", None)
@@ -121,6 +71,12 @@ def compute(task: Task, emit: Callable[[Any], None]) -> Finished | Failed:
             return Failed(task.run, f"{type(cause).__name__}: {cause}", traceback.format_exc())
         output = RunOutput.of(partial)
     return Finished(task.run, output, started, time.monotonic() - clock)
+
+
+def out_of_time(task: Task, where: str = "", detail: str = "") -> Failed:
+    """Return what becomes of a task that used up its time limit, and where it was then."""
+    at = f": {where}" if where else ""
+    return Failed(task.run, f"OutOfTime: took longer than its time limit of {task.time_limit:g} s{at}", detail)
 
 
 class InlineExecutor:
@@ -190,8 +146,8 @@ class _Child:
         self.deadline = 0.0
 
     def give(self, task: Task) -> None:
-        self.task, self.deadline = task, time.monotonic() + task.time_limit
-        self.connection.send(task)
+        self.task, self.deadline = task, time.monotonic() + START_SECONDS + task.time_limit
+        send(self.connection, task)
 
     def kill(self) -> None:
         self.process.kill()
@@ -225,7 +181,7 @@ class ProcessExecutor:
         """See :class:`Executor`; every child starts and imports the algorithm."""
         for slot in range(self.slots):
             with suppress(OSError):  # it died at once: so it will under its first task, which reports that
-                self._child(slot).connection.send(algorithm)
+                send(self._child(slot).connection, algorithm)
 
     def submit(self, task: Task) -> None:
         """See :class:`Executor`."""
@@ -242,26 +198,42 @@ class ProcessExecutor:
         busy = [child for child in self._children if child is not None and child.task is not None]
         if not busy:
             return []
-        until = min(timeout, max(0.0, min(child.deadline for child in busy) - time.monotonic()))
-        ready = wait([child.connection for child in busy], until)
-        found: list[Event] = []
-        for child in busy:
-            assert child.task is not None  # noqa: S101 - busy
-            event: Event | None = None
-            if child.connection in ready:
-                try:
-                    event = child.connection.recv()
-                except (EOFError, OSError):
-                    event = self._died(child)
-            elif time.monotonic() > child.deadline:
-                limit = child.task.time_limit
-                event = Failed(child.task.run, f"OutOfTime: took longer than its time limit of {limit:g} s")
+        overdue = min(child.deadline for child in busy) + KILL_SECONDS
+        ready = wait([child.connection for child in busy], min(timeout, max(0.0, overdue - time.monotonic())))
+        found = (self._look_at(child, child.connection in ready) for child in busy)
+        return [event for event in found if event is not None]
+
+    def _look_at(self, child: _Child, ready: bool) -> Event | None:
+        """Return what a busy child has to say, if anything; one that is late or gone is replaced."""
+        task = child.task
+        assert task is not None  # noqa: S101 - busy
+        late = time.monotonic() > child.deadline
+        event: Event
+        if ready:
+            try:
+                said = receive(child.connection)
+                if isinstance(said, Begun):
+                    child.deadline = said.clock + task.time_limit
+                    return None
+                if not isinstance(said, Advanced | Finished | Failed):
+                    raise TypeError(f"{type(said).__name__} is not for the dispatcher")
+                event = said
+            except (EOFError, OSError):
+                event = self._died(child, task, late)
+            except (ValueError, TypeError, KeyError) as error:
+                why = f"{type(error).__name__}: {error}"
+                event = Failed(task.run, "the process sent what is no message", why, crashed=True)
                 self._replace(child)
-            if event is not None:
-                found.append(event)
-                if not isinstance(event, Advanced):
-                    child.task = None
-        return found
+        elif time.monotonic() > child.deadline + KILL_SECONDS:
+            event = out_of_time(task)
+            self._replace(child)
+        else:
+            return None
+        if not isinstance(event, Advanced):
+            child.task = None
+            if late:
+                self._replace(child)  # its watchdog may have spoken, and then it ends
+        return event
 
     def close(self) -> None:
         """See :class:`Executor`."""
@@ -276,20 +248,24 @@ class ProcessExecutor:
             child = self._children[slot] = _Child(self._cores[slot])
         return child
 
-    def _died(self, child: _Child) -> Failed:
-        assert child.task is not None  # noqa: S101 - busy
+    def _died(self, child: _Child, task: Task, late: bool) -> Failed:
         child.process.wait()
         code = child.process.returncode
-        how = f"killed by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exited with code {code}"
-        failed = Failed(
-            child.task.run,
-            f"the process was {how}" if code < 0 else f"the process {how}",
-            child.last_words(),
-            crashed=True,
-        )
+        words = child.last_words()
         self._replace(child)
-        return failed
+        if late:
+            return out_of_time(task, detail=words)
+        how = f"was killed by {_signal(-code)}" if code < 0 else f"exited with code {code}"
+        return Failed(task.run, f"the process {how}", words, crashed=True)
 
     def _replace(self, child: _Child) -> None:
-        child.kill()
-        self._children[self._children.index(child)] = None
+        if child in self._children:
+            self._children[self._children.index(child)] = None
+            child.kill()
+
+
+def _signal(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:  # a real-time signal has no name
+        return f"signal {number}"

@@ -2,7 +2,7 @@
 
 ``out/<study>/runs/<run id>/`` appears by one rename, whole or not at all::
 
-    record.json       who (cell, arm, seed, attempt), outcome, metrics, timings, provenance
+    record.json       who (cell, arm, seed, attempt), outcome, metrics, timings, provenance; size and digest of the rest
     config.json       the resolved config, every field
     curves.csv        metric, step, value: what is drawn over environment steps
     <table>.csv       the run's tables (episodes, evaluations)
@@ -12,19 +12,19 @@
 from __future__ import annotations
 
 import csv
-import io
+import hashlib
 import json
 import math
 import os
 import shutil
 import uuid
-import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.algorithm import RunResult
+from harness.errors import DamagedRecord, StudyConflict
+from harness.outputs import CURVES_FILE, RunOutput
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,33 +32,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 RECORD_FILE = "record.json"
 CONFIG_FILE = "config.json"
-CURVES_FILE = "curves.csv"
-
-
-@dataclass(frozen=True)
-class RunOutput:
-    """A :class:`~harness.algorithm.RunResult` as plain data that crosses process borders."""
-
-    outcome: str
-    metrics: dict[str, float]
-    timings: dict[str, float]
-    curves: dict[str, list[tuple[int, float]]]
-    tables: dict[str, Any]
-    arrays: dict[str, dict[str, Any]]
-    labels: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, result: RunResult) -> RunOutput:
-        """Copy what a train function returned."""
-        return cls(
-            outcome=result.outcome,
-            metrics={name: float(value) for name, value in result.metrics.items()},
-            timings={name: float(value) for name, value in result.timings.items()},
-            curves={name: [(int(s), float(v)) for s, v in curve] for name, curve in result.curves.items()},
-            tables=dict(result.tables),
-            arrays={name: dict(arrays) for name, arrays in result.arrays.items()},
-            labels=dict(getattr(result, "labels", {})),
-        )
+DAMAGED_FOLDER = "damaged"
 
 
 @dataclass(frozen=True)
@@ -150,20 +124,12 @@ def write_record(runs: Path, record: RunRecord, output: RunOutput) -> RunRecord:
     draft = runs / f".draft-{uuid.uuid4().hex}"
     draft.mkdir()
     try:
-        for name, table in output.tables.items():
-            columns = [_cells(column) for _, column in table.items()]
-            _write(draft / f"{name}.csv", _csv(table.columns, zip(*columns, strict=True)))
-        for name, arrays in output.arrays.items():
-            _write(draft / f"{name}.npz", _npz(arrays))
-        points = (
-            (name, step, "" if math.isnan(value) else value)
-            for name, curve in output.curves.items()
-            for step, value in curve
-        )
-        _write(draft / CURVES_FILE, _csv(("metric", "step", "value"), points))
-        _write(draft / CONFIG_FILE, _json(record.config))
+        contents = {**output.files, CONFIG_FILE: _json(record.config)}
+        for name, content in contents.items():
+            _write(draft / name, content)
         body = {key: value for key, value in asdict(record).items() if key not in ("config", "folder")}
-        _write(draft / RECORD_FILE, _json({"schema": SCHEMA, **body}))
+        files = {name: [len(content), _digest(content)] for name, content in contents.items()}
+        _write(draft / RECORD_FILE, _json({"schema": SCHEMA, **body, "files": files}))
         _sync(draft)
         final = runs / record.run
         if not final.exists():
@@ -175,15 +141,61 @@ def write_record(runs: Path, record: RunRecord, output: RunOutput) -> RunRecord:
 
 
 def read_record(folder: Path) -> RunRecord:
-    """Read one run's record.
+    """Read one run's record, and look whether its files are as long as they were.
 
     Raises:
-        ValueError: if it was written by another version of this format.
+        DamagedRecord: if something of it is missing, torn or truncated.
+        StudyConflict: if it was written by another version of this format.
     """
-    body = read_json(folder / RECORD_FILE)
-    if body.pop("schema") != SCHEMA:
-        raise ValueError(f"{folder / RECORD_FILE}: schema must be {SCHEMA}")
-    return RunRecord(**body, config=read_json(folder / CONFIG_FILE), folder=folder)
+    body, files = _body(folder)
+    try:
+        for name, (size, _) in files.items():
+            if (found := (folder / name).stat().st_size) != size:
+                raise DamagedRecord(folder / name, f"{found} bytes, must be {size}")
+        return RunRecord(**body, config=read_json(folder / CONFIG_FILE), folder=folder)
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        raise DamagedRecord(folder, f"{type(error).__name__}: {error}") from error
+
+
+def verify_record(folder: Path) -> RunRecord:
+    """Read one run's record as :func:`read_record` does, and every byte of its files.
+
+    Raises:
+        DamagedRecord: if a file is not what was written.
+        StudyConflict: if it was written by another version of this format.
+    """
+    record = read_record(folder)
+    for name, (_, digest) in _body(folder)[1].items():
+        if _digest((folder / name).read_bytes()) != digest:
+            raise DamagedRecord(folder / name, "must be what was written")
+    return record
+
+
+def _body(folder: Path) -> tuple[dict[str, Any], Mapping[str, tuple[int, str]]]:
+    """Return what a record file says of its run, and size and digest of the run's other files by name."""
+    path = folder / RECORD_FILE
+    try:
+        body = dict(read_json(path))
+        schema, files = body.pop("schema"), dict(body.pop("files", {}))
+    except (ValueError, TypeError, KeyError, FileNotFoundError, NotADirectoryError) as error:
+        raise DamagedRecord(path, f"{type(error).__name__}: {error}") from error
+    if schema != SCHEMA:
+        raise StudyConflict(f"{path}: schema {schema!r}, must be {SCHEMA}: another version wrote it")
+    return body, files
+
+
+def set_aside(path: Path, folder: Path) -> Path:
+    """Move something damaged out of the way, kept as a backup; return where it is now.
+
+    Args:
+        path: a file or folder in a study's folder.
+        folder: the study's.
+    """
+    home = folder / DAMAGED_FOLDER
+    home.mkdir(exist_ok=True)
+    kept = home / f"{path.name}.{uuid.uuid4().hex[:8]}"
+    path.rename(kept)
+    return kept
 
 
 def finished_runs(runs: Path) -> list[str]:
@@ -193,17 +205,23 @@ def finished_runs(runs: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith("."))
 
 
-def remove_drafts(runs: Path) -> None:
-    """Remove what interrupted writes left behind; call it only while holding the study's lock."""
-    for draft in runs.glob(".draft-*"):
+def remove_drafts(folder: Path) -> None:
+    """Remove what interrupted writes left behind in a study's folder; call it only while holding the study's lock."""
+    for draft in folder.glob("*/.draft-*"):
         shutil.rmtree(draft, ignore_errors=True)
+    for pattern in (".*.json.*", "*/.*.json.*"):
+        for draft in folder.glob(pattern):
+            draft.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: object) -> None:
     """Write JSON atomically; NaN and infinities are written as text, since JSON has none."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    _write(draft, _json(data))
-    draft.replace(path)
+    try:
+        _write(draft, _json(data))
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
@@ -238,36 +256,8 @@ def _json(data: object) -> bytes:
     return json.dumps(_finite(data), indent=1, allow_nan=False, ensure_ascii=False).encode()
 
 
-def _csv(header: Iterable[object], rows: Iterable[Iterable[object]]) -> bytes:
-    """Return what ``DataFrame.to_csv`` writes, in half its time: there is one of these for every table of every run."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def _cells(column: pd.Series[Any]) -> list[Any]:
-    """Return a column's values, nothing for those that are missing, as pandas writes them."""
-    values = column.tolist()
-    if not column.hasnans:
-        return values
-    return ["" if missing else value for value, missing in zip(values, column.isna(), strict=True)]
-
-
-def _npz(arrays: Mapping[str, Any]) -> bytes:
-    """Return what ``np.savez_compressed`` writes, but at zlib's first level.
-
-    Numpy's sixth level takes six times as long for an update log and makes it no smaller.
-    """
-    import numpy as np
-
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
-    return packed.getvalue()
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:

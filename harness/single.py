@@ -12,7 +12,8 @@ from harness import provenance
 from harness.algorithm import Algorithm
 from harness.dispatcher import open_tracker
 from harness.errors import HarnessError
-from harness.executors import Failed, Finished, InlineExecutor, Task
+from harness.events import Failed, Finished, Task
+from harness.executors import InlineExecutor
 from harness.interrupts import Interrupts
 from harness.records import RunRecord, write_record
 from harness.results import RUNS_FOLDER, Failure, study_folder
@@ -61,7 +62,7 @@ def run_single(
         tracker.start(run, {"seed": str(seed)}, attempt=1)
         try:
             executor = InlineExecutor(lambda: interrupts.caught is not None, emit)
-            executor.submit(Task(run, algorithm, config.model_dump(), NO_LIMIT))
+            executor.submit(Task(run, algorithm, config.model_dump(mode="json"), NO_LIMIT))
             (event,) = executor.events(0)
             if isinstance(event, Finished):
                 runs = study_folder(EXPERIMENT, Path(out)) / RUNS_FOLDER

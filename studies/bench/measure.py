@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import pydantic
 
 from harness.algorithm import Algorithm
-from harness.records import RunOutput
+from harness.outputs import PlainResult
 from studies.bench.contestants import ENV_ID, Kind
 
 MEASURE = Algorithm(config="studies.bench.measure:Measurement", train="studies.bench.measure:measure")
@@ -63,7 +63,7 @@ class Timing(NamedTuple):
         return self.steps / self.seconds
 
 
-def measure(measurement: Measurement, emit: Callable[[Any], None]) -> RunOutput:
+def measure(measurement: Measurement, emit: Callable[[Any], None]) -> PlainResult:
     """Warm up and measure.
 
     Returns:
@@ -83,7 +83,7 @@ def measure(measurement: Measurement, emit: Callable[[Any], None]) -> RunOutput:
         timings["environment_after"] = time_environment(environment_seconds).speed
     if measurement.split:
         timings |= _profile(measurement, environment_seconds)
-    return RunOutput("complete", metrics={}, timings=timings, curves={}, tables={}, arrays={})
+    return PlainResult(timings=timings)
 
 
 def time_environment(seconds: float, clock: Callable[[], float] = time.perf_counter) -> Timing:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BadInput, Problem
+from harness.outputs import PlainResult, RunOutput
 from harness.provenance import versions
-from harness.records import RunOutput, RunRecord, write_record
+from harness.records import RunRecord, write_record
 from studies.bench.figures import PairRow, Row, Summary, two_over_one
 from studies.bench.measure import PARTS
 
@@ -62,14 +63,13 @@ def write_bench(
         rows: every measurement.
         pairs: those of two processes.
     """
-    output = RunOutput(
-        outcome="complete",
+    result = PlainResult(
         metrics=_metrics(summaries, pairs),
         timings={f"steps_per_second/{one.contestant.name}": one.speed for one in summaries},
         curves=_curves(rows),
         tables=_tables(summaries, rows, pairs),
-        arrays={},
     )
+    output = RunOutput.of(result)
     record = RunRecord.of(
         output,
         run=name,

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from harness import provenance
 from harness.dispatcher import open_tracker
 from harness.errors import BadInput, Problem, StoreUnavailable
-from harness.executors import Failed, Finished, ProcessExecutor, Task
+from harness.events import Failed, Finished, Task
+from harness.executors import ProcessExecutor
 from harness.interrupts import Interrupts
 from harness.machine import usable_cores
 from harness.projection import Projections
@@ -211,7 +212,7 @@ class _Processes:
             self._executors[contestant.process] = ProcessExecutor(slots)
         executor = self._executors[contestant.process]
         for measurement in measurements:
-            executor.submit(Task(contestant.name, MEASURE, measurement.model_dump(), TIME_LIMIT))
+            executor.submit(Task(contestant.name, MEASURE, measurement.model_dump(mode="json"), TIME_LIMIT))
         finished: list[Mapping[str, float]] = []
         while len(finished) < len(measurements):
             self._interrupts.check()

@@ -14,22 +14,15 @@ from typing import Any
 import pytest
 
 from harness import Algorithm
-from harness.executors import (
-    Advanced,
-    Event,
-    Executor,
-    Failed,
-    Finished,
-    InlineExecutor,
-    ProcessExecutor,
-    Task,
-)
-from tests.harness.fake_algorithm import Config, score
+from harness.events import Advanced, Event, Failed, Finished, Task
+from harness.executors import Executor, InlineExecutor, ProcessExecutor
+from harness.outputs import RunOutput
+from tests.harness.fake_algorithm import Config, result, score
 from tests.harness.lab import FAKE, PATIENCE, alive, children_of, wait_for
 
 
 def task_of(run: str = "one", limit: float = 60.0, **settings: Any) -> Task:
-    return Task(run, FAKE, Config(**settings).model_dump(), limit)
+    return Task(run, FAKE, Config(**settings).model_dump(mode="json"), limit)
 
 
 def outcome(executor: Executor) -> Event:
@@ -56,9 +49,7 @@ def test_a_result_comes_back_as_it_was(executor: Executor) -> None:
     value = score(Config(arm="b", seed=3))
     assert event.run == "one"
     assert event.output.metrics == {"score": value, "steps": 100.0}
-    assert event.output.curves == {"learning": [(50, value / 2), (100, value)]}
-    assert list(event.output.tables["episodes"]["return"]) == [value / 2, value]
-    assert event.output.arrays["parameters"]["parameters"].shape == (3,)
+    assert event.output.files == RunOutput.of(result(Config(arm="b", seed=3))).files
     assert event.seconds >= 0
     assert abs(event.started - time.time()) < PATIENCE
 
@@ -192,7 +183,7 @@ def test_children_that_are_prepared_compute_the_first_tasks() -> None:
 def test_an_algorithm_that_cannot_be_imported_fails_its_task_and_not_the_preparation(executor: Executor) -> None:
     missing = Algorithm("tests.harness.fake_algorithm:Config", "tests.harness.fake_algorithm:nothing")
     executor.prepare(missing)
-    executor.submit(Task("one", missing, Config().model_dump(), 60.0))
+    executor.submit(Task("one", missing, Config().model_dump(mode="json"), 60.0))
     event = outcome(executor)
     assert isinstance(event, Failed)
     assert "nothing" in event.reason

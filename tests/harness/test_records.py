@@ -17,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from harness.errors import StudyConflict
+from harness.outputs import PlainResult, RunOutput
 from harness.records import (
-    RunOutput,
     RunRecord,
     finished_runs,
     read_json,
@@ -47,7 +48,7 @@ def output_of(**changes: Any) -> RunOutput:
         "tables": {"episodes": pd.DataFrame({"step": [1, 2], "return": [0.1, 0.2]})},
         "arrays": {"parameters": {"parameters": np.arange(3, dtype=np.float32)}},
     }  # fmt: skip
-    return RunOutput(**{**fields, **changes})
+    return RunOutput.of(PlainResult(**{**fields, **changes}))
 
 
 def test_a_record_is_read_back_equal(tmp_path: Path) -> None:
@@ -213,19 +214,21 @@ def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
     record = write_record(tmp_path, record_of(tmp_path), output_of())
     body = read_json(record.folder / "record.json")
     write_json(record.folder / "record.json", {**body, "schema": 99})
-    with pytest.raises(ValueError, match="schema"):
+    with pytest.raises(StudyConflict, match="schema"):
         read_record(record.folder)
 
 
 def test_drafts_count_as_nothing_and_are_removed(tmp_path: Path) -> None:
-    write_record(tmp_path, record_of(tmp_path), output_of())
-    draft = tmp_path / ".draft-0123"
-    draft.mkdir()
+    runs = tmp_path / "runs"
+    write_record(runs, record_of(runs), output_of())
+    (draft := runs / ".draft-0123").mkdir()
     (draft / "record.json").write_text("{", encoding="utf-8")
-    assert finished_runs(tmp_path) == ["n-1__a__seed-0"]
+    (half := tmp_path / ".study.json.0123").write_text("{", encoding="utf-8")
+    assert finished_runs(runs) == ["n-1__a__seed-0"]
     remove_drafts(tmp_path)
     assert not draft.exists()
-    assert finished_runs(tmp_path) == ["n-1__a__seed-0"]
+    assert not half.exists()
+    assert finished_runs(runs) == ["n-1__a__seed-0"]
 
 
 def test_json_is_replaced_whole(tmp_path: Path) -> None:
@@ -251,17 +254,18 @@ for number in range(10_000):
 
 
 def test_a_writer_killed_at_any_moment_leaves_whole_records(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
     for wanted in (1, 6):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], cwd=ROOT)
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(runs)], cwd=ROOT)
         try:
-            wait_for(lambda wanted=wanted: len(finished_runs(tmp_path)) >= wanted, f"{wanted} records")
+            wait_for(lambda wanted=wanted: len(finished_runs(runs)) >= wanted, f"{wanted} records")
         finally:
             writer.send_signal(signal.SIGKILL)
             writer.wait()
-        for run in finished_runs(tmp_path):
-            record = read_record(tmp_path / run)
+        for run in finished_runs(runs):
+            record = read_record(runs / run)
             assert record.run == run
             assert len(record.arrays("parameters")["parameters"]) == 300_000
             assert len(record.table("episodes")) == len(record.curves()) == 2
     remove_drafts(tmp_path)
-    assert not list(tmp_path.glob(".*"))
+    assert not list(runs.glob(".*"))

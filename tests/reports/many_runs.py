@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from harness.design import Design, PlannedRun, expand
-from harness.records import CONFIG_FILE, CURVES_FILE, RECORD_FILE, SCHEMA, RunOutput, RunRecord
+from harness.outputs import CURVES_FILE, PlainResult, RunOutput
+from harness.records import CONFIG_FILE, RECORD_FILE, SCHEMA, RunRecord
 from harness.results import RUNS_FOLDER, write_plan
 from harness.spec import parse_spec
 from studies import A3C
@@ -85,7 +86,7 @@ def write_many(folder: Path, data: Mapping[str, Any]) -> Design:
     return design
 
 
-def invent(run: PlannedRun) -> RunOutput:
+def invent(run: PlannedRun) -> PlainResult:
     """Make up a run: learning that saturates, slower where targets lose their tail; some runs diverge."""
     config = run.config.model_dump()
     share = _share(config)
@@ -111,7 +112,7 @@ def invent(run: PlannedRun) -> RunOutput:
         "random_return": RANDOM,
         "reward_threshold": THRESHOLD,
     }
-    return RunOutput(
+    return PlainResult(
         outcome="diverged" if diverged else "complete",
         metrics=metrics if diverged else {**metrics, **_measures(scaled, returns, grid)},
         timings={"train_seconds": seconds, "evaluation_seconds": 0.05, "steps_per_second": STEPS / seconds},
@@ -131,14 +132,13 @@ def invent(run: PlannedRun) -> RunOutput:
             "parameters": {"parameters": random.normal(0, 0.1, PARAMETERS).astype(np.float32)},
             "updates": _updates(config["workers"], str(config["rollout_length"])),
         },
-        labels={"engine": "compiled"},
     )
 
 
-def recorded(run: PlannedRun, output: RunOutput) -> RunRecord:
+def recorded(run: PlannedRun, result: PlainResult) -> RunRecord:
     """The record of an invented run."""
     return RunRecord.of(
-        output,
+        RunOutput(result.outcome, result.metrics, result.timings, {"engine": "compiled"}),
         run=run.id,
         cell=run.cell.id,
         arm=run.arm,
@@ -146,20 +146,20 @@ def recorded(run: PlannedRun, output: RunOutput) -> RunRecord:
         levels=run.levels,
         attempt=1,
         started=1_700_000_000.0,
-        seconds=output.timings["train_seconds"] + 0.1,
+        seconds=result.timings["train_seconds"] + 0.1,
         config=run.config.model_dump(mode="json"),
         provenance=PROVENANCE,
     )
 
 
-def write_quickly(folder: Path, record: RunRecord, output: RunOutput) -> None:
+def write_quickly(folder: Path, record: RunRecord, result: PlainResult) -> None:
     """Write the files that ``write_record`` would, for tables of plain numbers, without drafts and syncs."""
     folder.mkdir()
-    for name, table in output.tables.items():
+    for name, table in result.tables.items():
         (folder / f"{name}.csv").write_text(_csv(table))
-    for name, arrays in output.arrays.items():
+    for name, arrays in result.arrays.items():
         (folder / f"{name}.npz").write_bytes(_npz(arrays))
-    rows = [f"{name},{step},{value!r}" for name, curve in output.curves.items() for step, value in curve]
+    rows = [f"{name},{step},{value!r}" for name, curve in result.curves.items() for step, value in curve]
     (folder / CURVES_FILE).write_text("\n".join(["metric,step,value", *rows, ""]))
     body = {key: value for key, value in asdict(record).items() if key not in ("config", "folder")}
     for name, content in ((CONFIG_FILE, record.config), (RECORD_FILE, {"schema": SCHEMA, **body})):

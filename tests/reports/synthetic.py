@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.algorithm import Algorithm
 from harness.design import Design, PlannedRun, expand
-from harness.records import RunOutput, RunRecord, write_json, write_record
+from harness.outputs import PlainResult, RunOutput
+from harness.records import RunRecord, write_json, write_record
 from harness.results import FAILURES_FOLDER, RUNS_FOLDER, Study, load_study, write_plan
 from harness.spec import parse_spec
 
@@ -118,7 +119,7 @@ def write_study(
             continue
         output = invent(run, score or plausible_score, diverged=diverge(run), points=points)
         change(run, output)
-        write_record(folder / RUNS_FOLDER, _record(design, run, output, folder), RunOutput(**output))
+        write_record(folder / RUNS_FOLDER, _record(design, run, output, folder), RunOutput.of(PlainResult(**output)))
     return load_study(folder)
 
 
@@ -139,7 +140,7 @@ def plausible_score(config: FakeConfig) -> float:
 
 
 def invent(run: PlannedRun, score: Score, *, diverged: bool, points: int) -> dict[str, Any]:
-    """Make up what one run returned, the fields of a :class:`RunOutput`."""
+    """Make up what one run returned, the fields of a :class:`PlainResult`."""
     config = run.config
     assert isinstance(config, FakeConfig)
     level = score(config)

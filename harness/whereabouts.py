@@ -1,0 +1,47 @@
+"""Where the threads of a process are, for a run that hangs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from collections.abc import Collection
+from pathlib import Path
+from types import FrameType
+
+MOST_PLACES = 3
+
+
+def whereabouts(ignored: Collection[int | None]) -> tuple[str, str]:
+    """Return where each thread is: in one line, the fewest in a place first, and every thread's stack.
+
+    Of threads that wait for each other all but the one that hangs stand in few places together. The main thread is
+    named only where it is alone: otherwise it waits for the others.
+
+    Args:
+        ignored: identifiers of threads to leave out.
+    """
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    main = threading.main_thread().ident
+    frames = {ident: frame for ident, frame in sys._current_frames().items() if ident not in ignored}
+    stacks = "\n".join(
+        f"{names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}" for ident, frame in frames.items()
+    )
+    places: dict[str, list[str]] = {}
+    for ident, frame in frames.items():
+        if ident != main or len(frames) == 1:
+            places.setdefault(_place(frame), []).append(str(names.get(ident, ident)))
+    told = sorted(places.items(), key=lambda item: (len(item[1]), item[1]))
+    clauses = [f"{_who(who)} in {place}" for place, who in told[:MOST_PLACES]]
+    if left := sum(len(who) for _, who in told[MOST_PLACES:]):
+        clauses.append(f"{left} more elsewhere")
+    return ", ".join(clauses), stacks
+
+
+def _who(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} others"
+
+
+def _place(frame: FrameType) -> str:
+    code = frame.f_code
+    return f"{code.co_qualname} ({Path(code.co_filename).name}:{frame.f_lineno})"
