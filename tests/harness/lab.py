@@ -170,21 +170,24 @@ class Lab:
 
         The runs of a search stand once on disk and in MLflow, too; they are no trials of the comparison.
         """
-        name, planned = study.spec.name, sorted(study.planned)
+        planned, metric = sorted(study.planned), study.spec.compare.metric
         assert sorted(record.run for record in study.records) == planned
-        finished = {phase: Counter[str]() for phase in (None, "search")}
-        for run in self.children(name, "FINISHED"):
-            finished[run.data.tags.get("phase")][run.data.tags["run"]] += 1
-        assert finished[None] == Counter(planned)
-        assert finished["search"] == Counter(finished["search"].keys())
-        assert {run.info.status for run in self.mlflow_runs(name)} <= {"FINISHED", "FAILED", "KILLED"}
-        assert Counter(trial.user_attrs["run"] for trial in self.trials(name, "COMPLETE")) == Counter(planned)
-        assert {trial.state.name for trial in self.trials(name)} <= {"COMPLETE", "FAIL"}
-        values = {trial.user_attrs["run"]: trial.value for trial in self.trials(name, "COMPLETE")}
-        metric, worst = study.spec.compare.metric, study.spec.compare.diverged_score
-        assert values == {record.run: record.metrics.get(metric, worst) for record in study.records}
-        for run in self.children(name, "FINISHED"):
-            record = next((record for record in study.records if record.run == run.data.tags["run"]), None)
+        by_run = {record.run: record for record in study.records}
+        runs = self.mlflow_runs(study.spec.name)
+        assert {run.info.status for run in runs} <= {"FINISHED", "FAILED", "KILLED"}
+        finished = [run for run in runs if "run" in run.data.tags and run.info.status == "FINISHED"]
+        tries = Counter(run.data.tags["run"] for run in finished if "phase" in run.data.tags)
+        assert tries == Counter(tries.keys())
+        assert Counter(run.data.tags["run"] for run in finished) - tries == Counter(planned)
+        for run in finished:
+            record = by_run.get(run.data.tags["run"])
             assert record is None or run.data.metrics.get(metric) == record.metrics.get(metric)
+        trials = self.trials(study.spec.name)
+        assert {trial.state.name for trial in trials} <= {"COMPLETE", "FAIL"}
+        complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
+        assert sorted(trial.user_attrs["run"] for trial in complete) == planned
+        worst = study.spec.compare.diverged_score
+        values = {run: record.metrics.get(metric, worst) for run, record in by_run.items()}
+        assert {trial.user_attrs["run"]: trial.value for trial in complete} == values
         assert not list(study.folder.rglob(".draft-*"))
         assert not list(self.folder.rglob("*.creating-*"))
