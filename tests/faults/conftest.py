@@ -11,6 +11,8 @@ import pytest
 from tests.faults.servers import MlflowServer, Proxy
 from tests.harness.lab import Lab
 
+pytest.register_assert_rewrite("tests.faults.delivery")
+
 
 @pytest.fixture
 def lab(workplace: Path, blank_databases: Path) -> Lab:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import Observer, RunRecord, Study
+from harness.design import PlannedRun
 from tests.faults.servers import MlflowServer, Proxy, Way
 from tests.harness.lab import Lab
 
@@ -24,7 +25,7 @@ class Outage(Observer):
     Args:
         proxy: stands before the server.
         ways: how it misbehaves, in turn.
-        after: how many runs are finished when it begins.
+        after: how many runs are finished when it begins; 0: when the first has begun.
         until: how many are when it ends; None: for good.
     """
 
@@ -32,6 +33,10 @@ class Outage(Observer):
         self._proxy, self._ways = proxy, ways
         self._after, self._until = after, until
         self.finished_runs = 0
+
+    def started(self, run: PlannedRun, attempt: int) -> None:
+        if self._after == 0 == self.finished_runs:
+            self._proxy.behave(*self._ways)
 
     def finished(self, record: RunRecord) -> None:
         self.finished_runs += 1

@@ -119,19 +119,20 @@ class Proxy:
         self._listener: _Listener | None = None
         self._listen()
 
-    def behave(self, *ways: Way, only: str = "", every: int = 1, times: int = sys.maxsize) -> None:
+    def behave(self, *ways: Way, only: str = "", after: int = 0, every: int = 1, times: int = sys.maxsize) -> None:
         """Treat requests otherwise from now on; requests that hang are let go, unanswered.
 
         Args:
             ways: taken in turn.
             only: what a request must contain to be mistreated, as ``"runs/create"``.
+            after: how many of those requests to let through first.
             every: mistreat each so many-th of those requests, and let the others through.
             times: how many to mistreat before all are let through.
         """
         with self._lock:
             self.released.set()
             self.released = threading.Event()
-            self._ways, self._only, self._every, self._times, self._matched = ways, only, every, times, 0
+            self._ways, self._only, self._every, self._times, self._matched = ways, only, every, times, -after
         if ways == (Way.REFUSE,):
             self._stop_listening()
         elif self._listener is None:
@@ -154,7 +155,7 @@ class Proxy:
             if self._only in request:
                 self._matched += 1
                 turn, rest = divmod(self._matched, self._every)
-                if not rest and turn <= self._times:
+                if turn > 0 and not rest and turn <= self._times:
                     way = self._ways[(turn - 1) % len(self._ways)]
             if way is not Way.THROUGH:
                 self.mistreated.append((request, way))
