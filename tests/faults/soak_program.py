@@ -13,14 +13,18 @@ from harness import Observer, RunRecord, parse_spec, run_study
 from tests.harness.lab import FAKE, children_of
 
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def taken(pid: int) -> dict[str, int]:
-    """What a process takes up: resident memory in KiB, open descriptors, threads."""
+def taken(pid: int) -> dict[str, float]:
+    """What a process takes up: resident memory in KiB, open descriptors, threads; and the seconds it has computed."""
     process = Path(f"/proc/{pid}")
     fields = (process / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     descriptors = len([*(process / "fd").iterdir()])
-    return {"kib": int(fields[21]) * PAGE_KIB, "descriptors": descriptors, "threads": int(fields[17])}
+    seconds = (int(fields[11]) + int(fields[12])) / TICKS
+    return {
+        "kib": int(fields[21]) * PAGE_KIB, "descriptors": descriptors, "threads": int(fields[17]), "seconds": seconds,
+    }  # fmt: skip
 
 
 class Samples(Observer):

@@ -1,0 +1,73 @@
+"""Row 2: the parent is killed at a write, at every write, and the same command goes on as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.lab import ROOT
+
+FAST_STRIDE = 97
+KINDS = {"open", "write", "fsync", "rename", "remove", "mkdir", "commit", "committed"}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+
+
+def killed(place: Path, blank: Path, *deaths: str) -> list[dict[str, Any]]:
+    """Kill studies there; return what came of each, having shown what was wrong."""
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.faults.kill_points", str(place), str(blank), *deaths],
+        cwd=ROOT,
+        env={**os.environ, **ONE_THREAD},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    told = [json.loads(line) for line in process.stdout.splitlines()]
+    wrong = [f"{death['died']}, before {death['before']}: {death['wrong']}" for death in told if death["wrong"]]
+    assert not wrong, f"{len(wrong)} of {len(told)}\n" + "\n".join(wrong)
+    return told
+
+
+@pytest.mark.fault(2, f"SIGKILL of the parent at every {FAST_STRIDE}th write (every write: below)")
+def test_a_study_killed_at_a_write_goes_on(tmp_path: Path, blank_databases: Path) -> None:
+    names = ("failure and divergence", "looks", "search")
+    told = killed(tmp_path, blank_databases, *(f"{name}:{11 * i + 7}+{FAST_STRIDE}" for i, name in enumerate(names)))
+    assert {death["died"].partition(":")[0] for death in told} == {*names}
+    assert len(told) >= sum(points // FAST_STRIDE for points in {death["points"] for death in told})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "series",
+    [
+        pytest.param(name, marks=pytest.mark.fault(2, f"SIGKILL of the parent at every write of a study {what}"))
+        for name, what in (
+            ("failure and divergence", "with a run that is retried and one that diverges"),
+            ("looks", "that looks twice"),
+            ("search", "that searches settings"),
+            ("from nothing", "that makes its databases"),
+        )
+    ],
+)
+def test_a_study_killed_at_every_write_goes_on(tmp_path: Path, blank_databases: Path, series: str) -> None:
+    told = killed(tmp_path, blank_databases, f"{series}:1+1")
+    points = Counter(death["before"] for death in told)
+    print(f"{series}: {len(told)} writes: {dict(points)}")
+    assert [death["died"] for death in told] == [f"{series}:{k + 1}" for k in range(told[0]["points"])]
+    assert points.keys() >= (KINDS - {"rename"} | {"link"} if series == "from nothing" else KINDS)
+
+
+@pytest.mark.slow
+@pytest.mark.fault(2, "SIGKILL of the parent at a write, and again at every 7th write of the resume")
+@pytest.mark.parametrize("first", [("failure and divergence", 160), ("looks", 250), ("search", 200)])
+def test_a_resume_killed_at_a_write_goes_on(tmp_path: Path, blank_databases: Path, first: tuple[str, int]) -> None:
+    series, point = first
+    told = killed(tmp_path, blank_databases, f"{series}:{point}/1+7")
+    assert len(told) > 20
