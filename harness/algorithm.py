@@ -30,7 +30,7 @@ from typing import Any, Protocol, cast
 
 import pydantic
 
-from harness.errors import BadInput, Problem, did_you_mean
+from harness.errors import MAX_PROBLEMS, BadInput, Problem, did_you_mean
 
 # pandas and numpy types, named but not imported: `--help` must not pay for them.
 Table = Any
@@ -103,6 +103,20 @@ class Algorithm:
         except ValueError as error:  # no such preset
             raise BadInput([Problem("preset", name, str(error))]) from None
 
+    def build_tolerantly(self, settings: Mapping[str, Any]) -> pydantic.BaseModel | None:
+        """Make a config of the settings that are as they must be, for what can be said of it all the same."""
+        known = {"preset", *self.config_type().model_fields}
+        kept = {name: value for name, value in settings.items() if name in known}
+        while True:
+            try:
+                return self.build(kept)
+            except BadInput as error:
+                heads = [problem.field.split(".")[0] for problem in error.problems]
+                blamed = {name for head in heads for name in (head, head.split(" ")[0])} & kept.keys()
+            if not blamed:
+                return None
+            kept = {name: value for name, value in kept.items() if name not in blamed}
+
     def build_checked(self, settings: Mapping[str, Any]) -> pydantic.BaseModel:
         """Make one config as :meth:`build` does, and ask it for problems that take time to find.
 
@@ -113,6 +127,11 @@ class Algorithm:
         if found := slow_problems(config):
             raise BadInput(found)
         return config
+
+
+def changed(config: pydantic.BaseModel, changes: Mapping[str, Any]) -> pydantic.BaseModel:
+    """Return a config with some fields changed, checked like any other."""
+    return type(config).model_validate({**config.model_dump(), **changes}) if changes else config
 
 
 def slow_problems(config: pydantic.BaseModel) -> list[Problem]:
@@ -135,11 +154,11 @@ def load(dotted: str) -> Any:
 
 
 def problems_of(error: pydantic.ValidationError, known: Mapping[str, Any], prefix: str = "") -> list[Problem]:
-    """Translate pydantic's errors: field, value, what is allowed."""
-    problems = []
-    for item in error.errors(include_url=False):
+    """Translate pydantic's errors, as many as are told: field, value, what is allowed."""
+    problems: list[Problem] = []
+    for item in error.errors(include_url=False)[: MAX_PROBLEMS + 1]:
         path = [str(part) for part in item["loc"] if not str(part).startswith(("function-", "tagged-"))]
-        field, value = ".".join(path) or "settings", item["input"]
+        field, value = ".".join(path) if path else "settings", item["input"]
         if item["type"] == "extra_forbidden":
             allowed = "no such field" + did_you_mean(path[-1], known)
         elif item["type"] == "missing":

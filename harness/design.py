@@ -12,16 +12,23 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pydantic
 
-from harness.algorithm import Algorithm, problems_of, slow_problems
-from harness.errors import BadInput, Problem, did_you_mean
-from harness.space import Choices, Range
-from harness.spec import TUNED, VIEWS, Factor, Settings, StudySpec
+from harness.algorithm import Algorithm, changed
+from harness.checks import (
+    homes_of,
+    located,
+    metric_problems,
+    search_problems,
+    settings_problems,
+    slow_settings_problems,
+)
+from harness.errors import MAX_PROBLEMS, BadInput, Problem
+from harness.spec import TUNED, VIEWS, Factor, Settings, StudySpec, Tables
 
 MAX_RUNS = 200_000
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
@@ -108,11 +115,6 @@ def is_tuned(cell: Cell) -> bool:
     return cell.levels.get(VIEWS) == TUNED
 
 
-def changed(config: pydantic.BaseModel, changes: Mapping[str, Any]) -> pydantic.BaseModel:
-    """Return a config with some fields changed, checked like any other."""
-    return type(config).model_validate({**config.model_dump(), **changes}) if changes else config
-
-
 def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
     """Plan a study: build and check every config, drop aliases, order the runs.
 
@@ -129,6 +131,10 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
     kept: dict[str, tuple[Cell, dict[str, pydantic.BaseModel]]] = {}
     aliases = []
     problems: dict[Problem, None] = {}
+    tables = _as_tables(spec, compared, [arms[arm] for arm in arms])
+    if found := settings_problems(tables, algorithm):
+        raise BadInput(found)
+    homes = homes_of(spec.sweep)
     for combination in itertools.product(*(factor.levels for factor in others)):
         levels = {factor.name: value for factor, (value, _) in zip(others, combination, strict=True)}
         cell_settings: Settings = {}
@@ -139,8 +145,10 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
             swept = {**cell_settings, **arm_settings}
             try:
                 configs[arm] = algorithm.build({**spec.base, **swept, "seed": spec.study.seeds[0]})
-            except BadInput as error:
-                problems.update(dict.fromkeys(_located(error, spec.sweep)))
+            except BadInput as error:  # levels that do not go together: each by itself is as it must be
+                problems.update(dict.fromkeys(located(error.problems, homes)))
+        if len(problems) > MAX_PROBLEMS:
+            break
         if len(configs) < len(arms):
             continue
         cell = Cell(_cell_id(levels), levels, _is_primary(levels, spec))
@@ -151,15 +159,31 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
             aliases.append(Alias(levels, kept[identity][0].id))
         else:
             kept[identity] = (cell, configs)
-    for _, configs in kept.values():
-        problems.update(dict.fromkeys(_metric_problems(spec, configs)))
-        problems.update(dict.fromkeys(_search_problems(spec, configs)))
-    problems.update(dict.fromkeys(_slow_problems(spec, kept.values())) if not problems else {})
+    problems.update(
+        dict.fromkeys(_problems_of_all(spec, [c for _, configs in kept.values() for c in configs.values()]))
+    )
     if problems:
         raise BadInput(list(problems))
     cells = tuple(cell for cell, _ in kept.values())
     configs_of = {cell.id: configs for cell, configs in kept.values()}
     return Design(spec, tuple(arms), cells, tuple(aliases), (), configs_of).tuned({})
+
+
+def _as_tables(spec: StudySpec, compared: Factor, chosen: list[tuple[Any, Settings]]) -> Tables:
+    """Return a study's tables without the levels that are not compared."""
+    arms = compared.model_copy(update={"levels": tuple(chosen)})
+    sweep = tuple(arms if factor.name == compared.name else factor for factor in spec.sweep)
+    names = frozenset(factor.name for factor in sweep)
+    return Tables(spec.study, spec.base, sweep, names, spec.compare, spec.search)
+
+
+def _problems_of_all(spec: StudySpec, configs: list[pydantic.BaseModel]) -> list[Problem]:
+    """Return what is wrong with runs whose every setting is as it must be."""
+    found = {}
+    for config in configs:
+        found.update(dict.fromkeys(metric_problems(spec.compare, config)))
+        found.update(dict.fromkeys(search_problems(spec.search, config) if spec.search is not None else []))
+    return list(found) or slow_settings_problems(spec.search, homes_of(spec.sweep), configs)
 
 
 def _require_few(spec: StudySpec, cell_factors: list[Factor]) -> None:
@@ -235,84 +259,3 @@ def _settings(config: pydantic.BaseModel) -> object:
 
 def _canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-
-
-def _located(error: BadInput, sweep: tuple[Factor, ...]) -> list[Problem]:
-    """Say where in the study file a bad config field was set."""
-    homes = {
-        field: factor.name if factor.fields == {factor.name} else f"{factor.name}.{field}"
-        for factor in sweep
-        for field in factor.fields
-    }
-
-    def place(field: str) -> str:
-        head = field.split(".")[0]
-        return f"sweep.{homes[head]}" if head in homes else f"base.{field}"
-
-    return [Problem(place(p.field), _plain(p.value), p.allowed) for p in error.problems]
-
-
-def _plain(value: object) -> object:
-    """Return a value as problems hold it: they are told apart by it."""
-    return value if isinstance(value, str | int | float | bool) else repr(value)
-
-
-def _metric_problems(spec: StudySpec, configs: Mapping[str, pydantic.BaseModel]) -> list[Problem]:
-    """Check that every run will measure what is compared, where the config type can tell."""
-    metric = spec.compare.metric
-    for config in configs.values():
-        names = getattr(config, "metric_names", None)
-        if names is not None and metric not in (known := names()):
-            allowed = f"must be one of {', '.join(sorted(known))}{did_you_mean(metric, known)}"
-            return [Problem("compare.metric", metric, allowed)]
-        lower: frozenset[str] = getattr(config, "lower_is_better", frozenset)()
-        if metric in lower and spec.compare.higher_is_better:
-            return [Problem("compare.higher_is_better", True, f"must be false: of {metric} less is better")]
-    return []
-
-
-def _search_problems(spec: StudySpec, configs: Mapping[str, pydantic.BaseModel]) -> list[Problem]:
-    """Check that every searched field may take the values at the ends of its range."""
-    if spec.search is None:
-        return []
-    found = []
-    for config in configs.values():
-        for name, dimension in spec.search.space.items():
-            for value in dimension.samples:
-                try:
-                    changed(config, {name: value})
-                except pydantic.ValidationError as error:
-                    found += problems_of(error, type(config).model_fields, "search.space.")
-            if isinstance(dimension, Range) and dimension.whole and _accepts(config, name, dimension.low + 0.5):
-                allowed = "must be written with a point (0.0) for a field that takes fractions, or none is tried"
-                found.append(Problem(f"search.space.{name}", dimension.low, allowed))
-    return [Problem(problem.field, _plain(problem.value), problem.allowed) for problem in found]
-
-
-def _accepts(config: pydantic.BaseModel, name: str, value: object) -> bool:
-    try:
-        changed(config, {name: value})
-    except pydantic.ValidationError:
-        return False
-    return True
-
-
-def _slow_problems(spec: StudySpec, kept: Iterable[tuple[Cell, Mapping[str, pydantic.BaseModel]]]) -> list[Problem]:
-    """Ask the configs, those of every searched choice too, for problems that take time to find: each question once."""
-    found: list[Problem] = []
-    asked = set()
-    space = spec.search.space if spec.search is not None else {}
-    choices = [(name, value) for name, d in space.items() if isinstance(d, Choices) for value in d.choices]
-    for _, configs in kept:
-        for config in configs.values():
-            for name, value in [(None, None), *choices]:
-                tried = config if name is None else changed(config, {name: value})
-                question = getattr(tried, "problems_key", lambda tried=tried: id(tried))()
-                if question not in asked:
-                    asked.add(question)
-                    problems = slow_problems(tried)
-                    if name is not None:
-                        found += [Problem(f"search.space.{name}", _plain(value), p.allowed) for p in problems]
-                    else:
-                        found += _located(BadInput(problems), spec.sweep)
-    return found

@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from harness import provenance
 from harness.agenda import Agenda, Batch, Judge
 from harness.algorithm import Algorithm
-from harness.databases import sqlite_url
 from harness.design import Design, PlannedRun, expand
-from harness.errors import BadInput, Problem, StoreUnavailable
+from harness.errors import BadInput, Problem, StoreUnavailable, Undelivered
 from harness.events import Advanced, Event, Failed, Finished, Task
 from harness.executors import Executor, InlineExecutor, ProcessExecutor
 from harness.interrupts import Interrupts
@@ -37,23 +36,17 @@ from harness.records import (
 )
 from harness.results import (
     FAILURES_FOLDER,
-    PLAN_FILE,
     RUNS_FOLDER,
     Failure,
     Study,
     load_study,
     study_folder,
-    study_identity,
 )
-from harness.search import SEARCH_FILE
 from harness.spec import StudySpec
-
-if TYPE_CHECKING:
-    from harness.tracking import Tracker
+from harness.stores import declared_files, open_projections
 
 ATTEMPTS_FOLDER = "attempts"
 RESERVED = {"train": "single runs", "bench": "benchmarks"}  # experiments and folders that are no study's
-ARTIFACTS_FOLDER = "mlartifacts"
 MAX_TRIES = 3  # of one run in one command, where its process dies under it
 POLL_SECONDS = 0.2
 
@@ -94,6 +87,7 @@ def run_study(
         StudyLocked: if another process is running it.
         StudyChanged: if finished runs were made with other settings.
         StoreUnavailable: if Optuna's or MLflow's store cannot be used.
+        Undelivered: if all was computed, but MLflow was away at the end and does not know all of it yet.
         Interrupted: after SIGINT or SIGTERM; what was finished is kept.
     """
     observer = observer or Observer()
@@ -119,10 +113,14 @@ def run_study(
             with closing(chosen):
                 if batch.runs:
                     chosen.prepare(algorithm)  # children and this process each take seconds to import what they need
-                projections = _open_projections(design, folder, storage, tracking_uri, origin)
+                projections = open_projections(design.spec, folder, storage, tracking_uri, origin, observer.warned)
                 dispatcher = _Dispatcher(design, algorithm, folder, chosen, projections, observer, interrupts, origin)
                 with _imports_set_aside():
-                    dispatcher.run(agenda, batch, report)
+                    try:
+                        dispatcher.run(agenda, batch, report)
+                    except Undelivered as error:
+                        error.study = load_study(folder)
+                        raise
         return load_study(folder)
 
 
@@ -157,38 +155,6 @@ def _imports_set_aside() -> Iterator[None]:
     finally:
         if ours:
             gc.unfreeze()
-
-
-def open_tracker(
-    experiment: str, tracking_uri: str | None, origin: Mapping[str, Any], owner: str | None = None
-) -> Tracker:
-    """Open an MLflow experiment; its defaults are files in the working directory."""
-    from harness.tracking import Tracker
-
-    return Tracker(tracking_uri or default_tracking_uri(), experiment, Path(ARTIFACTS_FOLDER), origin, owner)
-
-
-def default_tracking_uri() -> str:
-    """Return the store a plain ``mlflow ui`` in the working directory shows."""
-    return sqlite_url(Path("mlflow.db"))
-
-
-def _open_projections(
-    design: Design, folder: Path, storage: str | None, tracking_uri: str | None, origin: Mapping[str, Any]
-) -> Projections:
-    from harness.trials import Trials
-
-    owner = study_identity(folder)
-    trials = Trials(storage or sqlite_url(folder / "optuna.db"), design, owner)
-    tracker = open_tracker(design.spec.name, tracking_uri, origin, owner)
-    projections = Projections([trials, tracker])
-    projections.attach(_declared_files(folder))
-    return projections
-
-
-def _declared_files(folder: Path) -> list[Path]:
-    """Return the files that say what a study is made of."""
-    return [path for path in (folder / PLAN_FILE, folder / SEARCH_FILE) if path.exists()]
 
 
 class _Dispatcher:
@@ -226,7 +192,7 @@ class _Dispatcher:
                 self._compute(batch.runs, agenda)
                 batch = agenda.more(self._lost)
                 self._projections.searched(agenda.searches)
-                self._projections.attach(_declared_files(self._folder) if agenda.open_ended else [])
+                self._projections.attach(declared_files(self._folder) if agenda.open_ended else [])
                 if batch.runs:
                     self._observer.extended(batch.total, len(batch.runs), batch.why)
             if report is not None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from harness.results import Study
 
+MAX_PROBLEMS = 100  # told of one input
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -40,10 +42,8 @@ class Problem:
     allowed: str
 
     def __str__(self) -> str:
-        shown = repr(self.value)
-        if len(shown) > 200:
-            shown = shown[:197] + "..."
-        return f"{self.field} = {shown}: {self.allowed}"
+        """Return one line, printable and of bounded length whatever the input holds."""
+        return f"{_printable(self.field, 100)} = {_shown(self.value)}: {_printable(self.allowed, 1000)}"
 
 
 class HarnessError(Exception):
@@ -53,12 +53,13 @@ class HarnessError(Exception):
 
 
 class BadInput(HarnessError):
-    """An input that cannot be run; carries every problem found, not only the first."""
+    """An input that cannot be run; carries every problem found, or the first hundred and that there are more."""
 
     exit_code = 2
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
+        more = Problem("problems", "...", f"there are more than the {MAX_PROBLEMS} told")
+        self.problems = (*problems[:MAX_PROBLEMS], *([more] if len(problems) > MAX_PROBLEMS else ()))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
@@ -116,3 +117,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``", did you mean 'x'?"`` for the nearest known word, or an empty string."""
     nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f", did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def _shown(value: object) -> str:
+    try:
+        return _printable(repr(value), 200)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list in a list in a list
+        return f"a {type(value).__name__} too large to show"
+
+
+def _printable(text: str, limit: int) -> str:
+    cut = text if len(text) <= limit else text[: limit - 3] + "..."
+    return cut if cut.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)

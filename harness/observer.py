@@ -26,6 +26,9 @@ class Observer:
     def preparing(self, what: str) -> None:
         """Called when something slow begins that is not a run."""
 
+    def warned(self, what: str) -> None:
+        """Something went wrong that does not stop the study, in a sentence."""
+
     def started(self, run: PlannedRun, attempt: int) -> None:
         """A run began."""
 

@@ -17,6 +17,10 @@ from harness.search import ArmSearch
 class Projection(Protocol):
     """An idempotent mirror of a study: whatever it missed, :meth:`repair` makes good from the records."""
 
+    @property
+    def address(self) -> str:
+        """What it is and where, without passwords."""
+
     def repair(self, records: Sequence[RunRecord], on_disk: Set[str]) -> None:
         """Make every finished run stand here once, complete, and nothing stand as running.
 
@@ -95,4 +99,4 @@ class Projections:
         except HarnessError:
             raise
         except Exception as error:
-            raise StoreUnavailable(f"{type(part).__name__}: {explain(error)}; results on disk are kept") from error
+            raise StoreUnavailable(f"{part.address}: {explain(error)}; results on disk are kept") from error

@@ -10,13 +10,13 @@ from typing import Any
 
 from harness import provenance
 from harness.algorithm import Algorithm
-from harness.dispatcher import open_tracker
 from harness.errors import HarnessError
 from harness.events import Failed, Finished, Task
 from harness.executors import InlineExecutor
 from harness.interrupts import Interrupts
 from harness.records import RunRecord, write_record
 from harness.results import RUNS_FOLDER, Failure, study_folder
+from harness.stores import open_tracker
 
 EXPERIMENT = "train"
 NO_LIMIT = 10 * 365 * 24 * 3600.0

@@ -13,19 +13,19 @@ and, in search mode, a fifth, ``[search]``: see :mod:`harness.space`.
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import pydantic
 from pydantic import Field
 
 from harness.algorithm import problems_of
 from harness.errors import BadInput, Problem
-from harness.space import SearchSection, Section
+from harness.plain import implausible, read_tables
+from harness.space import Choices, Range, SearchSection, Section
 
-MAX_FILE_BYTES = 1_000_000
 MAX_SEEDS = 100_000
 VIEWS = "settings"  # the factor of search mode: arms at shared settings, and each at its best
 SHARED, TUNED = "shared", "tuned"
@@ -193,24 +193,49 @@ class StudySpec(Section):
         return {**data, "sweep": sweep}
 
 
+@dataclass(frozen=True)
+class Tables:
+    """What of a study file is as it must be, table by table, so that all that is wrong is told at once.
+
+    Attributes:
+        study: ``[study]``; None where it is not as it must be.
+        base: ``[base]``, empty where it is no table.
+        sweep: the factors of ``[sweep]`` that are as they must be.
+        swept: the names of all of them.
+        compare: ``[compare]``, or None.
+        search: ``[search]``, or None.
+    """
+
+    study: StudySection | None
+    base: Settings
+    sweep: tuple[Factor, ...]
+    swept: frozenset[str]
+    compare: CompareSection | None
+    search: SearchSection | None
+
+    @classmethod
+    def of(cls, data: object) -> Tables:
+        """Take what can be taken of data in which nothing is implausible."""
+        tables = data if isinstance(data, Mapping) else {}
+        base, sweep = (given if isinstance(given := tables.get(name), Mapping) else {} for name in ("base", "sweep"))
+        factors, _ = _read_sweep(sweep)
+        return cls(
+            study=_valid(StudySection, tables.get("study")),
+            base={name: value for name, value in base.items() if isinstance(name, str)},
+            sweep=factors,
+            swept=frozenset(map(str, sweep)),
+            compare=_valid(CompareSection, _with_candidates(tables.get("compare"), factors)),
+            search=_valid(SearchSection, tables.get("search")),
+        )
+
+
 def read_spec(path: Path) -> StudySpec:
     """Read and check a study file.
 
     Raises:
         BadInput: naming every field that is not as it must be.
     """
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise BadInput([Problem("study file", str(path), f"must be smaller than {MAX_FILE_BYTES} bytes")])
-        text = path.read_bytes().decode("utf-8-sig")
-        data = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise BadInput([Problem("study file", str(path), f"must be UTF-8 text ({error.reason})")]) from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput([Problem("study file", str(path), f"must be valid TOML ({error})")]) from None
-    except OSError as error:
-        raise BadInput([Problem("study file", str(path), f"must be a readable file ({error.strerror})")]) from None
-    return parse_spec(data)
+    return parse_spec(read_tables(path))
 
 
 def parse_spec(data: Mapping[str, Any]) -> StudySpec:
@@ -221,21 +246,34 @@ def parse_spec(data: Mapping[str, Any]) -> StudySpec:
     """
     if not isinstance(data, Mapping):
         raise BadInput([Problem("study", data, "must be a table of [study], [base], [sweep] and [compare]")])
-    models = (StudySpec, StudySection, CompareSection, SearchSection)
-    known = dict.fromkeys(name for model in models for name in model.model_fields)
+    if problems := implausible(data):
+        raise BadInput(problems)
+    known = dict.fromkeys(name for model in _MODELS for name in model.model_fields)
     tables = dict(data)
-    problems: list[Problem] = []
     if "sweep" in tables:
         tables["sweep"], problems = _read_sweep(tables["sweep"])
-        if isinstance(tables.get("compare"), Mapping):
-            tables["compare"] = {"candidates": _other_levels(tables["sweep"], tables["compare"]), **tables["compare"]}
+        if "compare" in tables:
+            tables["compare"] = _with_candidates(tables["compare"], tables["sweep"])
+    spec = None
     try:
         spec = StudySpec.model_validate(tables)
     except pydantic.ValidationError as error:
-        raise BadInput([*problems, *problems_of(error, known)]) from None
-    if problems := problems or _contradictions(spec):
+        problems += problems_of(error, known)
+    problems += _contradictions(Tables.of(data))
+    if problems or spec is None:
         raise BadInput(problems)
     return spec
+
+
+_MODELS = (StudySpec, StudySection, CompareSection, SearchSection, Range, Choices)
+_Section = TypeVar("_Section", bound=Section)
+
+
+def _valid(model: type[_Section], table: object) -> _Section | None:
+    try:
+        return model.model_validate(table)
+    except pydantic.ValidationError:
+        return None
 
 
 def _is_composite(factor: Factor) -> bool:
@@ -270,21 +308,59 @@ def _key(value: object) -> str:
     return f"{type(value).__name__}:{value!r}"
 
 
-def _other_levels(factors: tuple[Factor, ...], compare: Mapping[str, Any]) -> list[Any]:
+def _with_candidates(compare: object, factors: tuple[Factor, ...]) -> object:
+    """Where ``[compare]`` names no candidates, they are all levels but the baseline."""
+    if not isinstance(compare, Mapping):
+        return compare
     levels = next((factor.values for factor in factors if factor.name == compare.get("factor")), ())
-    return [level for level in levels if _key(level) != _key(compare.get("baseline"))]
+    others = [level for level in levels if _key(level) != _key(compare.get("baseline"))]
+    return {"candidates": others, **compare}
 
 
-def _contradictions(spec: StudySpec) -> list[Problem]:
+def _contradictions(tables: Tables) -> list[Problem]:
     """What each table allows alone but the study as a whole does not."""
     problems = []
-    compare = spec.compare
-    names = [factor.name for factor in spec.sweep]
-    if compare.factor not in names:
-        return [Problem("compare.factor", compare.factor, f"must be a swept factor: {', '.join(names)}")]
-    arms = spec.factor(compare.factor).values
-    shown = ", ".join(repr(arm) for arm in arms)
-    keys = [_key(arm) for arm in arms]
+    if tables.compare is not None:
+        problems += _compare_contradictions(tables.compare, tables)
+    setters: dict[str, str] = {}
+    for factor in tables.sweep:
+        for field in sorted(factor.fields):
+            if field in setters:
+                problems.append(Problem(f"sweep.{factor.name}", field, f"is already set by sweep.{setters[field]}"))
+            setters[field] = factor.name
+            if field in tables.base:
+                allowed = f"is swept by sweep.{factor.name}: drop one"
+                problems.append(Problem(f"base.{field}", tables.base[field], allowed))
+            if field in ("seed", "preset"):
+                problems.append(Problem(f"sweep.{factor.name}", field, "seeds stand in [study], a preset in [base]"))
+    if "seed" in tables.base:
+        problems.append(Problem("base.seed", tables.base["seed"], "seeds stand in [study] seeds"))
+    return problems + (_search_contradictions(tables.search, tables) if tables.search is not None else [])
+
+
+def _compare_contradictions(compare: CompareSection, tables: Tables) -> list[Problem]:
+    factors = {factor.name: factor for factor in tables.sweep}
+    if compare.factor not in tables.swept:
+        return [Problem("compare.factor", compare.factor, f"must be a swept factor: {', '.join(factors)}")]
+    problems = []
+    if compare.factor in factors:
+        problems += _arm_contradictions(compare, factors[compare.factor].values)
+    cell_factors = {name: factor.values for name, factor in factors.items() if name != compare.factor}
+    for chosen in compare.primary:
+        for name, value in chosen.items():
+            if name == compare.factor or name not in tables.swept:
+                allowed = f"must name swept factors other than the compared one: {', '.join(cell_factors) or 'none'}"
+                problems.append(Problem("compare.primary", name, allowed))
+            elif name in cell_factors and value not in cell_factors[name]:
+                allowed = f"must be one of {_listed(cell_factors[name])}"
+                problems.append(Problem(f"compare.primary.{name}", value, allowed))
+    return problems
+
+
+def _arm_contradictions(compare: CompareSection, arms: tuple[Any, ...]) -> list[Problem]:
+    problems = []
+    shown = _listed(arms)
+    keys = {_key(arm) for arm in arms}
     if _key(compare.baseline) not in keys:
         problems.append(Problem("compare.baseline", compare.baseline, f"must be a level of it: {shown}"))
     candidates = [_key(candidate) for candidate in compare.candidates]
@@ -295,43 +371,24 @@ def _contradictions(spec: StudySpec) -> list[Problem]:
     if not candidates or len(set(candidates)) != len(candidates):
         allowed = "must name at least one level besides the baseline, and none twice"
         problems.append(Problem("compare.candidates", compare.candidates, allowed))
-    cell_factors = {factor.name: factor.values for factor in spec.sweep if factor.name != compare.factor}
-    for chosen in compare.primary:
-        for name, value in chosen.items():
-            if name not in cell_factors:
-                allowed = f"must name swept factors other than the compared one: {', '.join(cell_factors) or 'none'}"
-                problems.append(Problem("compare.primary", name, allowed))
-            elif value not in cell_factors[name]:
-                allowed = f"must be one of {list(cell_factors[name])}"
-                problems.append(Problem(f"compare.primary.{name}", value, allowed))
-    setters: dict[str, str] = {}
-    for factor in spec.sweep:
-        for field in sorted(factor.fields):
-            if field in setters:
-                problems.append(Problem(f"sweep.{factor.name}", field, f"is already set by sweep.{setters[field]}"))
-            setters[field] = factor.name
-            if field in spec.base:
-                problems.append(
-                    Problem(f"base.{field}", spec.base[field], f"is swept by sweep.{factor.name}: drop one")
-                )
-            if field in ("seed", "preset"):
-                problems.append(Problem(f"sweep.{factor.name}", field, "seeds stand in [study], a preset in [base]"))
-    if "seed" in spec.base:
-        problems.append(Problem("base.seed", spec.base["seed"], "seeds stand in [study] seeds"))
-    return problems + (_search_contradictions(spec.search, spec) if spec.search is not None else [])
+    return problems
 
 
-def _search_contradictions(search: SearchSection, spec: StudySpec) -> list[Problem]:
+def _listed(levels: tuple[Any, ...]) -> str:
+    return ", ".join(map(repr, levels[:20])) + (", ..." if len(levels) > 20 else "")
+
+
+def _search_contradictions(search: SearchSection, tables: Tables) -> list[Problem]:
     problems = []
-    if shared := search.shares_seeds(spec.study.seeds):
+    if tables.study is not None and (shared := search.shares_seeds(tables.study.seeds)):
         problems.append(Problem("search.seeds", shared, "must share none with the study's: verdicts need fresh seeds"))
-    swept = {field: factor.name for factor in spec.sweep for field in factor.fields}
+    swept = {field: factor.name for factor in tables.sweep for field in factor.fields}
     for field, dimension in search.space.items():
         if field in swept:
             allowed = f"is swept by sweep.{swept[field]}: drop one"
             problems.append(Problem(f"search.space.{field}", dimension.model_dump(mode="json"), allowed))
         if field in ("seed", "preset"):
             problems.append(Problem(f"search.space.{field}", field, "cannot be searched"))
-    if any(factor.name == VIEWS for factor in spec.sweep):
+    if VIEWS in tables.swept:
         problems.append(Problem(f"sweep.{VIEWS}", VIEWS, "is search mode's own factor: choose another name"))
     return problems

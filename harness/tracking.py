@@ -1,4 +1,4 @@
-"""MLflow as the record of results: write and read back. The only file that imports mlflow.
+"""MLflow as the record of results.
 
 One experiment per study; in it one parent run, reused by every command, and a child run per attempt. Nothing here
 uses MLflow's fluent calls, which keep their state per thread.
@@ -8,33 +8,39 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import socket
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a run, and a request to make them
-
-from mlflow import MlflowClient
-from mlflow.entities import Experiment, Metric, Param, RunInfo, RunTag, ViewType
-from mlflow.entities import Run as MlflowRun
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-from harness.databases import ensure_database, explain, is_alive, redact, sqlite_path
+from harness.databases import ensure_database, is_alive, redact
 from harness.design import PlannedRun, slug
-from harness.errors import BadInput, Problem, StoreUnavailable
-from harness.records import RunRecord, write_json
-from harness.results import FAILURES_FOLDER, PLAN_FILE, RUNS_FOLDER, Failure, Study, load_study
-from harness.search import SEARCH_FILE, ArmSearch
+from harness.mlflow_api import (
+    Experiment,
+    Metric,
+    MlflowClient,
+    Param,
+    RestException,
+    Run,
+    RunInfo,
+    RunTag,
+    asked,
+    get_artifact_repository,
+    impatient,
+    is_server,
+    search,
+    store_errors,
+)
+from harness.records import RunRecord
+from harness.results import Failure
+from harness.search import ArmSearch
 
 MAX_PARAM_LENGTH, MAX_TAG_LENGTH = 6000, 5000  # MLflow's
 CURVE_POINTS = 100  # of one metric of one run in MLflow: a row costs 60 µs, and a chart shows no more
-PAGE = 1000
 PARENT_TAG, PARENT = "role", "study"
 OWNER_TAG = "folder"
 PROCESS_TAG = "process"
@@ -61,30 +67,67 @@ class Tracker:
         self._name = experiment
         self._provenance = provenance
         self._uri = uri
+        self._owner = owner
         self._open: dict[str, RunInfo] = {}
-        self._parent: str | None = None
-        with _store_errors(uri):
+        self._left: dict[tuple[str, str], RunInfo] = {}  # by run and attempt: begun by a process that died
+        self._failed: set[tuple[str, str]] = set()
+        self._parent: RunInfo | None = None
+        with store_errors(uri):
             ensure_database(uri, lambda draft: _touch(draft))
             self._client = MlflowClient(tracking_uri=uri)
-            self._experiment = self._ensure_experiment(not uri.startswith(("http://", "https://")), artifacts)
+            self.reach()
+            self._experiment = self._ensure_experiment(not is_server(uri), artifacts)
             if owner is not None:
                 self._parent = self._ensure_parent(owner)
 
+    @property
+    def address(self) -> str:
+        """See :class:`~harness.projection.Projection`."""
+        return f"MLflow at {self.uri}"
+
+    @property
+    def uri(self) -> str:
+        """See :class:`~harness.spool.Store`."""
+        return redact(self._uri)
+
+    def reach(self) -> None:
+        """See :class:`~harness.spool.Store`."""
+        with impatient():
+            asked(self._client.search_experiments, max_results=1)
+
     def repair(self, records: Sequence[RunRecord], on_disk: Set[str]) -> None:
         """See :class:`~harness.projection.Projection`."""
-        finished = {record.run: record for record in records}
+        missing = {record.run: record for record in records}
         complete: set[str] = set()
+        unsettled: list[Run] = []
+        attempts: Counter[tuple[str, str]] = Counter()
         for run in self._runs():
             name = run.data.tags.get("run")
-            if name is None or run.data.tags.get("mlflow.parentRunId") != self._parent:
+            if name is None or not self._is_ours(run):
                 continue
+            attempts[_attempt_of(run)] += 1
             if run.info.status == "FINISHED" and name in on_disk and name not in complete:
                 complete.add(name)
-            elif run.info.status in ("RUNNING", "SCHEDULED", "FINISHED"):
-                self._client.set_terminated(run.info.run_id, "KILLED")
-        for name, record in finished.items():
-            if name not in complete:
-                self.finished(record)
+                missing.pop(name, None)
+            elif run.info.status == "FAILED":
+                self._failed.add(_attempt_of(run))
+            else:
+                unsettled.append(run)
+        for run in unsettled:
+            self._settle(run, missing, attempts[_attempt_of(run)] > 1)
+        for record in missing.values():
+            self.finished(record)
+
+    def _settle(self, run: Run, missing: Mapping[str, RunRecord], has_twin: bool) -> None:
+        """End a run that a process left open, or keep it in mind for the result that was not told of it."""
+        name, attempt = _attempt_of(run)
+        record = missing.get(name)
+        if record is not None and str(record.attempt) == attempt and (name, attempt) not in self._left:
+            self._left[name, attempt] = run.info
+        elif run.info.status == "RUNNING" and has_twin:
+            self._put_aside(run.info)
+        elif run.info.status != "KILLED":
+            self._terminate(run.info, "KILLED")
 
     def started(self, run: PlannedRun, attempt: int) -> None:
         """See :class:`~harness.projection.Projection`."""
@@ -115,15 +158,18 @@ class Tracker:
             "attempt": str(attempt),
         }
         if self._parent is not None:
-            tags["mlflow.parentRunId"] = self._parent
+            tags["mlflow.parentRunId"] = self._parent.run_id
         else:
             tags[PROCESS_TAG] = f"{os.getpid()}@{socket.gethostname()}"
         start_time = None if started is None else _milliseconds(started)
-        made = self._client.create_run(self._experiment.experiment_id, start_time=start_time, tags=tags, run_name=run)
+        experiment = self._experiment.experiment_id
+        made = asked(self._client.create_run, experiment, start_time=start_time, tags=tags, run_name=run)
         self._open[run] = made.info
 
     def finished(self, record: RunRecord) -> None:
-        """See :class:`~harness.projection.Projection`."""
+        """See :class:`~harness.projection.Projection`; may be told again: nothing is doubled."""
+        if (left := self._left.pop((record.run, str(record.attempt)), None)) is not None:
+            self._open.setdefault(record.run, left)
         if record.run not in self._open:
             who = _who(record.cell, record.arm, record.seed, record.trial)
             self.start(record.run, who, record.attempt, record.started, record.provenance)
@@ -131,45 +177,81 @@ class Tracker:
         ended = _milliseconds(record.started + record.seconds)
         last_step = int(record.metrics.get("steps", 0))
         finals = {**record.metrics, **{f"time/{name}": value for name, value in record.timings.items()}}
-        metrics = [Metric(name, value, ended, last_step) for name, value in finals.items()]
+        points = [(name, value, last_step) for name, value in finals.items()]
         for name, curve in record.curve_points().items():  # the prefix gives them a section of their own in the UI
-            metrics += [Metric(f"curve/{name}", value, ended, step) for step, value in _thinned(curve)]
+            points += [(f"curve/{name}", value, step) for step, value in _thinned(curve)]
+        metrics = [Metric(name, value, ended, step) for name, value, step in points if not math.isinf(value)]
         tags = [RunTag("outcome", record.outcome)]
         tags += [RunTag(f"label/{slug(name)}", text[:MAX_TAG_LENGTH]) for name, text in record.labels.items()]
-        self._client.log_batch(made.run_id, metrics, _params(record.config), tags)  # split where it is too long
+        if infinite := sorted({name for name, value, _ in points if math.isinf(value)}):  # MLflow would say 1.8e308
+            tags.append(RunTag("infinite", ", ".join(infinite)[:MAX_TAG_LENGTH]))
+        params = _params(record.config)
+        asked(self._client.log_batch, made.run_id, metrics, params, tags)  # split where it is too long
         # by the address that is known: the client would read the whole run to find it
-        get_artifact_repository(made.artifact_uri, self._uri).log_artifacts(str(record.folder))
-        self._client.set_terminated(made.run_id, "FINISHED", end_time=ended)
+        artifacts = get_artifact_repository(made.artifact_uri, self._uri)
+        asked(artifacts.log_artifacts, str(record.folder))
+        self._terminate(made, "FINISHED", ended)
         del self._open[record.run]  # only now: `close` ends what is open
 
     def failed(self, failure: Failure) -> None:
-        """See :class:`~harness.projection.Projection`."""
-        if (made := self._open.pop(failure.run, None)) is not None:
-            tags = [RunTag("outcome", "failed"), RunTag("reason", failure.reason[:MAX_TAG_LENGTH])]
-            self._client.log_batch(made.run_id, tags=tags)
-            if failure.detail:
-                self._client.log_text(made.run_id, failure.detail, "traceback.txt")
-            self._client.set_terminated(made.run_id, "FAILED")
-
-    def interrupted(self, run: str) -> None:
-        """Note an attempt that was cut short."""
-        if (made := self._open.pop(run, None)) is not None:
-            self._client.set_terminated(made.run_id, "KILLED")
+        """See :class:`~harness.projection.Projection`; may be told again: nothing is doubled."""
+        attempt = (failure.run, str(failure.attempt))
+        if attempt in self._failed:
+            return
+        if failure.run not in self._open:
+            self.start(failure.run, _who(failure.cell, failure.arm, failure.seed, failure.trial), failure.attempt)
+        made = self._open[failure.run]
+        tags = [RunTag("outcome", "failed"), RunTag("reason", failure.reason[:MAX_TAG_LENGTH])]
+        asked(self._client.log_batch, made.run_id, tags=tags)
+        if failure.detail:
+            asked(self._client.log_text, made.run_id, failure.detail, "traceback.txt")
+        self._terminate(made, "FAILED")
+        self._failed.add(attempt)
+        del self._open[failure.run]
 
     def searched(self, arms: Sequence[ArmSearch]) -> None:
         """See :class:`~harness.projection.Projection`; what was tried are runs like any other here."""
 
     def attach(self, paths: Sequence[Path]) -> None:
         """See :class:`~harness.projection.Projection`; artifacts of the parent run, replaced where they are there."""
+        assert self._parent is not None  # noqa: S101 - a study has one
+        parent = self._parent.run_id
         for path in paths:
-            self._client.log_artifact(self._parent, str(path))
+            asked(self._client.log_artifact, parent, str(path))
 
     def close(self, status: str) -> None:
         """See :class:`~harness.projection.Projection`."""
-        for run in list(self._open):
-            self.interrupted(run)
+        for run, made in list(self._open.items()):
+            self._terminate(made, "KILLED")
+            del self._open[run]
         if self._parent is not None:
-            self._client.set_terminated(self._parent, status)
+            if is_server(self._uri):
+                self._remove_ghosts(self._parent)
+            self._terminate(self._parent, status)
+
+    def _remove_ghosts(self, parent: RunInfo) -> None:
+        """Put aside the twins of runs whose making was asked for again because the first answer was lost."""
+        for run in search(self._client, self._experiment.experiment_id, "attributes.status = 'RUNNING'"):
+            if self._is_ours(run) and run.info.run_id != parent.run_id:
+                self._put_aside(run.info)
+
+    def _put_aside(self, run: RunInfo) -> None:
+        self._terminate(run, "KILLED")
+        asked(self._client.delete_run, run.run_id)
+
+    def _terminate(self, run: RunInfo, status: str, ended: int | None = None) -> None:
+        """End a run, never before it began: the clock may have been set back meanwhile."""
+        ended = max(ended or _milliseconds(time.time()), run.start_time)
+        asked(self._client.set_terminated, run.run_id, status, end_time=ended)
+
+    def _is_ours(self, run: Run) -> bool:
+        """Whether a run is the study's own: a child of its parent run, or a twin of that."""
+        if self._parent is None:
+            return False
+        tags = run.data.tags
+        return tags.get("mlflow.parentRunId") == self._parent.run_id or (
+            is_parent(run) and tags.get(OWNER_TAG) == self._owner
+        )
 
     def close_abandoned(self) -> None:
         """End the runs of processes of this machine that no longer live: nothing else ever would."""
@@ -177,116 +259,50 @@ class Tracker:
             process = run.data.tags.get(PROCESS_TAG, "")
             pid, _, host = process.partition("@")
             if run.info.status == "RUNNING" and host == socket.gethostname() and not is_alive(int(pid)):
-                self._client.set_terminated(run.info.run_id, "KILLED")
+                self._terminate(run.info, "KILLED")
 
     def _ensure_experiment(self, local: bool, artifacts: Path) -> Experiment:
-        found = self._client.get_experiment_by_name(self._name)
+        found = asked(self._client.get_experiment_by_name, self._name)
         if found is None:
             location = (artifacts / slug(self._name)).absolute().as_uri() if local else None
             # the tag makes the UI open on runs and curves instead of its view for language models
             tags = {"mlflow.experimentKind": "custom_model_development"}
-            made = self._client.create_experiment(self._name, artifact_location=location, tags=tags)
-            found = self._client.get_experiment(made)
+            try:
+                asked(self._client.create_experiment, self._name, artifact_location=location, tags=tags)
+            except RestException:  # refused, but it may be there: asked for again, because the first answer was lost
+                if (found := asked(self._client.get_experiment_by_name, self._name)) is None:
+                    raise
+            found = found or asked(self._client.get_experiment_by_name, self._name)
         elif found.lifecycle_stage != "active":
-            self._client.restore_experiment(found.experiment_id)
+            asked(self._client.restore_experiment, found.experiment_id)
         return found
 
-    def _ensure_parent(self, owner: str) -> str:
-        parents = [run for run in self._runs() if _is_parent(run) and run.data.tags.get(OWNER_TAG) == owner]
+    def _ensure_parent(self, owner: str) -> RunInfo:
+        experiment = self._experiment.experiment_id
+        parents = [run for run in self._runs() if is_parent(run) and run.data.tags.get(OWNER_TAG) == owner]
         tags = {**_source_tags(self._provenance), "study": self._name, PARENT_TAG: PARENT, OWNER_TAG: owner}
         if not parents:
-            made = self._client.create_run(self._experiment.experiment_id, tags=tags, run_name=self._name)
-            return str(made.info.run_id)
+            return asked(self._client.create_run, experiment, tags=tags, run_name=self._name).info
         kept = min(parents, key=lambda run: run.info.start_time)
-        for ghost in parents:  # a retried request can have left a second
+        for ghost in parents:  # a request made twice can have left a second
             if ghost is not kept:
-                self._client.delete_run(ghost.info.run_id)
-        self._client.update_run(kept.info.run_id, status="RUNNING")
-        self._client.log_batch(kept.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-        return str(kept.info.run_id)
+                self._put_aside(ghost.info)
+        asked(self._client.update_run, kept.info.run_id, status="RUNNING")
+        as_tags = [RunTag(key, value) for key, value in tags.items()]
+        asked(self._client.log_batch, kept.info.run_id, tags=as_tags)
+        return kept.info
 
-    def _runs(self) -> Iterator[MlflowRun]:
-        return _search(self._client, self._experiment.experiment_id)
-
-
-def download_study(name: str, uri: str, folder: Path) -> Study:
-    """Read a study back from MLflow's artifacts.
-
-    Args:
-        name: the study's name, which is its experiment's.
-        uri: tracking URI.
-        folder: where the artifacts are put; must be empty.
-
-    Raises:
-        BadInput: if no such study was recorded there.
-        StoreUnavailable: if the store cannot be used.
-    """
-    if (path := sqlite_path(uri)) is not None and not path.exists():
-        raise BadInput([Problem("tracking URI", redact(uri), "must be a store that exists")])
-    with _store_errors(uri):
-        client = MlflowClient(tracking_uri=uri)
-        experiment = client.get_experiment_by_name(name)
-        runs = list(_search(client, experiment.experiment_id)) if experiment is not None else []
-        parent = max(filter(_is_parent, runs), key=lambda run: run.info.start_time, default=None)
-        if parent is None:
-            raise BadInput([Problem("study", name, f"must be a study recorded in {redact(uri)}")])
-        client.download_artifacts(parent.info.run_id, PLAN_FILE, str(folder))
-        if any(file.path == SEARCH_FILE for file in client.list_artifacts(parent.info.run_id)):
-            client.download_artifacts(parent.info.run_id, SEARCH_FILE, str(folder))
-        for run in runs:
-            child = run.data.tags.get("run")
-            if child is not None and run.data.tags.get("mlflow.parentRunId") == parent.info.run_id:
-                if Path(child).name != child or child.startswith("."):
-                    raise StoreUnavailable(f"MLflow run {run.info.run_id} has no run's name: {child[:80]!r}")
-                _download_run(client, run, child, folder)
-    return load_study(folder)
+    def _runs(self) -> Iterator[Run]:
+        return search(self._client, self._experiment.experiment_id)
 
 
-def _download_run(client: MlflowClient, run: MlflowRun, name: str, folder: Path) -> None:
-    """Put a finished run's files, or what is known of a failed attempt, where a study's folder has them."""
-    target = folder / RUNS_FOLDER / name
-    tags = run.data.tags
-    if run.info.status == "FINISHED" and not target.exists():
-        target.mkdir(parents=True)
-        client.download_artifacts(run.info.run_id, "", str(target))
-    elif run.info.status == "FAILED":
-        failure = Failure(
-            name, tags["cell"], tags["arm"], int(tags["seed"]), int(tags["attempt"]), tags.get("reason", "")
-        )
-        (folder / FAILURES_FOLDER).mkdir(exist_ok=True)
-        write_json(folder / FAILURES_FOLDER / f"{name}.json", asdict(failure))
-
-
-def _is_parent(run: MlflowRun) -> bool:
+def is_parent(run: Run) -> bool:
+    """Whether a run stands for a study as a whole."""
     return bool(run.data.tags.get(PARENT_TAG) == PARENT)
 
 
-def experiment_page(name: str, uri: str) -> str:
-    """Return where an MLflow UI shows an experiment, after its host: by default it opens for language models."""
-    with _store_errors(uri):
-        experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name(name)
-    return f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
-
-
-@contextmanager
-def _store_errors(uri: str) -> Iterator[None]:
-    """Name the store in whatever goes wrong with it."""
-    try:
-        yield
-    except (BadInput, StoreUnavailable):
-        raise
-    except Exception as error:
-        raise StoreUnavailable(f"MLflow cannot use {redact(uri)}: {explain(error)}") from error
-
-
-def _search(client: MlflowClient, experiment_id: str) -> Iterator[MlflowRun]:
-    token: str | None = None
-    while True:
-        page = client.search_runs([experiment_id], "", ViewType.ACTIVE_ONLY, PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
+def _attempt_of(run: Run) -> tuple[str, str]:
+    return run.data.tags["run"], run.data.tags.get("attempt", "")
 
 
 def _touch(url: str) -> None:

@@ -16,13 +16,14 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from harness.databases import ensure_database, explain, redact
-from harness.design import Design, PlannedRun, label
+from harness.design import PlannedRun, label
 from harness.errors import StoreUnavailable, StudyConflict
 from harness.records import RunRecord
 from harness.results import Failure
 from harness.sampler import mirror
 from harness.scores import score
 from harness.search import ArmSearch
+from harness.spec import StudySpec
 
 RUN = "run"  # the user attribute that names a trial's run
 WITHOUT_METRIC = "without metric"  # set on failed trials of runs that finished but have no figure to tell
@@ -34,7 +35,7 @@ class Trials:
 
     Args:
         url: any Optuna RDB URL.
-        design: the study's design.
+        spec: the study, with search mode's own factor where it searches.
         owner: identity of the study's folder, so that a study of the same name from elsewhere is left alone.
 
     Raises:
@@ -42,22 +43,27 @@ class Trials:
         StudyConflict: if it holds a study of this name that is not this folder's.
     """
 
-    def __init__(self, url: str, design: Design, owner: str) -> None:
+    def __init__(self, url: str, spec: StudySpec, owner: str) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._compare = design.spec.compare
-        self._search = design.spec.search
-        self._distributions = _distributions(design)
+        self._compare = spec.compare
+        self._search = spec.search
+        self._distributions = _distributions(spec)
         self._open: dict[str, int] = {}
         self._seen: list[float] = []
         try:
             ensure_database(url, lambda draft: _close(optuna.storages.RDBStorage(draft)))
             self._storage = optuna.storages.RDBStorage(url)
-            self._name, self._owner, self._url = design.spec.name, owner, url
+            self._name, self._owner, self._url = spec.name, owner, url
             self._open_study()
         except StudyConflict:
             raise
         except Exception as error:
             raise StoreUnavailable(f"Optuna cannot use {redact(url)}: {explain(error)}") from error
+
+    @property
+    def address(self) -> str:
+        """See :class:`~harness.projection.Projection`."""
+        return f"Optuna at {redact(self._url)}"
 
     def repair(self, records: Sequence[RunRecord], on_disk: Set[str]) -> None:
         """See :class:`~harness.projection.Projection`."""
@@ -183,10 +189,10 @@ class Trials:
         return value
 
 
-def _distributions(design: Design) -> Mapping[str, BaseDistribution]:
+def _distributions(spec: StudySpec) -> Mapping[str, BaseDistribution]:
     """Describe factors and seed for Optuna: numbers as ranges, everything else as choices."""
     described: dict[str, BaseDistribution] = {}
-    for factor in design.spec.sweep:
+    for factor in spec.sweep:
         values = factor.values
         if all(type(value) is int for value in values):
             described[factor.name] = IntDistribution(min(values), max(values))
@@ -194,7 +200,7 @@ def _distributions(design: Design) -> Mapping[str, BaseDistribution]:
             described[factor.name] = FloatDistribution(min(values), max(values))
         else:
             described[factor.name] = CategoricalDistribution([_scalar(value) for value in values])
-    seeds = design.spec.study.seeds
+    seeds = spec.study.seeds
     return {**described, "seed": IntDistribution(0, max(2**31 - 1, *seeds))}
 
 

@@ -14,7 +14,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from harness.design import Design, PlannedRun, changed, is_tuned, label, slug
+from harness.algorithm import changed
+from harness.design import Design, PlannedRun, is_tuned, label, slug
 from harness.errors import StudyChanged
 from harness.records import RunRecord, read_json, write_json
 from harness.scores import lost_score, score

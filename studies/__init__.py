@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import Algorithm, Study, StudySpec, load_results, parse_spec
+from harness import Algorithm, Study, StudySpec, load_results
 from harness import run_study as _run_study
+from harness.checks import parse_study
 from studies.catalogue import find_spec
 
 __all__ = ["A3C", "load_results", "run_study"]
@@ -35,7 +36,7 @@ def run_study(study: str | Path | Mapping[str, Any] | StudySpec, **options: Any)
     if isinstance(study, StudySpec):
         spec = study
     elif isinstance(study, Mapping):
-        spec = parse_spec(study)
+        spec = parse_study(study, A3C)
     else:
         spec = find_spec(str(study))
     if (seeds := options.pop("seeds", None)) is not None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.checks import read_study
 from harness.errors import BadInput, Problem, did_you_mean
 from harness.results import PLAN_FILE, study_folder
-from harness.spec import StudySpec, read_spec
+from harness.spec import StudySpec
 
 HERE = Path(__file__).parent
 
@@ -22,11 +23,13 @@ def find_spec(study: str) -> StudySpec:
     Raises:
         BadInput: if there is none, or it is not as it must be.
     """
+    from studies import A3C
+
     if study in (named := named_studies()):
-        return read_spec(named[study])
+        return read_study(named[study], A3C)
     path = Path(study)
-    if path.suffix == ".toml" or path.is_file():
-        return read_spec(path)
+    if path.suffix == ".toml" or _is_file(path):
+        return read_study(path, A3C)
     allowed = f"must be a study file (*.toml) or one of {', '.join(named)}{did_you_mean(study, named)}"
     raise BadInput([Problem("study", study, allowed)])
 
@@ -42,7 +45,7 @@ def find_folder(study: str, out: Path) -> Path:
     if study in named_studies() or path.suffix == ".toml":
         candidates.append(study_folder(find_spec(study).name, out))
     for folder in candidates:
-        if (folder / PLAN_FILE).is_file():
+        if _is_file(folder / PLAN_FILE):
             return folder
     ran = recorded_studies(out)
     shown = ", ".join(folder.name for folder in ran) or "none yet"
@@ -53,3 +56,11 @@ def find_folder(study: str, out: Path) -> Path:
 def recorded_studies(out: Path) -> list[Path]:
     """Return the folders of studies that were run."""
     return sorted(path.parent for path in out.glob(f"*/{PLAN_FILE}"))
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except OSError:  # it is too long
+        return False

@@ -140,6 +140,25 @@ def status(study: StudyName, out: Out = DEFAULT_OUT) -> None:
 
 
 @app.command()
+def sync(
+    study: StudyName,
+    out: Out = DEFAULT_OUT,
+    storage: Annotated[
+        str | None, typer.Option("--storage", help="Optuna's storage URL. (default: OUT/STUDY/optuna.db)")
+    ] = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Deliver to Optuna and MLflow what they missed while they were away; nothing is computed, nothing doubled."""
+    from harness.sync import sync_study
+    from studies.catalogue import find_folder
+
+    synced = sync_study(find_folder(study, out), storage, tracking_uri)
+    waited = f", {synced.waited} attempts had been waiting" if synced.waited else ""
+    print(f"{synced.study.spec.name}: all {synced.records} finished runs are in both stores{waited}")
+    _show_tracking(synced.study.spec.name, tracking_uri)
+
+
+@app.command()
 def report(
     study: StudyName,
     out: Out = DEFAULT_OUT,
@@ -157,7 +176,7 @@ def report(
     if tracking_uri is None:
         page = _write_report(load_study(find_folder(study, out)))
     else:
-        from harness.tracking import download_study
+        from harness.read_back import download_study
 
         name = find_spec(study).name if study in named_studies() or study.endswith(".toml") else study
         with tempfile.TemporaryDirectory() as folder:
@@ -364,8 +383,8 @@ def _show_run(record: RunRecord, tracking_uri: str | None) -> None:
 def _show_tracking(experiment: str, tracking_uri: str | None) -> None:
     """Print the command that shows the runs, and the page; MLflow's front page hides them behind a switch."""
     from harness.databases import redact
-    from harness.dispatcher import default_tracking_uri
-    from harness.tracking import experiment_page
+    from harness.read_back import experiment_page
+    from harness.stores import default_tracking_uri
 
     page = experiment_page(experiment, tracking_uri or default_tracking_uri())
     if tracking_uri is not None and tracking_uri.startswith(("http://", "https://")):

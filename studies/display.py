@@ -60,6 +60,10 @@ class StudyDisplay(WithBar, Observer):
         """See :class:`Observer`."""
         self._say(f"{what} …")
 
+    def warned(self, what: str) -> None:
+        """See :class:`Observer`."""
+        self._say(f"warning: {what}")
+
     def started(self, run: PlannedRun, attempt: int) -> None:
         """See :class:`Observer`."""
         if not self._running and self._done == self._first:

@@ -39,7 +39,7 @@ def parse_value(text: str) -> object:
     """Read an option as a study file would: numbers, booleans, lists and tables, else text."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON; a number of thousands of digits; a list in a list in a list
         return text
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness import provenance
-from harness.dispatcher import open_tracker
 from harness.errors import BadInput, Problem, StoreUnavailable
 from harness.events import Failed, Finished, Task
 from harness.executors import ProcessExecutor
@@ -20,6 +19,7 @@ from harness.machine import usable_cores
 from harness.projection import Projections
 from harness.results import Failure
 from harness.single import RunFailed
+from harness.stores import open_tracker
 from studies.bench.contestants import Contestant, choose
 from studies.bench.figures import PairRow, Row, Summary, headlines, summarise
 from studies.bench.measure import MEASURE, Measurement

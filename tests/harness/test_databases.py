@@ -154,10 +154,10 @@ def test_what_holds_no_password_is_shown_as_it_is(text: str) -> None:
 
 OPTUNA = """
 import sys, json
-from harness import expand, parse_spec
+from harness import parse_spec
 from harness.trials import Trials
-from tests.harness.lab import FAKE, study_data
-Trials(sys.argv[1], expand(parse_spec(study_data()), FAKE), "owner").close("FINISHED")
+from tests.harness.lab import study_data
+Trials(sys.argv[1], parse_spec(study_data()), "owner").close("FINISHED")
 """
 MLFLOW = """
 import sys

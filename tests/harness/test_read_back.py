@@ -9,7 +9,7 @@ import pytest
 
 from harness import BadInput, StoreUnavailable, load_results
 from harness.databases import sqlite_url
-from harness.tracking import download_study
+from harness.read_back import download_study
 from tests.harness.lab import DATABASES, Lab, study_data
 
 pytestmark = DATABASES

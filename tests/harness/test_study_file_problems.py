@@ -109,7 +109,7 @@ WRONG = [
     ("compare.level", 0.1, None, "greater than or equal to 0.5"),
     ("compare.primary", [{"arm": "a"}], None, "other than the compared one"),
     ("compare.primary", [{"m": 1}], None, "must name swept factors"),
-    ("compare.primary", [{"n": 3}], "compare.primary.n", "must be one of [1, 2]"),
+    ("compare.primary", [{"n": 3}], "compare.primary.n", "must be one of 1, 2"),
     ("compare.primary", [1], "compare.primary.0", "dictionary"),
     ("compare.primary", 5, None, "tuple"),
 ]  # fmt: skip

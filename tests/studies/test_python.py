@@ -9,7 +9,7 @@ import pytest
 
 from harness import BadInput, Study, StudySpec, parse_spec
 from harness.databases import sqlite_url
-from harness.tracking import download_study
+from harness.read_back import download_study
 from reports import write_report
 from studies import load_results, run_study
 from studies.catalogue import find_spec

@@ -1,0 +1,69 @@
+"""Studies read back from MLflow's artifacts, where out/ is not at hand."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from harness.databases import redact, sqlite_path
+from harness.errors import BadInput, Problem, StoreUnavailable
+from harness.mlflow_api import MlflowClient, Run, search, store_errors
+from harness.records import write_json
+from harness.results import FAILURES_FOLDER, PLAN_FILE, RUNS_FOLDER, Failure, Study, load_study
+from harness.search import SEARCH_FILE
+from harness.tracking import is_parent
+
+
+def download_study(name: str, uri: str, folder: Path) -> Study:
+    """Read a study back from MLflow's artifacts.
+
+    Args:
+        name: the study's name, which is its experiment's.
+        uri: tracking URI.
+        folder: where the artifacts are put; must be empty.
+
+    Raises:
+        BadInput: if no such study was recorded there.
+        StoreUnavailable: if the store cannot be used.
+    """
+    if (path := sqlite_path(uri)) is not None and not path.exists():
+        raise BadInput([Problem("tracking URI", redact(uri), "must be a store that exists")])
+    with store_errors(uri):
+        client = MlflowClient(tracking_uri=uri)
+        experiment = client.get_experiment_by_name(name)
+        runs = list(search(client, experiment.experiment_id)) if experiment is not None else []
+        parent = max(filter(is_parent, runs), key=lambda run: run.info.start_time, default=None)
+        if parent is None:
+            raise BadInput([Problem("study", name, f"must be a study recorded in {redact(uri)}")])
+        client.download_artifacts(parent.info.run_id, PLAN_FILE, str(folder))
+        if any(file.path == SEARCH_FILE for file in client.list_artifacts(parent.info.run_id)):
+            client.download_artifacts(parent.info.run_id, SEARCH_FILE, str(folder))
+        for run in runs:
+            child = run.data.tags.get("run")
+            if child is not None and run.data.tags.get("mlflow.parentRunId") == parent.info.run_id:
+                if Path(child).name != child or child.startswith("."):
+                    raise StoreUnavailable(f"MLflow run {run.info.run_id} has no run's name: {child[:80]!r}")
+                _download_run(client, run, child, folder)
+    return load_study(folder)
+
+
+def _download_run(client: MlflowClient, run: Run, name: str, folder: Path) -> None:
+    """Put a finished run's files, or what is known of a failed attempt, where a study's folder has them."""
+    target = folder / RUNS_FOLDER / name
+    tags = run.data.tags
+    if run.info.status == "FINISHED" and not target.exists():
+        target.mkdir(parents=True)
+        client.download_artifacts(run.info.run_id, "", str(target))
+    elif run.info.status == "FAILED":
+        failure = Failure(
+            name, tags["cell"], tags["arm"], int(tags["seed"]), int(tags["attempt"]), tags.get("reason", "")
+        )
+        (folder / FAILURES_FOLDER).mkdir(exist_ok=True)
+        write_json(folder / FAILURES_FOLDER / f"{name}.json", asdict(failure))
+
+
+def experiment_page(name: str, uri: str) -> str:
+    """Return where an MLflow UI shows an experiment, after its host: by default it opens for language models."""
+    with store_errors(uri):
+        experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name(name)
+    return f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
