@@ -54,6 +54,7 @@ class _Turn:
     def __enter__(self) -> None:
         self._schedule.wait(self._worker)
         if self._schedule.stopped:
+            self._schedule.stop()  # whoever came through a gate has closed it again
             raise Stopped
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:

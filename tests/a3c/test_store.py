@@ -1,6 +1,7 @@
-"""The parameter store: no gradient lost or doubled, one version a push, nothing that is not finite gets in."""
+"""The parameter store, by one thread: one version a push, what is counted and kept, nothing that is not finite gets in.
 
-import threading
+What many threads may rely on stands in :mod:`tests.a3c.test_store_concurrency`.
+"""
 
 import numpy as np
 import pytest
@@ -39,42 +40,6 @@ def ones(value=1.0, layout=LAYOUT):
 # Conservation
 
 
-@pytest.mark.parametrize("interval", [0.005, 1e-6])
-def test_every_gradient_of_every_thread_arrives_exactly_once(interval, switch_interval):
-    """Each push has an entry of the vector to itself: a lost one stays 0, a doubled one becomes −2."""
-    layout, threads = Layout(20, 2, (20,)), 4
-    store = sgd_store(layout)
-    share = layout.size // threads
-    outs = [np.empty(layout.size, dtype=np.float32) for _ in range(threads)]
-    versions, untorn = [], []
-
-    def work(number, out):
-        pulled = 0
-        for entry in range(number * share, (number + 1) * share):
-            gradient = np.zeros(layout.size, dtype=np.float32)
-            gradient[entry] = 1
-            pulled = store.push_and_pull(push_of(gradient, number, pulled), out)
-            versions.append(pulled)
-            untorn.append(-out.sum() == pulled)
-
-    with switch_interval(interval):
-        running = [threading.Thread(target=work, args=(number, outs[number])) for number in range(threads)]
-        for thread in running:
-            thread.start()
-        for thread in running:
-            thread.join()
-    pushes = share * threads
-    np.testing.assert_array_equal(store.parameters, -(np.arange(layout.size) < pushes).astype(np.float32))
-    assert store.version == store.steps == pushes
-    assert sorted(versions) == list(range(1, pushes + 1))
-    assert all(untorn), "what a push returned was not the network of one version"
-    rows = store.log.updates()
-    assert np.bincount(rows["worker"]).tolist() == [share] * threads
-    for number in range(threads):  # a worker pulls the version its own last push made
-        own = np.flatnonzero(rows["worker"] == number)
-        assert rows["pulled"][own].tolist() == [0, *(own[:-1] + 1)]
-
-
 @given(st.lists(st.integers(-64, 64), min_size=1, max_size=30), st.sampled_from([2.0**-4, 0.5, 1.0]))
 def test_the_sum_of_dyadic_gradients_arrives_exactly(numerators, rate):
     store = sgd_store(learning_rate=rate)
@@ -83,20 +48,6 @@ def test_the_sum_of_dyadic_gradients_arrives_exactly(numerators, rate):
         store.push_and_pull(push_of(ones(k / 8)), out)
     np.testing.assert_array_equal(store.parameters, ones(-rate * sum(numerators) / 8))
     np.testing.assert_array_equal(out, store.parameters)
-
-
-def test_what_is_pulled_is_a_copy_and_so_is_what_was_given():
-    initial, out = ones(3), ones()
-    store = sgd_store(initial=initial)
-    initial[...] = 7
-    assert store.pull(out) == 0
-    assert out.tolist() == ones(3).tolist()
-    assert not np.shares_memory(out, store.parameters)
-    out[...] = 100
-    gradient = ones(0.5)
-    store.push_and_pull(push_of(gradient), out)
-    out[...] = gradient[...] = 200
-    np.testing.assert_array_equal(store.parameters, ones(2.5))
 
 
 # Counting
