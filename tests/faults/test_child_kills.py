@@ -37,11 +37,6 @@ HALF_SENT = 50_000  # bytes; the message is longer than any socket's buffer
 LONG = 4_000_000
 
 
-@pytest.fixture
-def lab(workplace: Path, blank_databases: Path) -> Lab:
-    return Lab(workplace, blank_databases)
-
-
 class Diary(Observer):
     """Writes down what fails; acts when the first run has finished."""
 

@@ -24,11 +24,6 @@ PARENT_KIB_A_RUN = 7.0  # it keeps every run's record, which tells cells and sea
 CHILD_KIB_A_RUN = 0.05
 
 
-@pytest.fixture
-def lab(workplace: Path, blank_databases: Path) -> Lab:
-    return Lab(workplace, blank_databases)
-
-
 def slope(runs: Iterable[float], values: Iterable[float]) -> float:
     """Growth a run, by least squares."""
     return float(np.polyfit([*runs], [*values], 1)[0])
