@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import sqlite3
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+from harness.errors import BadInput, Problem
+
+LOCK_SECONDS = 60.0  # how long a database that another program has locked is waited for
+_LOOK_SECONDS = 0.2
 _SQLITE = "sqlite:///"
 
 
 def sqlite_url(path: Path) -> str:
-    """Return the SQLAlchemy URL of a SQLite file, absolute so that it means the same everywhere."""
+    """Return the SQLAlchemy URL of a SQLite file, absolute so that it means the same everywhere.
+
+    Raises:
+        BadInput: if no URL can name it.
+    """
+    if "?" in str(path.absolute()):
+        raise BadInput([Problem("folder", str(path.absolute().parent), "must not hold a '?', which ends a URL's path")])
     return f"{_SQLITE}{path.absolute()}"
 
 
 def sqlite_path(url: str) -> Path | None:
     """Return the file behind a ``sqlite:///`` URL, or None for any other store."""
-    return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) and url != _SQLITE else None
+    name = url.removeprefix(_SQLITE).partition("?")[0]
+    return Path(name) if url.startswith(_SQLITE) and name else None
 
 
-def ensure_database(url: str, create: Callable[[str], None]) -> None:
-    """Create a SQLite database unless it is there; other stores are left to their libraries.
+def ensure_database(
+    url: str, create: Callable[[str], None], waiting: Callable[[Path], None] = lambda path: None
+) -> None:
+    """Create a SQLite database unless it is there, or wait until it can be written to; others are left to their libraries.
 
     MLflow and Optuna write their schema in several transactions: killed in between they leave a database that
     never works again. So it is created under another name and appears by one link.
@@ -29,17 +46,31 @@ def ensure_database(url: str, create: Callable[[str], None]) -> None:
     Args:
         url: where it is to be.
         create: makes the database at the URL it is given, and closes it.
+        waiting: called now and then with its path while another program holds a lock on it; what it raises ends the
+            wait.
+
+    Raises:
+        OSError: if its folder cannot be written to.
+        sqlite3.Error: if it stays locked, cannot be written to, or is no database.
     """
     path = sqlite_path(url)
     if path is None:
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):  # where SQLite keeps its journal
+        raise OSError(errno.EACCES, "the folder cannot be written to", str(path.parent))
     _remove_abandoned(path)
     if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
+        _wait_until_usable(path, waiting)
+    else:
+        _create(path, create)
+
+
+def _create(path: Path, create: Callable[[str], None]) -> None:
     draft = path.with_name(f"{path.name}.creating-{os.getpid()}")
     draft.unlink(missing_ok=True)  # an earlier process of the same number left it
     try:
+        draft.touch()  # says at once that it cannot be made; the libraries try for minutes
         create(sqlite_url(draft))
         try:
             os.link(draft, path)
@@ -50,6 +81,21 @@ def ensure_database(url: str, create: Callable[[str], None]) -> None:
                 draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _wait_until_usable(path: Path, waiting: Callable[[Path], None]) -> None:
+    """Take a writer's lock and let it go; nothing in the database is touched."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    with closing(sqlite3.connect(path, timeout=_LOOK_SECONDS, isolation_level=None)) as connection:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+            waiting(path)
 
 
 def _remove_abandoned(path: Path) -> None:

@@ -113,7 +113,9 @@ def run_study(
             with closing(chosen):
                 if batch.runs:
                     chosen.prepare(algorithm)  # children and this process each take seconds to import what they need
-                projections = open_projections(design.spec, folder, storage, tracking_uri, origin, observer.warned)
+                projections = open_projections(
+                    design.spec, folder, storage, tracking_uri, origin, observer.warned, interrupts.check
+                )
                 dispatcher = _Dispatcher(design, algorithm, folder, chosen, projections, observer, interrupts, origin)
                 with _imports_set_aside():
                     try:

@@ -1,4 +1,8 @@
-"""Signals as a flag: the first asks a study to stop, the second ends it where it stands."""
+"""Signals as a flag: the first asks a study to stop, the second ends it where it stands.
+
+Python runs its handlers in the main thread, which may be deep in a database that waits for a lock; so a thread of its
+own hears of signals as they come.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +26,15 @@ class Interrupts:
     def __init__(self) -> None:
         self.caught: int | None = None
         self._before: dict[int, object] = {}
+        self._wakeup: tuple[int, int] | None = None  # the end signals are written to, and what was set before
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._catch) for number in _SIGNALS}
+            heard, told = os.pipe()
+            os.set_blocking(told, False)
+            self._wakeup = told, signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+            threading.Thread(target=_listen, args=(heard,), name="interrupts", daemon=True).start()
         return self
 
     def __exit__(
@@ -33,6 +42,10 @@ class Interrupts:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        if self._wakeup is not None:
+            told, before = self._wakeup
+            signal.set_wakeup_fd(before)
+            os.close(told)  # which ends the thread
 
     def check(self) -> None:
         """Raise if a signal was caught.
@@ -44,6 +57,15 @@ class Interrupts:
             raise Interrupted(self.caught)
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
-        if self.caught is not None:
-            os._exit(128 + number)  # children follow: their standard input closes
-        self.caught = number
+        self.caught = self.caught or number
+
+
+def _listen(heard: int) -> None:
+    """End the process at the second signal; its children follow, since their standard input closes."""
+    count = 0
+    while numbers := os.read(heard, 64):
+        for number in numbers:
+            count += number in _SIGNALS
+            if count > 1:
+                os._exit(128 + number)
+    os.close(heard)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.databases import sqlite_url
+from harness.databases import LOCK_SECONDS, sqlite_url
 from harness.projection import Projections
 from harness.results import PLAN_FILE, study_identity
 from harness.search import SEARCH_FILE
@@ -20,12 +20,17 @@ ARTIFACTS_FOLDER = "mlartifacts"
 
 
 def open_tracker(
-    experiment: str, tracking_uri: str | None, origin: Mapping[str, Any], owner: str | None = None
+    experiment: str,
+    tracking_uri: str | None,
+    origin: Mapping[str, Any],
+    owner: str | None = None,
+    waiting: Callable[[Path], None] = lambda path: None,
 ) -> Tracker:
     """Open an MLflow experiment; its defaults are files in the working directory."""
     from harness.tracking import Tracker
 
-    return Tracker(tracking_uri or default_tracking_uri(), experiment, Path(ARTIFACTS_FOLDER), origin, owner)
+    uri = tracking_uri or default_tracking_uri()
+    return Tracker(uri, experiment, Path(ARTIFACTS_FOLDER), origin, owner, waiting)
 
 
 def default_tracking_uri() -> str:
@@ -45,6 +50,7 @@ def open_projections(
     tracking_uri: str | None,
     origin: Mapping[str, Any],
     warn: Callable[[str], None],
+    look: Callable[[], None] = lambda: None,
 ) -> Projections:
     """Open both stores for a study; MLflow's may go away later, and what it misses is spooled.
 
@@ -54,16 +60,25 @@ def open_projections(
         storage: Optuna's storage URL; None: in the study's folder.
         tracking_uri: MLflow's; None: in the working directory.
         origin: provenance of this command.
-        warn: is told when MLflow goes away and comes back.
+        warn: is told when a store keeps us waiting, goes away or comes back.
+        look: called now and then while a store keeps us waiting; what it raises ends the wait.
 
     Raises:
         StoreUnavailable: if one of them cannot be used.
     """
     from harness.trials import Trials
 
+    told: set[Path] = set()
+
+    def waiting(path: Path) -> None:
+        if path not in told:
+            told.add(path)
+            warn(f"{path} is locked by another program: waiting for up to {LOCK_SECONDS:g} s")
+        look()
+
     owner = study_identity(folder)
-    trials = Trials(storage or default_storage(folder), spec, owner)
-    tracker = open_tracker(spec.name, tracking_uri, origin, owner)
+    trials = Trials(storage or default_storage(folder), spec, owner, waiting)
+    tracker = open_tracker(spec.name, tracking_uri, origin, owner, waiting)
     projections = Projections([trials, Spooled(tracker, Spool(folder), warn)])
     projections.attach(declared_files(folder))
     return projections

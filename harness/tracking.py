@@ -13,7 +13,7 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,20 @@ class Tracker:
         provenance: see :mod:`harness.provenance`.
         owner: identity of the study's folder, which has one parent run in the experiment, whatever other folders
             have; None for an experiment of single runs.
+        waiting: see :func:`~harness.databases.ensure_database`.
 
     Raises:
         StoreUnavailable: if the store cannot be used.
     """
 
     def __init__(
-        self, uri: str, experiment: str, artifacts: Path, provenance: Mapping[str, Any], owner: str | None = None
+        self,
+        uri: str,
+        experiment: str,
+        artifacts: Path,
+        provenance: Mapping[str, Any],
+        owner: str | None = None,
+        waiting: Callable[[Path], None] = lambda path: None,
     ) -> None:
         self._name = experiment
         self._provenance = provenance
@@ -73,7 +80,7 @@ class Tracker:
         self._failed: set[tuple[str, str]] = set()
         self._parent: RunInfo | None = None
         with store_errors(uri):
-            ensure_database(uri, lambda draft: _touch(draft))
+            ensure_database(uri, _touch, waiting)
             self._client = MlflowClient(tracking_uri=uri)
             self.reach()
             self._experiment = self._ensure_experiment(not is_server(uri), artifacts)

@@ -7,15 +7,16 @@ parameter by itself, ``Study.tell`` reads the trial twice, which together cost t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from harness.databases import ensure_database, explain, redact
+from harness.databases import LOCK_SECONDS, ensure_database, explain, redact, sqlite_path
 from harness.design import PlannedRun, label
 from harness.errors import StoreUnavailable, StudyConflict
 from harness.records import RunRecord
@@ -27,6 +28,10 @@ from harness.spec import StudySpec
 
 RUN = "run"  # the user attribute that names a trial's run
 WITHOUT_METRIC = "without metric"  # set on failed trials of runs that finished but have no figure to tell
+_ENDED_BEFORE_BEGUN = sqlalchemy.text(
+    "UPDATE trials SET datetime_complete = datetime_start"
+    " WHERE study_id = :study AND datetime_complete < datetime_start"
+)
 DESCRIBED = "described"  # set on the study: metric, and the distribution of every factor
 
 
@@ -37,13 +42,16 @@ class Trials:
         url: any Optuna RDB URL.
         spec: the study, with search mode's own factor where it searches.
         owner: identity of the study's folder, so that a study of the same name from elsewhere is left alone.
+        waiting: see :func:`~harness.databases.ensure_database`.
 
     Raises:
         StoreUnavailable: if the storage cannot be used.
         StudyConflict: if it holds a study of this name that is not this folder's.
     """
 
-    def __init__(self, url: str, spec: StudySpec, owner: str) -> None:
+    def __init__(
+        self, url: str, spec: StudySpec, owner: str, waiting: Callable[[Path], None] = lambda path: None
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._compare = spec.compare
         self._search = spec.search
@@ -51,8 +59,9 @@ class Trials:
         self._open: dict[str, int] = {}
         self._seen: list[float] = []
         try:
-            ensure_database(url, lambda draft: _close(optuna.storages.RDBStorage(draft)))
-            self._storage = optuna.storages.RDBStorage(url)
+            ensure_database(url, lambda draft: _close(optuna.storages.RDBStorage(draft)), waiting)
+            patient = {"connect_args": {"timeout": LOCK_SECONDS}} if sqlite_path(url) is not None else None
+            self._storage = optuna.storages.RDBStorage(url, engine_kwargs=patient)
             self._name, self._owner, self._url = spec.name, owner, url
             self._open_study()
         except StudyConflict:
@@ -129,6 +138,8 @@ class Trials:
         """See :class:`~harness.projection.Projection`."""
         for run in list(self._open):
             self._fail(run)
+        with self._storage.engine.begin() as connection:  # the clock may have been set back during a run
+            connection.execute(_ENDED_BEFORE_BEGUN, {"study": self._study_id})
         _close(self._storage)
 
     def _fail(self, run: str) -> None:

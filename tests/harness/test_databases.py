@@ -123,7 +123,7 @@ def test_the_first_of_two_processes_wins(tmp_path: Path) -> None:
     assert tables(tmp_path / "x.db") == {"one", "two"}
 
 
-@pytest.mark.parametrize("name", ["plain.db", "with space.db", "ünï.db", "a#b?c.db", "100%41.db"])
+@pytest.mark.parametrize("name", ["plain.db", "with space.db", "ünï.db", "a#b.db", "100%41.db"])
 def test_a_path_survives_being_a_url(tmp_path: Path, name: str) -> None:
     assert sqlite_path(sqlite_url(tmp_path / name)) == tmp_path / name
 
