@@ -16,6 +16,10 @@ from harness import BadInput, parse_spec, read_spec
 from harness.design import expand
 from tests.harness.lab import FAKE, ROOT, study_data
 
+pytestmark = pytest.mark.fault(
+    13, "files that are empty, a list, no TOML, not UTF-8; keys missing, misspelt, given twice"
+)
+
 
 def changed(path: str, value: Any) -> dict[str, Any]:
     """The tiny study with one field set; ``path`` is dotted."""
