@@ -189,9 +189,9 @@ def evaluate_run(config: TrainConfig, spaces: Spaces, layout: Layout, store: Par
         EvaluationFailed: if the environments raise, or an episode does not end.
     """
     taken = len(store.snapshot_steps)
-    played = evaluate(config, layout, spaces, store.snapshots[:taken])
-    random = random_return(config, spaces)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused
+        played = evaluate(config, layout, spaces, store.snapshots[:taken])
+        random = random_return(config, spaces)
         means = played.returns.mean(axis=1)
         scale = evaluation_scale(config, random, spaces.reward_threshold)
         low, high = scale or PLAIN

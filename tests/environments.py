@@ -121,10 +121,10 @@ class Misbehaving(Scripted):
     ``fault``: ``step``, ``exit``, ``memory``, ``interrupt`` raise there; ``hang`` blocks there for ever, without the
     GIL; ``segfault`` and ``kill`` end the process there, by SIGSEGV and SIGKILL; ``endless`` ends no episode from
     then on; ``reset`` raises in the first reset from then on, ``reset_exit``, ``reset_memory`` and
-    ``reset_interrupt`` likewise; ``close`` raises whenever closed; ``four`` returns four things; ``reward`` and
-    ``observation`` take the given values (names such as "nan", one a step); ``shape`` and ``reset_shape`` return
-    observations of that shape. With ``only_reset_seed``, only the environment reset with that seed does, from then
-    on.
+    ``reset_interrupt`` likewise; ``close`` and ``close_exit`` raise whenever closed; ``four`` returns four things;
+    ``reward`` and ``observation`` take the given values (names such as "nan", one a step); ``shape`` and
+    ``reset_shape`` return observations of that shape. With ``only_reset_seed``, only the environment reset with that
+    seed does, from then on.
     """
 
     def __init__(
@@ -171,8 +171,32 @@ class Misbehaving(Scripted):
         return observation, reward, terminated, truncated, info
 
     def close(self) -> None:
-        if self._fault == "close":
-            raise RuntimeError("scripted failure in close")
+        if self._fault.startswith("close"):
+            _raise_for(self._fault.removeprefix("close").removeprefix("_") or "step", "scripted failure in close")
+
+
+class Unsuitable(gym.Env):
+    """What cannot be trained on: ``what`` says why.
+
+    ``image`` and ``dict`` observations, ``box`` actions, no ``spaces`` at all; ``exit`` leaves the process when made.
+    """
+
+    def __init__(self, what: str) -> None:
+        if what == "exit":
+            raise SystemExit("scripted failure in making")
+        if what == "spaces":
+            return
+        flat = spaces.Box(-1, 1, (3,), np.float32)
+        observations = {"image": spaces.Box(0, 255, (8, 8, 3), np.uint8), "dict": spaces.Dict({"one": flat})}
+        self.observation_space = observations.get(what, flat)
+        self.action_space = flat if what == "box" else spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        return self.observation_space.sample(), 1.0, True, False, {}
 
 
 def _in_one_buffer(observation: np.ndarray, buffer: np.ndarray) -> np.ndarray:
@@ -237,7 +261,7 @@ class Corridor(gym.Env):
         return np.array([self._x / 4, self._t / 20, math.sin(self._x * self._t)], dtype=np.float32)
 
 
-for _environment in (Scripted, Sleeping, Misbehaving, Dressed, Corridor):
+for _environment in (Scripted, Sleeping, Misbehaving, Unsuitable, Dressed, Corridor):
     _id = f"{_environment.__name__}-v0"
     if _id not in gym.registry:
         gym.register(_id, entry_point=_environment)

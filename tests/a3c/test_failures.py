@@ -2,63 +2,95 @@
 
 import os
 import signal
-import threading
+import traceback
 
-import numpy as np
 import pytest
 
-from a3c import Diverged, WorkerFailed, train
-from a3c.streams import Purpose, reset_seed
+from a3c import Diverged, WorkerFailed, train, training
+from tests.a3c.failing import (
+    EACH_WORKER,
+    ENDLESS,
+    SCHEDULES,
+    SEED,
+    WORKERS,
+    Witness,
+    assert_no_thread_is_left,
+    assert_partial,
+    failure_of,
+    misbehaving,
+    sabotage,
+)
 from tests.a3c.oracles import small_config
 
 pytestmark = pytest.mark.usefixtures("engine_name")
 
-WORKERS, SEED = 3, 11
-ENDLESS = 5_000  # environment steps: never reached by a run that fails as it should
-SCHEDULES = pytest.mark.parametrize("schedule", ["round_robin", "free"])
 
-
-def misbehaving(fault, worker=1, at=7, schedule="round_robin", changes=None, **env_kwargs):
-    """A run that only this fault can end; of all workers, only the given one meets it."""
-    only = reset_seed(SEED, Purpose.ENVIRONMENT, worker)
-    env_kwargs = {"fault": fault, "at": at, "only_reset_seed": only, "lengths": [4, 9], **env_kwargs}
-    settings = {"workers": WORKERS, "seed": SEED, "schedule": schedule, "total_steps": ENDLESS}
-    settings |= {"env_id": "Misbehaving-v0", "env_kwargs": env_kwargs, "anneal_learning_rate": False}
-    return small_config(**settings | (changes or {}))
-
-
-def failure_of(config, error=WorkerFailed):
-    with pytest.raises(error) as caught:
-        train(config)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("a3c-worker")]
-    return caught.value
-
-
-def assert_partial(result, outcome):
-    """A result of finished updates only."""
-    assert result.outcome == outcome
-    assert np.isfinite(result.parameters).all()
-    assert len(result.update_log) == result.metrics["updates"]
-    assert 0 <= result.metrics["steps"] < ENDLESS
+def raises(fault, cause, where):
+    what = f"{cause.__name__} in {where}: each worker, both schedules, several steps"
+    return pytest.param(fault, cause, where, marks=pytest.mark.fault(4, what), id=fault)
 
 
 # Exceptions
 
 
 @SCHEDULES
-@pytest.mark.parametrize("worker", range(WORKERS))
+@EACH_WORKER
 @pytest.mark.parametrize(
-    ("fault", "cause"), [("reset", RuntimeError), ("step", RuntimeError), ("exit", SystemExit), ("memory", MemoryError)]
+    ("fault", "cause", "where"),
+    [
+        raises("step", RuntimeError, "env.step"),
+        raises("exit", SystemExit, "env.step"),
+        raises("memory", MemoryError, "env.step"),
+        raises("interrupt", KeyboardInterrupt, "env.step"),
+        raises("reset", RuntimeError, "env.reset"),
+        raises("reset_exit", SystemExit, "env.reset"),
+        raises("reset_memory", MemoryError, "env.reset"),
+        raises("reset_interrupt", KeyboardInterrupt, "env.reset"),
+    ],
 )
-def test_a_worker_that_raises_stops_everyone_and_is_named(fault, cause, worker, schedule):
-    failed = failure_of(misbehaving(fault, worker, schedule=schedule))
-    steps = 13 if fault == "reset" else 6  # the first reset after step 7 follows the second episode
-    assert f"worker {worker} " in str(failed)
-    assert f"environment step {steps}," in str(failed)
-    assert f"seed {SEED}" in str(failed)
-    assert cause.__name__ in str(failed)
-    assert type(failed.__cause__) is cause
+def test_a_worker_that_raises_stops_everyone_and_is_named(fault, cause, where, worker, schedule):
+    """Episodes have 4 and 9 steps by turns, so that resets are due at steps 0, 4, 13, 17, 26, 30, 39."""
+    steps = {1: 0, 7: 13, 40: 39} if fault.startswith("reset") else {1: 0, 7: 6, 40: 39}
+    for at, taken in steps.items():
+        config = misbehaving(fault, worker, at, schedule, changes={"env_id": "Witness-v0"})
+        Witness.forget(holds=schedule == "free")
+        failed = failure_of(config)
+        said = f"scripted failure in {where.removeprefix('env.')}"
+        who = f"Witness-v0: worker {worker} at its environment step {taken}, seed {SEED}"
+        assert str(failed) == f"{who}: {cause.__name__}: {said}"
+        assert type(failed.__cause__) is cause
+        assert "in _raise_for" in "".join(traceback.format_exception(failed.__cause__))
+        assert_partial(failed.result, "failed")
+        # free: the step they are in; round_robin: till the failing worker's turn, the rollout they are in and one more
+        most = 1 if schedule == "free" else 2 * config.rollout_length
+        assert all(count <= most for count in Witness.after.values()), Witness.after
+
+
+@SCHEDULES
+@EACH_WORKER
+@pytest.mark.parametrize("local_critic_step", [False, True])
+@pytest.mark.fault(4, "MemoryError while a worker learns: each worker, both schedules")
+def test_a_worker_that_raises_while_it_learns_is_named(worker, schedule, local_critic_step, monkeypatch):
+    def deed(*_):
+        raise MemoryError("no room for a gradient")
+
+    sabotage(monkeypatch, worker, 3, deed, "actor_gradient" if local_critic_step else "learn")
+    changes = {"local_critic_step": local_critic_step}
+    failed = failure_of(misbehaving("none", schedule=schedule, changes=changes))
+    who = f"Misbehaving-v0: worker {worker} at its environment step 13, seed {SEED}"
+    assert str(failed) == f"{who}: MemoryError: no room for a gradient"
     assert_partial(failed.result, "failed")
+
+
+def test_a_result_that_cannot_be_made_hides_no_failure(monkeypatch):
+    def make_result(*_):
+        raise MemoryError("no room for a table")
+
+    monkeypatch.setattr(training, "make_result", make_result)
+    failed = failure_of(misbehaving("step"))
+    assert str(failed).endswith("RuntimeError: scripted failure in step")
+    assert failed.result is None
+    assert failed.__notes__ == ["No result could be made of it: MemoryError: no room for a table"]
 
 
 @SCHEDULES
@@ -77,18 +109,6 @@ def test_all_workers_failing_at_once_is_one_failure(schedule):
     assert isinstance(failed.__cause__, RuntimeError)
     if schedule == "round_robin":
         assert "worker 0 " in str(failed)
-
-
-@pytest.mark.parametrize("fault", ["shape", "reset_shape"])
-@pytest.mark.parametrize("shape", [[2], [4], [3, 1], [1, 3], [1], []])
-def test_an_observation_of_another_shape_is_a_failure_not_something_to_broadcast(shape, fault):
-    failed = str(failure_of(misbehaving(fault, shape=shape)))
-    assert "worker 1 " in failed
-    assert f"shape {tuple(shape)}, must be (3,)" in failed
-
-
-def test_a_step_in_the_old_style_is_a_failure():
-    assert isinstance(failure_of(misbehaving("four")).__cause__, ValueError)
 
 
 @pytest.mark.parametrize(
@@ -124,83 +144,7 @@ def test_what_was_trained_before_a_failure_is_what_a_healthy_run_trains(fault, e
     assert result.update_log.equals(partial.update_log)
 
 
-# Numbers that are not finite
-
-
-@SCHEDULES
-@pytest.mark.parametrize(
-    ("fault", "values"),
-    [
-        ("reward", ["nan"]),
-        ("reward", ["inf"]),
-        ("reward", ["-inf"]),
-        ("reward", ["inf", "-inf"]),
-        ("reward", ["1e308", "1e308", "1e308"]),
-        ("reward", ["1e38", "3e38", "1e308"]),
-        ("reward", ["1e25"]),
-        ("observation", ["nan"]),
-        ("observation", ["inf"]),
-        ("observation", ["inf", "-inf"]),
-        ("observation", ["-inf", "nan"]),
-    ],
-)
-def test_a_number_that_is_not_finite_diverges_and_never_reaches_the_network(fault, values, schedule):
-    diverged = failure_of(misbehaving(fault, schedule=schedule, values=values), Diverged)
-    assert "worker 1 " in str(diverged)
-    assert f"seed {SEED}" in str(diverged)
-    assert isinstance(diverged.__cause__, Diverged)
-    assert_partial(diverged.result, "diverged")
-
-
-def test_an_observation_too_large_for_float32_diverges():
-    config = misbehaving("observation", values=["1e300"], dtype="float64")
-    assert "worker 1 " in str(failure_of(config, Diverged))
-
-
-@pytest.mark.parametrize("rollout_length", [1, 5, "episode"])
-@pytest.mark.parametrize("fault", ["reward", "observation"])
-def test_the_step_that_diverged_is_told_wherever_the_rollout_was_cut(fault, rollout_length):
-    diverged = failure_of(misbehaving(fault, at=7, changes={"rollout_length": rollout_length}), Diverged)
-    assert f"{fault} is not finite at the worker's environment step 7:" in str(diverged)
-    assert "nan" in str(diverged)
-
-
-def test_a_diverged_run_keeps_the_evaluations_it_had_earned():
-    changes = {"total_steps": 300, "evaluations": 10, "evaluation_env_kwargs": {"fault": "none", "at": ENDLESS}}
-    diverged = failure_of(misbehaving("reward", at=45, changes=changes), Diverged)
-    earned = int(diverged.result.metrics["steps"]) // 30
-    assert 0 < earned < 10
-    assert diverged.result.evaluations["grid"].tolist() == [30 * (i + 1) for i in range(earned)]
-    assert "auc" not in diverged.result.metrics
-
-
-@SCHEDULES
-def test_a_learning_rate_that_blows_up_ends_diverged_with_finite_parameters(schedule):
-    changes = {"optimizer": "sgd", "learning_rate": 10.0, "critic_learning_rate": 10.0, "schedule": schedule}
-    config = small_config(total_steps=ENDLESS, anneal_learning_rate=False, **changes)
-    assert_partial(failure_of(config, Diverged).result, "diverged")
-
-
 # Other ends
-
-
-def test_an_environment_that_fails_to_close_only_warns():
-    config = misbehaving("close", changes={"total_steps": 100})
-    with pytest.warns(UserWarning, match="failed to close: RuntimeError: scripted failure in close"):
-        result = train(config)
-    assert result.outcome == "complete"
-
-
-def test_a_failing_close_hides_no_failure():
-    class Interrupted(Exception):
-        pass
-
-    def emit(progress):
-        raise Interrupted
-
-    with pytest.warns(UserWarning, match="failed to close"), pytest.raises(WorkerFailed) as caught:
-        train(misbehaving("close"), emit)
-    assert isinstance(caught.value.__cause__, Interrupted)
 
 
 @SCHEDULES
@@ -239,4 +183,4 @@ def test_an_interrupt_of_the_main_thread_returns_when_every_worker_is_done(worke
             train(small_config(workers=workers, schedule=schedule, **sleeping), emit)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("a3c-worker")]
+    assert_no_thread_is_left()
