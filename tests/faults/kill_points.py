@@ -29,6 +29,7 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from alembic.util import pyfiles
 
 import harness.dispatcher
 from harness import Study, load_results
+from harness.databases import sqlite_path
 from harness.executors import Event, Failed, InlineExecutor
 from harness.results import load_study
 from tests.harness.lab import Lab, study_data, without_time
@@ -229,7 +231,7 @@ def finish(lab: Lab, series: Series) -> Study:
     os.chdir(lab.folder)
     harness.dispatcher.InlineExecutor = series.executor  # type: ignore[misc]
     for _ in range(COMMANDS):
-        study = lab.run(series.data(lab.folder), judge=series.judge, report=write_report)
+        study = lab.run(series.data(lab.folder), judge=series.judge, report=write_report, tracking_uri=lab.tracking_uri)
         if not study.failures:
             return study
     raise AssertionError(f"still failing: {study.failures}")
@@ -269,10 +271,15 @@ def check(lab: Lab, undisturbed: dict[str, Any]) -> None:
     assert not hidden, f"left behind: {hidden}"
     assert (study.folder / "report.html").read_text(encoding="utf-8") == f"<html>{len(study.records)} runs</html>"
     assert_mirrored_point_by_point(lab, study)
-    for database in lab.folder.glob("*.db"):
-        with sqlite3.connect(database) as connection:
-            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        connection.close()
+    assert_databases_sound(lab)
+
+
+def assert_databases_sound(lab: Lab) -> None:
+    """Those databases that are there pass SQLite's own check."""
+    for path in map(sqlite_path, (lab.storage, lab.tracking_uri)):
+        if path is not None and path.exists():
+            with closing(sqlite3.connect(path)) as connection:
+                assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)], path
 
 
 def assert_same_files(digests: dict[str, str], expected: dict[str, str] | None, run: str) -> None:
@@ -285,9 +292,10 @@ def assert_same_files(digests: dict[str, str], expected: dict[str, str] | None, 
 
 def assert_mirrored_point_by_point(lab: Lab, study: Study) -> None:
     """No metric point is missing or double in MLflow, and every artifact is the file on disk."""
-    with sqlite3.connect(lab.folder / "mlflow.db") as connection:
+    database = sqlite_path(lab.tracking_uri)
+    assert database is not None
+    with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute("SELECT run_uuid, key, step, value FROM metrics").fetchall()
-    connection.close()
     for run in lab.children(study.spec.name, "FINISHED"):
         folder = study.folder / "runs" / run.data.tags["run"]
         record = next((r for r in study.records if r.folder == folder), None)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.lab import ROOT
 
-FAST_STRIDE = 97
+FAST_STRIDE = 131
 KINDS = {"open", "write", "fsync", "rename", "remove", "mkdir", "commit", "committed"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
