@@ -15,8 +15,8 @@ from typing import Any
 import pydantic
 
 from harness.design import Design, PlannedRun
-from harness.errors import StudyChanged
-from harness.records import RunRecord, finished_runs, read_record
+from harness.errors import DamagedRecord, StudyChanged
+from harness.records import RunRecord, finished_runs, read_record, set_aside
 from harness.results import RUNS_FOLDER, Study, asked_before, load_study, write_plan
 from harness.search import ArmSearch
 from harness.tuning import Tuning
@@ -47,6 +47,7 @@ class Agenda:
         folder: its folder; the caller holds the study's lock.
         provenance: of this command.
         judge: says of a study how many of its seeds each cell needs by now; needed where there are looks.
+        warn: is told of records that cannot be read: they are set aside, and their runs are computed again.
 
     Attributes:
         records: the finished runs by id, those of a search included.
@@ -55,7 +56,14 @@ class Agenda:
         StudyChanged: if finished runs were made with other settings.
     """
 
-    def __init__(self, design: Design, folder: Path, provenance: Mapping[str, Any], judge: Judge | None) -> None:
+    def __init__(
+        self,
+        design: Design,
+        folder: Path,
+        provenance: Mapping[str, Any],
+        judge: Judge | None,
+        warn: Callable[[str], None] = lambda what: None,
+    ) -> None:
         self._folder = folder
         self._provenance = provenance
         self._judge = judge
@@ -63,7 +71,7 @@ class Agenda:
         self._tuning = None if search is None else Tuning(design, search, folder)
         self._design = design if self._tuning is None else design.tuned(self._tuning.found)
         tries = [] if self._tuning is None else self._tuning.runs
-        self.records = {record.run: record for record in _finished(folder, [*tries, *self._design.runs])}
+        self.records = {record.run: record for record in _finished(folder, [*tries, *self._design.runs], warn)}
         self._asked = asked_before(folder) & self.records.keys()  # the rest is asked for again when it is due
         self._ask_for_the_first_look()
         self._first = True
@@ -125,14 +133,19 @@ class Agenda:
         return [run for run in self._planned() if run.id not in self.records and run.id not in lost]
 
 
-def _finished(folder: Path, runs: Iterable[PlannedRun]) -> list[RunRecord]:
+def _finished(folder: Path, runs: Iterable[PlannedRun], warn: Callable[[str], None]) -> list[RunRecord]:
     """Read those runs that are finished; refuse to mix them with runs of other settings or labels."""
     present = set(finished_runs(folder / RUNS_FOLDER))
     records = []
     for run in runs:
         if run.id not in present:
             continue
-        record = read_record(folder / RUNS_FOLDER / run.id)
+        try:
+            record = read_record(folder / RUNS_FOLDER / run.id)
+        except DamagedRecord as error:
+            kept = set_aside(folder / RUNS_FOLDER / run.id, folder)
+            warn(f"{error}; kept as {kept}, the run is computed again")
+            continue
         now, then = run.config.model_dump(mode="json"), _as_read_now(record.config, run.config)
         if (labels := getattr(run.config, "labels", None)) is not None:
             here = labels()

@@ -38,7 +38,7 @@ def sqlite_path(url: str) -> Path | None:
 def ensure_database(
     url: str, create: Callable[[str], None], waiting: Callable[[Path], None] = lambda path: None
 ) -> None:
-    """Create a SQLite database unless it is there, or wait until it can be written to; others are left to their libraries.
+    """Create a SQLite database, or wait until the one there can be written to; other stores are the libraries' own.
 
     MLflow and Optuna write their schema in several transactions: killed in between they leave a database that
     never works again. So it is created under another name and appears by one link.

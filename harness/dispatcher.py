@@ -24,13 +24,13 @@ from harness.executors import Executor, InlineExecutor, ProcessExecutor
 from harness.interrupts import Interrupts
 from harness.lock import study_lock
 from harness.machine import usable_cores
+from harness.mending import ATTEMPTS_FOLDER, mend, other_origins
 from harness.observer import Observer
 from harness.projection import Projections
 from harness.records import (
     RunRecord,
     finished_runs,
     read_json,
-    remove_drafts,
     write_json,
     write_record,
 )
@@ -45,7 +45,6 @@ from harness.results import (
 from harness.spec import StudySpec
 from harness.stores import declared_files, open_projections
 
-ATTEMPTS_FOLDER = "attempts"
 RESERVED = {"train": "single runs", "bench": "benchmarks"}  # experiments and folders that are no study's
 MAX_TRIES = 3  # of one run in one command, where its process dies under it
 POLL_SECONDS = 0.2
@@ -101,10 +100,12 @@ def run_study(
         design = expand(spec, algorithm)
         folder = study_folder(spec.name, Path(out))
         with study_lock(folder):
-            remove_drafts(folder)
+            mend(folder, observer.warned)
             origin = provenance.collect()
-            agenda = Agenda(design, folder, origin, judge)
+            agenda = Agenda(design, folder, origin, judge, observer.warned)
             done = len(agenda.records)
+            if done and (otherwise := other_origins(agenda.records.values(), origin)):
+                observer.warned(otherwise)
             batch = agenda.more()
             chosen = _make_executor(executor, jobs, None if agenda.open_ended else len(batch.runs), interrupts)
             observer.planned(design, batch.total, done, chosen.slots)

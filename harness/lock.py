@@ -15,8 +15,12 @@ LOCK_FILE = ".lock"
 
 
 @contextmanager
-def study_lock(folder: Path) -> Iterator[None]:
+def study_lock(folder: Path, claim: bool = True) -> Iterator[None]:
     """Hold a study's folder.
+
+    Args:
+        folder: the study's.
+        claim: whether to say in it who holds it, for as long as that lasts; a reader that only looks need not.
 
     Raises:
         StudyLocked: if another process does, named by its pid and host.
@@ -28,7 +32,18 @@ def study_lock(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise StudyLocked(f"{folder} is being run by {file.read().strip() or 'another process'}") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        yield
+        if claim:
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+        try:
+            yield
+        finally:
+            if claim:
+                file.truncate(0)
+
+
+def last_holder(folder: Path) -> str:
+    """Return who held a study's folder and ended without letting go of it; empty if nobody did."""
+    path = folder / LOCK_FILE
+    return path.read_text(encoding="utf-8").strip() if path.exists() else ""

@@ -27,7 +27,7 @@ from mlflow.exceptions import RestException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from harness.databases import explain, redact
-from harness.errors import BadInput, StoreUnavailable
+from harness.errors import HarnessError, StoreUnavailable
 
 __all__ = [
     "Experiment", "Metric", "MlflowClient", "Param", "RestException", "Run", "RunInfo", "RunTag", "asked",
@@ -92,7 +92,7 @@ def store_errors(uri: str) -> Iterator[None]:
     """Name the store in whatever goes wrong with it."""
     try:
         yield
-    except (BadInput, StoreUnavailable):
+    except HarnessError:
         raise
     except Exception as error:
         raise StoreUnavailable(f"MLflow cannot use {redact(uri)}: {explain(error)}") from error

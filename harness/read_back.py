@@ -7,11 +7,12 @@ from pathlib import Path
 
 from harness.databases import redact, sqlite_path
 from harness.errors import BadInput, Problem, StoreUnavailable
-from harness.mlflow_api import MlflowClient, Run, search, store_errors
+from harness.mlflow_api import MlflowClient, Run, asked, impatient, search, store_errors
 from harness.records import write_json
 from harness.results import FAILURES_FOLDER, PLAN_FILE, RUNS_FOLDER, Failure, Study, load_study
 from harness.search import SEARCH_FILE
-from harness.tracking import is_parent
+from harness.stores import default_tracking_uri
+from harness.tracking import OWNER_TAG, is_parent
 
 
 def download_study(name: str, uri: str, folder: Path) -> Study:
@@ -60,6 +61,32 @@ def _download_run(client: MlflowClient, run: Run, name: str, folder: Path) -> No
         )
         (folder / FAILURES_FOLDER).mkdir(exist_ok=True)
         write_json(folder / FAILURES_FOLDER / f"{name}.json", asdict(failure))
+
+
+def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list[str]]:
+    """Return, by status, the run each attempt in a study's experiment stands for.
+
+    Args:
+        name: the study's name, which is its experiment's.
+        uri: tracking URI; None: the default.
+        owner: identity of the study's folder.
+
+    Raises:
+        StoreUnavailable: if the store cannot be used.
+    """
+    uri = uri or default_tracking_uri()
+    found: dict[str, list[str]] = {}
+    if (path := sqlite_path(uri)) is not None and not path.exists():
+        return found
+    with store_errors(uri), impatient():
+        client = MlflowClient(tracking_uri=uri)
+        experiment = asked(client.get_experiment_by_name, name)
+        runs = list(search(client, experiment.experiment_id)) if experiment is not None else []
+    parents = {run.info.run_id for run in runs if is_parent(run) and run.data.tags.get(OWNER_TAG) == owner}
+    for run in runs:
+        if run.data.tags.get("mlflow.parentRunId") in parents:
+            found.setdefault(run.info.status, []).append(run.data.tags.get("run", ""))
+    return found
 
 
 def experiment_page(name: str, uri: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.design import Alias, Cell, Design, label, slug
-from harness.errors import BadInput, Problem
+from harness.errors import BadInput, DamagedRecord, Problem, StudyConflict
 from harness.records import SCHEMA, RunRecord, finished_runs, read_json, read_record, write_json
 from harness.search import ArmSearch, read_searches
 from harness.spec import StudySpec, parse_spec
@@ -75,6 +75,7 @@ class Study:
         failures: planned runs whose last attempt failed.
         searches: in search mode the tuning of each arm in each cell, else empty.
         lost_tries: runs of the search that failed; each counts as the worst score in its trial.
+        damaged: what cannot be read of its records; continuing the study sets it aside and computes it again.
         revisions: changes to its seeds, looks and rules after runs had finished.
         provenance: commit, versions and machine of the last command.
         folder: the study's folder, or where its files were downloaded to.
@@ -92,6 +93,7 @@ class Study:
     searches: tuple[ArmSearch, ...] = ()
     revisions: tuple[Revision, ...] = ()
     lost_tries: tuple[Failure, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 def write_plan(
@@ -113,6 +115,7 @@ def write_plan(
         {
             "revisions": [asdict(revision) for revision in _revisions(folder, design)],
             "schema": SCHEMA,
+            "identity": study_identity(folder),
             "spec": design.spec.to_toml_data(),
             "arms": list(design.arms),
             "cells": [asdict(cell) for cell in design.cells],
@@ -125,16 +128,13 @@ def write_plan(
 
 def asked_before(folder: Path) -> set[str]:
     """Return the ids of the runs that earlier commands asked for."""
-    path = folder / PLAN_FILE
-    return set(read_json(path)["planned"]) if path.exists() else set()
+    return set((read_plan(folder) or {"planned": ()})["planned"])
 
 
 def _revisions(folder: Path, design: Design) -> list[Revision]:
     """Return the revisions noted before, and what this plan changes now that results can be seen."""
-    path = folder / PLAN_FILE
-    if not path.exists():
+    if (plan := read_plan(folder)) is None:
         return []
-    plan = read_json(path)
     noted = _read_revisions(plan)
     finished = len(set(finished_runs(folder / RUNS_FOLDER)) & set(plan["planned"]))
     before, now = _declared(parse_spec(plan["spec"])), _declared(design.spec)
@@ -170,8 +170,30 @@ def study_identity(folder: Path) -> str:
     path = folder / IDENTITY_FILE
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, uuid.uuid4().hex)
+        plan = read_plan(folder) or {}
+        write_json(path, plan.get("identity", uuid.uuid4().hex))
     return str(read_json(path))
+
+
+def read_plan(folder: Path) -> dict[str, Any] | None:
+    """Read what a study was when it was last run; None if it never was.
+
+    Raises:
+        DamagedRecord: if it cannot be read.
+        StudyConflict: if it was written by another version of this format.
+    """
+    path = folder / PLAN_FILE
+    if not path.is_file():
+        return None
+    try:
+        plan = dict(read_json(path))
+        schema = plan["schema"]
+        parse_spec(plan["spec"])
+    except (ValueError, TypeError, KeyError, BadInput) as error:
+        raise DamagedRecord(path, f"{type(error).__name__}: {error}") from error
+    if schema != SCHEMA:
+        raise StudyConflict(f"{path}: schema {schema!r}, must be {SCHEMA}: another version wrote it")
+    return plan
 
 
 def load_study(folder: Path) -> Study:
@@ -179,13 +201,14 @@ def load_study(folder: Path) -> Study:
 
     Raises:
         BadInput: if no study was run there.
+        DamagedRecord: if its plan cannot be read.
     """
-    if not (folder / PLAN_FILE).is_file():
+    if (plan := read_plan(folder)) is None:
         raise BadInput([Problem("study", str(folder), f"must hold a {PLAN_FILE}: run the study first")])
-    plan = read_json(folder / PLAN_FILE)
     planned = tuple(plan["planned"])
     finished = set(finished_runs(folder / RUNS_FOLDER))
     failed = {path.stem: path for path in sorted((folder / FAILURES_FOLDER).glob("*.json"))}
+    records, damaged = read_records(folder, [run for run in planned if run in finished])
     unplanned = (Failure(**read_json(failed[run])) for run in failed.keys() - {*planned} - finished)
     return Study(
         spec=parse_spec(plan["spec"]).with_views(),
@@ -193,14 +216,26 @@ def load_study(folder: Path) -> Study:
         cells=tuple(Cell(**cell) for cell in plan["cells"]),
         aliases=tuple(Alias(**alias) for alias in plan["aliases"]),
         planned=planned,
-        records=tuple(read_record(folder / RUNS_FOLDER / run) for run in planned if run in finished),
+        records=records,
         failures=tuple(Failure(**read_json(failed[run])) for run in planned if run in failed and run not in finished),
         provenance=plan["provenance"],
         folder=folder,
         searches=read_searches(folder),
         revisions=tuple(_read_revisions(plan)),
         lost_tries=tuple(sorted((f for f in unplanned if f.trial is not None), key=lambda failure: failure.run)),
+        damaged=damaged,
     )
+
+
+def read_records(folder: Path, runs: Iterable[str]) -> tuple[tuple[RunRecord, ...], tuple[str, ...]]:
+    """Return those records that can be read, and what is wrong with the others."""
+    records, damaged = [], []
+    for run in runs:
+        try:
+            records.append(read_record(folder / RUNS_FOLDER / run))
+        except DamagedRecord as error:
+            damaged.append(str(error))
+    return tuple(records), tuple(damaged)
 
 
 def load_results(study: Study | str | Path, out: str | Path = "out") -> pd.DataFrame:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.errors import BadInput, Problem
 from harness.lock import study_lock
-from harness.records import RunRecord, finished_runs, read_record
-from harness.results import RUNS_FOLDER, Study, load_study
+from harness.records import RunRecord, finished_runs
+from harness.results import RUNS_FOLDER, Study, load_study, read_records
 from harness.spool import Spool
 from harness.stores import declared_files, open_projections
 
@@ -49,12 +49,10 @@ def sync_study(folder: Path, storage: str | None = None, tracking_uri: str | Non
     with study_lock(folder):
         spool = Spool(folder)
         entries, waited = spool.peek(), spool.waiting()
-        uri = tracking_uri or _store_of(entries[-1].uri if entries else "")
+        uri = tracking_uri or store_that_was_away(folder)
         projections = open_projections(study.spec, folder, storage, uri, study.provenance, lambda what: None)
-        on_disk = finished_runs(folder / RUNS_FOLDER)
-        tries = [r for run in on_disk if run not in study.planned and (r := _try(folder, run)) is not None]
-        records = [*tries, *study.records]
-        projections.repair(records, frozenset(on_disk))
+        records = told_runs(study)
+        projections.repair(records, frozenset(finished_runs(folder / RUNS_FOLDER)))
         projections.searched(study.searches)
         projections.attach([*declared_files(folder), *(p for p in [folder / REPORT_FILE] if p.exists())])
         ended = [entry.status for entry in entries if entry.kind == "closed"]
@@ -62,20 +60,28 @@ def sync_study(folder: Path, storage: str | None = None, tracking_uri: str | Non
     return Synced(study, len(records), waited)
 
 
-def _try(folder: Path, run: str) -> RunRecord | None:
-    """Return the record of a search's run; None where it belongs to an earlier plan."""
-    record = read_record(folder / RUNS_FOLDER / run)
-    return record if record.trial is not None else None
+def told_runs(study: Study) -> list[RunRecord]:
+    """Return the finished runs that both stores should know: those of a search, then those asked for."""
+    planned = set(study.planned)
+    others = [run for run in finished_runs(study.folder / RUNS_FOLDER) if run not in planned]
+    records, _ = read_records(study.folder, others)
+    return [*(record for record in records if record.trial is not None), *study.records]
+
+
+def store_that_was_away(folder: Path) -> str | None:
+    """Return the tracking URI a study's spool waits for; None if nothing waits.
+
+    Raises:
+        BadInput: if it holds a password, which is not kept.
+    """
+    entries = Spool(folder).peek()
+    uri = entries[-1].uri if entries else ""
+    if "***" in uri:
+        raise BadInput([Problem("tracking URI", uri, "holds a password that is not kept: give it")])
+    return uri or None
 
 
 def _status(study: Study) -> str:
     if len(study.records) == len(study.planned):
         return "FINISHED"
     return "FAILED" if len(study.records) + len(study.failures) == len(study.planned) else "KILLED"
-
-
-def _store_of(uri: str) -> str | None:
-    """Return the tracking URI that entries name, if it can be used as it stands there."""
-    if "***" in uri:
-        raise BadInput([Problem("tracking URI", uri, "holds a password that is not kept: give it")])
-    return uri or None

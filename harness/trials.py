@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from harness.databases import LOCK_SECONDS, ensure_database, explain, redact, sqlite_path
 from harness.design import PlannedRun, label
-from harness.errors import StoreUnavailable, StudyConflict
+from harness.errors import HarnessError, StoreUnavailable, StudyConflict
 from harness.records import RunRecord
 from harness.results import Failure
 from harness.sampler import mirror
@@ -64,7 +64,7 @@ class Trials:
             self._storage = optuna.storages.RDBStorage(url, engine_kwargs=patient)
             self._name, self._owner, self._url = spec.name, owner, url
             self._open_study()
-        except StudyConflict:
+        except HarnessError:
             raise
         except Exception as error:
             raise StoreUnavailable(f"Optuna cannot use {redact(url)}: {explain(error)}") from error
@@ -198,6 +198,29 @@ class Trials:
         if value is not None and record.outcome == "complete":
             self._seen.append(value)
         return value
+
+
+def attempts_in_optuna(url: str, name: str) -> dict[str, list[str]]:
+    """Return, by state, the run each trial of a study stands for; trials without a figure count as complete.
+
+    Raises:
+        StoreUnavailable: if the storage cannot be used.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    found: dict[str, list[str]] = {}
+    if (path := sqlite_path(url)) is not None and not path.exists():
+        return found
+    try:
+        storage = optuna.storages.RDBStorage(url)
+        names = {summary.study_name for summary in optuna.get_all_study_summaries(storage)}
+        trials = optuna.load_study(study_name=name, storage=storage).get_trials(False) if name in names else []
+        _close(storage)
+    except Exception as error:
+        raise StoreUnavailable(f"Optuna cannot use {redact(url)}: {explain(error)}") from error
+    for trial in trials:
+        state = TrialState.COMPLETE if WITHOUT_METRIC in trial.user_attrs else trial.state
+        found.setdefault(state.name, []).append(str(trial.user_attrs.get(RUN, "")))
+    return found
 
 
 def _distributions(spec: StudySpec) -> Mapping[str, BaseDistribution]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
+from studies import messages
+
 if TYPE_CHECKING:
-    from harness.design import Design
-    from harness.records import RunRecord
     from harness.results import Study
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for results.")]
 TrackingUri = Annotated[
     str | None, typer.Option("--tracking-uri", help="MLflow's tracking URI. (default: ./mlflow.db)")
 ]
+Storage = Annotated[str | None, typer.Option("--storage", help="Optuna's storage URL. (default: OUT/STUDY/optuna.db)")]
 StudyName = Annotated[str, typer.Argument(help="A study's name or file (see `a3c-bench list`).", metavar="STUDY")]
 DEFAULT_OUT = Path("out")
 
@@ -80,15 +81,13 @@ def run_command(
     jobs: Annotated[int | None, typer.Option("--jobs", help="Runs at a time. (default: one a core)")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", help="How many seeds, instead of the study's own.")] = None,
     out: Out = DEFAULT_OUT,
-    storage: Annotated[
-        str | None, typer.Option("--storage", help="Optuna's storage URL. (default: OUT/STUDY/optuna.db)")
-    ] = None,
+    storage: Storage = None,
     tracking_uri: TrackingUri = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the design; run nothing.")] = False,
 ) -> int:
     """Run a study, or continue one that was interrupted, and write its report."""
     from harness.design import expand
-    from harness.errors import Interrupted
+    from harness.errors import Interrupted, Undelivered
     from studies import A3C, run_study
     from studies.catalogue import find_spec
 
@@ -96,13 +95,13 @@ def run_command(
     if seeds is not None:
         spec = spec.with_seeds(seeds)
     if dry_run:
-        _show_design(expand(spec, A3C))
+        messages.show_design(expand(spec, A3C))
         return 0
     from studies.display import StudyDisplay
 
-    resume = _again(["run", study], jobs=jobs, seeds=seeds, out=out, storage=storage, tracking_uri=tracking_uri)
+    resume = messages.again(["run", study], jobs=jobs, seeds=seeds, out=out, storage=storage, tracking_uri=tracking_uri)
     try:
-        with StudyDisplay(_console()) as display:
+        with StudyDisplay(messages.console()) as display:
             result = run_study(
                 spec,
                 out=out,
@@ -115,7 +114,12 @@ def run_command(
     except Interrupted:
         print(f"stopped; what was finished is kept. To continue: {resume}", file=sys.stderr)
         raise
-    _show_end(result, tracking_uri, resume)
+    except Undelivered as error:
+        if error.study is not None:
+            messages.show_end(error.study, resume)
+        raise
+    messages.show_end(result, resume)
+    messages.show_tracking(result.spec.name, tracking_uri)
     return 1 if result.failures or result.lost_tries else 0
 
 
@@ -135,6 +139,8 @@ def status(study: StudyName, out: Out = DEFAULT_OUT) -> None:
         print(f"  {arm}: {sum(record.arm == arm for record in found.records)}")
     for failure in (*found.failures, *found.lost_tries):
         print(f"  failed: {failure.run} (attempt {failure.attempt}): {failure.reason}")
+    for damaged in found.damaged:
+        print(f"  {damaged}: continue the study to compute it again")
     page = found.folder / "report.html"
     print(f"report: {page if page.exists() else 'not written yet'}")
 
@@ -143,9 +149,7 @@ def status(study: StudyName, out: Out = DEFAULT_OUT) -> None:
 def sync(
     study: StudyName,
     out: Out = DEFAULT_OUT,
-    storage: Annotated[
-        str | None, typer.Option("--storage", help="Optuna's storage URL. (default: OUT/STUDY/optuna.db)")
-    ] = None,
+    storage: Storage = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Deliver to Optuna and MLflow what they missed while they were away; nothing is computed, nothing doubled."""
@@ -155,7 +159,7 @@ def sync(
     synced = sync_study(find_folder(study, out), storage, tracking_uri)
     waited = f", {synced.waited} attempts had been waiting" if synced.waited else ""
     print(f"{synced.study.spec.name}: all {synced.records} finished runs are in both stores{waited}")
-    _show_tracking(synced.study.spec.name, tracking_uri)
+    messages.show_tracking(synced.study.spec.name, tracking_uri)
 
 
 @app.command()
@@ -181,7 +185,7 @@ def report(
         name = find_spec(study).name if study in named_studies() or study.endswith(".toml") else study
         with tempfile.TemporaryDirectory() as folder:
             page = _write_report(download_study(name, tracking_uri, Path(folder)), study_folder(name, out))
-    _show_page(page, open_page)
+    messages.show_page(page, open_page)
 
 
 @app.command()
@@ -219,7 +223,7 @@ def compare(
     from studies.catalogue import find_folder
 
     a, b = (load_study(find_folder(name, out)) for name in (one, other))
-    _show_page(write_comparison(a, b, out / f"{a.folder.name}--{b.folder.name}"), open_page, "comparison")
+    messages.show_page(write_comparison(a, b, out / f"{a.folder.name}--{b.folder.name}"), open_page, "comparison")
 
 
 @app.command("list")
@@ -256,9 +260,9 @@ def train(
     from studies.live import LiveRun
 
     settings = {name: parse_value(text) for name, text in fields.items() if text is not None}
-    with LiveRun(_console()) as live:
+    with LiveRun(messages.console()) as live:
         record = run_single(settings, A3C, out=out, tracking_uri=tracking_uri, emit=live.emit)
-    _show_run(record, tracking_uri)
+    messages.show_run(record, tracking_uri)
 
 
 @app.command()
@@ -298,7 +302,7 @@ def bench(
         "only": tuple(only) if only else None,
     }
     options = replace(QUICK if quick else Options(), **{k: v for k, v in given.items() if v is not None})
-    console = _console()
+    console = messages.console()
     try:
         with BenchDisplay(console) as display:
             result = run_bench(options, out=out, tracking_uri=tracking_uri, watcher=display)
@@ -307,119 +311,41 @@ def bench(
         raise
     show(result, console)
     print(f"files:     {result.folder} (and {result.folder.parent / 'latest'})")
-    _show_tracking(EXPERIMENT, tracking_uri)
+    messages.show_tracking(EXPERIMENT, tracking_uri)
     return 1 if result.failures else 0
 
 
 @app.command()
-def doctor() -> int:
-    """Say what is installed, what is missing, and what this machine offers."""
-    from studies.doctor import examine
+def doctor(
+    study: Annotated[
+        str | None, typer.Argument(help="A study that was run. (default: all under OUT)", metavar="[STUDY]")
+    ] = None,
+    out: Out = DEFAULT_OUT,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Make good what is wrong with studies.")] = False,
+) -> int:
+    """Say what is wrong: with the machine, and with studies after a crash (locks, runs left open, unsynced results)."""
+    from studies.catalogue import find_folder, recorded_studies
+    from studies.doctor import examine, examine_studies
 
     healthy = True
-    for finding in examine():
+    folders = recorded_studies(out) if study is None else [find_folder(study, out)]
+    findings = examine() if study is None else iter(())
+    for finding in itertools.chain(findings, examine_studies(folders, storage, tracking_uri, repair)):
         healthy &= finding.good
-        print(f"{'ok     ' if finding.good else 'MISSING'} {finding.what}: {finding.detail}")
+        print(f"{'ok     ' if finding.good else finding.bad:7} {finding.what}: {finding.detail}")
     return 0 if healthy else 1
 
 
 def _write_report(study: Study, folder: Path | None = None) -> Path:
+    for damaged in study.damaged:
+        print(f"a3c-bench: {damaged}: left out; continue the study to compute it again", file=sys.stderr)
     from reports import write_report
     from studies.film import make_film
 
     film = make_film(study)
     return write_report(study, folder, films=[film] if film is not None else [])
-
-
-def _show_page(page: Path, open_page: bool, what: str = "report") -> None:
-    print(f"{what}: {page}")
-    if open_page:
-        typer.launch(page.absolute().as_uri())
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console()
-
-
-def _show_design(design: Design) -> None:
-    from studies.display import design_in_words
-
-    spec = design.spec
-    print(f"{spec.name}: {spec.study.question}")
-    print(f"compared: {spec.compare.factor}: {' vs '.join(design.arms)}, by {spec.compare.metric}")
-    for cell in design.cells:
-        print(f"  cell {cell.id}" + ("" if cell.primary else " (exploratory)"))
-    for alias in design.aliases:
-        levels = ", ".join(f"{name}={value}" for name, value in alias.levels.items())
-        print(f"  {levels} comes to the same as {alias.cell}: kept once")
-    print(f"{len(design.cells) * len(design.arms) * spec.study.stages[0]} runs{design_in_words(design)}")
-
-
-def _show_end(study: Study, tracking_uri: str | None, resume: str) -> None:
-    diverged = sum(record.outcome == "diverged" for record in study.records)
-    print(f"{len(study.records)} of {len(study.planned)} runs finished", end="")
-    print(f", {diverged} of them diverged" if diverged else "", end="")
-    print(f", {len(study.failures)} failed" if study.failures else "")
-    if study.lost_tries:
-        print(f"{len(study.lost_tries)} runs of the search failed: each counts as the worst score in its trial")
-    print(f"report:    {study.folder / 'report.html'}")
-    _show_tracking(study.spec.name, tracking_uri)
-    print(f"continue:  {resume}" + ("  (failed runs are tried again)" if study.failures else "  (nothing is lost)"))
-
-
-def _show_run(record: RunRecord, tracking_uri: str | None) -> None:
-    from harness.single import EXPERIMENT
-
-    for name, value in {**record.metrics, **record.timings}.items():
-        print(f"  {name:26} {value:.6g}")
-    for name, text in record.labels.items():
-        print(f"  {name:26} {text}")
-    print(f"{record.outcome}; files: {record.folder}")
-    _show_tracking(EXPERIMENT, tracking_uri)
-
-
-def _show_tracking(experiment: str, tracking_uri: str | None) -> None:
-    """Print the command that shows the runs, and the page; MLflow's front page hides them behind a switch."""
-    from harness.databases import redact
-    from harness.read_back import experiment_page
-    from harness.stores import default_tracking_uri
-
-    page = experiment_page(experiment, tracking_uri or default_tracking_uri())
-    if tracking_uri is not None and tracking_uri.startswith(("http://", "https://")):
-        print(f"runs:      {redact(tracking_uri).rstrip('/')}/{page}")
-        return
-    store = f" --backend-store-uri {redact(tracking_uri)}" if tracking_uri is not None else ""
-    print(f"runs:      {_program('mlflow')} ui{store}")
-    print(f"           then http://localhost:5000/{page}")
-
-
-def _program(name: str) -> str:
-    """Return how to call a program of this environment from here."""
-    beside = Path(sys.executable).with_name(name)
-    return name if shutil.which(name) or not beside.exists() else _shown(beside)
-
-
-def _shown(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def _again(command: list[str], **options: Any) -> str:
-    """Return the command that continues, with the options this one was given."""
-    import shlex
-
-    from harness.databases import redact
-
-    defaults = {"out": DEFAULT_OUT}
-    words = [_program("a3c-bench"), *command]
-    for name, value in options.items():
-        if value is not None and value != defaults.get(name):
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    return redact(shlex.join(words))
 
 
 if __name__ == "__main__":

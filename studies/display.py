@@ -94,7 +94,7 @@ class StudyDisplay(WithBar, Observer):
         complete = self._done - self._first + sum(self._running.values())
         pace = complete / max(1e-9, now - self._began)
         left = self._planned - self._failures - self._first - complete
-        text = f"{60 * pace:.1f} runs/min, {_duration(left / pace)} left" if complete > 0 else "starting"
+        text = f"{60 * pace:.1f} runs/min, {_duration(left / pace)} left" if complete >= 0.1 else "starting"
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=self._first + complete, pace=text)
         elif last or now - self._last_line >= LINE_SECONDS:

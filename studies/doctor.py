@@ -1,4 +1,4 @@
-"""A look at the machine: what a study needs, and what is there."""
+"""A look at the machine, what a study needs and what is there; and at studies that were run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +23,12 @@ FREE_BYTES = 10**9
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at."""
+    """One thing looked at; ``bad`` is the word for it where it is not good."""
 
     good: bool
     what: str
     detail: str
+    bad: str = "MISSING"
 
 
 def examine() -> Iterator[Finding]:
@@ -43,6 +44,35 @@ def examine() -> Iterator[Finding]:
     yield Finding(True, "git", shutil.which("git") or "absent: records will not name the commit")
     yield _engine()
     yield _environment()
+
+
+def examine_studies(
+    folders: Iterable[Path], storage: str | None, tracking_uri: str | None, repair: bool
+) -> Iterator[Finding]:
+    """Yield what is wrong with studies, and whether it could be made good where that is asked for."""
+    from harness.checkup import examine_study, repair_study
+    from harness.errors import HarnessError, StudyLocked
+
+    for folder in folders:
+        said: list[str] = []
+        try:
+            ailments = examine_study(folder, storage, tracking_uri)
+            if repair and ailments:
+                repair_study(folder, storage, tracking_uri, said.append)
+                for what in ailments:
+                    yield Finding(True, folder.name, f"repaired: {what}")
+                ailments = examine_study(folder, storage, tracking_uri)
+        except StudyLocked as error:
+            yield Finding(True, folder.name, str(error))
+            continue
+        except HarnessError as error:
+            ailments = [str(error)]
+        for what in said:
+            yield Finding(True, folder.name, what)
+        for what in ailments:
+            yield Finding(False, folder.name, what, "WRONG" if repair else "REPAIR")
+        if not ailments:
+            yield Finding(True, folder.name, "records, Optuna and MLflow agree")
 
 
 def _package(name: str) -> Finding:

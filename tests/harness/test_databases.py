@@ -63,13 +63,18 @@ def test_a_database_is_made_with_its_folder_and_nothing_else(tmp_path: Path) -> 
 
 def test_a_database_that_is_there_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
-    path.write_bytes(b"as it was")
+    half_make(path)
+    before = path.read_bytes()
 
     def never(url: str) -> None:
         raise AssertionError("must not be called")
 
     ensure_database(sqlite_url(path), never)
-    assert path.read_bytes() == b"as it was"
+    assert path.read_bytes() == before
+    path.write_bytes(b"no database at all, and longer than its header")
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        ensure_database(sqlite_url(path), never)
+    assert path.read_bytes() == b"no database at all, and longer than its header"
 
 
 def test_other_stores_are_left_to_their_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,110 @@
+"""What the command line says when something is done."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from harness.design import Design
+    from harness.records import RunRecord
+    from harness.results import Study
+
+
+def show_page(page: Path, open_page: bool, what: str = "report") -> None:
+    """Print where a page is, and open it if asked to."""
+    print(f"{what}: {page}")
+    if open_page:
+        typer.launch(page.absolute().as_uri())
+
+
+def console() -> Any:
+    """Return a console for progress."""
+    from rich.console import Console
+
+    return Console()
+
+
+def show_design(design: Design) -> None:
+    """Print a study's design."""
+    from studies.display import design_in_words
+
+    spec = design.spec
+    print(f"{spec.name}: {spec.study.question}")
+    print(f"compared: {spec.compare.factor}: {' vs '.join(design.arms)}, by {spec.compare.metric}")
+    for cell in design.cells:
+        print(f"  cell {cell.id}" + ("" if cell.primary else " (exploratory)"))
+    for alias in design.aliases:
+        levels = ", ".join(f"{name}={value}" for name, value in alias.levels.items())
+        print(f"  {levels} comes to the same as {alias.cell}: kept once")
+    print(f"{len(design.cells) * len(design.arms) * spec.study.stages[0]} runs{design_in_words(design)}")
+
+
+def show_end(study: Study, resume: str) -> None:
+    """Print how a study ended, and where everything is."""
+    diverged = sum(record.outcome == "diverged" for record in study.records)
+    print(f"{len(study.records)} of {len(study.planned)} runs finished", end="")
+    print(f", {diverged} of them diverged" if diverged else "", end="")
+    print(f", {len(study.failures)} failed" if study.failures else "")
+    if study.lost_tries:
+        print(f"{len(study.lost_tries)} runs of the search failed: each counts as the worst score in its trial")
+    print(f"report:    {study.folder / 'report.html'}")
+    print(f"continue:  {resume}" + ("  (failed runs are tried again)" if study.failures else "  (nothing is lost)"))
+
+
+def show_run(record: RunRecord, tracking_uri: str | None) -> None:
+    """Print what a single run came to."""
+    from harness.single import EXPERIMENT
+
+    for name, value in {**record.metrics, **record.timings}.items():
+        print(f"  {name:26} {value:.6g}")
+    for name, text in record.labels.items():
+        print(f"  {name:26} {text}")
+    print(f"{record.outcome}; files: {record.folder}")
+    show_tracking(EXPERIMENT, tracking_uri)
+
+
+def show_tracking(experiment: str, tracking_uri: str | None) -> None:
+    """Print the command that shows the runs, and the page; MLflow's front page hides them behind a switch."""
+    from harness.databases import redact
+    from harness.read_back import experiment_page
+    from harness.stores import default_tracking_uri
+
+    page = experiment_page(experiment, tracking_uri or default_tracking_uri())
+    if tracking_uri is not None and tracking_uri.startswith(("http://", "https://")):
+        print(f"runs:      {redact(tracking_uri).rstrip('/')}/{page}")
+        return
+    store = f" --backend-store-uri {redact(tracking_uri)}" if tracking_uri is not None else ""
+    print(f"runs:      {_program('mlflow')} ui{store}")
+    print(f"           then http://localhost:5000/{page}")
+
+
+def _program(name: str) -> str:
+    """Return how to call a program of this environment from here."""
+    beside = Path(sys.executable).with_name(name)
+    return name if shutil.which(name) or not beside.exists() else _shown(beside)
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def again(command: list[str], **options: Any) -> str:
+    """Return the command that continues, with the options this one was given."""
+    import shlex
+
+    from harness.databases import redact
+
+    defaults = {"out": Path("out")}
+    words = [_program("a3c-bench"), *command]
+    for name, value in options.items():
+        if value is not None and value != defaults.get(name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return redact(shlex.join(words))
