@@ -178,12 +178,15 @@ class Misbehaving(Scripted):
 class Unsuitable(gym.Env):
     """What cannot be trained on: ``what`` says why.
 
-    ``image`` and ``dict`` observations, ``box`` actions, no ``spaces`` at all; ``exit`` leaves the process when made.
+    ``image`` and ``dict`` observations, ``box`` actions, no ``spaces`` at all; when made, ``extra`` lacks a package and
+    ``exit`` leaves the process.
     """
 
     def __init__(self, what: str) -> None:
         if what == "exit":
             raise SystemExit("scripted failure in making")
+        if what == "extra":
+            raise gym.error.DependencyNotInstalled("scripted lack of a package")
         if what == "spaces":
             return
         flat = spaces.Box(-1, 1, (3,), np.float32)

@@ -1,6 +1,7 @@
 """The border with Gymnasium: what cannot be trained on is refused by field, value and what is allowed."""
 
 import threading
+from importlib.util import find_spec
 
 import gymnasium as gym
 import numpy as np
@@ -10,29 +11,48 @@ from a3c import EnvironmentUnsuitable, train
 from a3c.environment import first_not_finite, make, spaces_of
 from tests.a3c.oracles import small_config
 
+
+def fault(what, *values, more=()):
+    return pytest.param(*values, marks=[pytest.mark.fault(14, f"environment: {what}"), *more], id=what)
+
+
+def odd(what):
+    return {"env_id": "Unsuitable-v0", "env_kwargs": {"what": what}}
+
+
+BOX2D = pytest.mark.skipif(find_spec("Box2D") is not None, reason="the extra is installed here")
 UNSUITABLE = [
-    pytest.param({"env_id": "CartPoll-v1"}, "env_id", "registered", id="unregistered"),
-    pytest.param({"env_id": "CartPole-v99"}, "env_id", "registered", id="no such version"),
-    pytest.param({"env_id": "no_such_module:Env-v0"}, "env_id", "registered", id="no such module"),
-    pytest.param({"env_id": "not an id!"}, "env_id", "registered", id="malformed"),
-    pytest.param({"env_id": "Pendulum-v1"}, "env_id", "Discrete action", id="Box actions"),
-    pytest.param({"env_id": "FrozenLake-v1"}, "env_id", "flat Box", id="Discrete observations"),
-    pytest.param({"env_id": "Blackjack-v1"}, "env_id", "flat Box", id="Tuple observations"),
-    pytest.param({"env_kwargs": {"gravity": 9.8}}, "env_kwargs", "arguments", id="wrong arguments"),
-    pytest.param(
+    fault("unregistered", {"env_id": "CartPoll-v1"}, "env_id", "registered"),
+    fault("of no such version", {"env_id": "CartPole-v99"}, "env_id", "registered"),
+    fault("of no such module", {"env_id": "no_such_module:Env-v0"}, "env_id", "registered"),
+    fault("of a malformed id", {"env_id": "not an id!"}, "env_id", "registered"),
+    fault("Box actions", odd("box"), "env_id", "Discrete action"),
+    fault("Box actions (Pendulum-v1)", {"env_id": "Pendulum-v1"}, "env_id", "Discrete action"),
+    fault("image observations", odd("image"), "env_id", "flat Box"),
+    fault("Dict observations", odd("dict"), "env_id", "flat Box"),
+    fault("Discrete observations (FrozenLake-v1)", {"env_id": "FrozenLake-v1"}, "env_id", "flat Box"),
+    fault("Tuple observations (Blackjack-v1)", {"env_id": "Blackjack-v1"}, "env_id", "flat Box"),
+    fault("no spaces", odd("spaces"), "env_id", "Discrete action"),
+    fault("lacks an extra", odd("extra"), "env_id", "package that is not installed"),
+    fault("lacks an extra (LunarLander-v3)", {"env_id": "LunarLander-v3"}, "env_id", "not installed", more=[BOX2D]),
+    fault("leaves the process when made", odd("exit"), "env_kwargs", "arguments"),
+    fault("wrong arguments", {"env_kwargs": {"gravity": 9.8}}, "env_kwargs", "arguments"),
+    fault(
+        "wrong arguments for evaluation",
         {"evaluation_env_kwargs": {"gravity": 9.8}},
         "evaluation_env_kwargs",
         "arguments",
-        id="wrong evaluation arguments",
     ),
 ]
 BROKEN = [
-    ("reset", {"at": 1}, "survive"),
-    ("step", {"at": 1}, "survive"),
-    ("four", {"at": 1}, "survive"),
-    ("shape", {"at": 1, "shape": [7]}, "observations"),
-    ("shape", {"at": 1, "shape": [1]}, "observations"),
-    ("shape", {"at": 1, "shape": []}, "observations"),
+    fault("raises in its first reset", "reset", {}, "survive"),
+    fault("SystemExit in its first reset", "reset_exit", {}, "survive"),
+    fault("raises in its first step", "step", {}, "survive"),
+    fault("SystemExit in its first step", "exit", {}, "survive"),
+    fault("4-tuple from its first step", "four", {}, "survive"),
+    fault("observations longer than declared", "shape", {"shape": [7]}, "observations"),
+    fault("observations shorter than declared", "shape", {"shape": [1]}, "observations"),
+    fault("observations without a dimension", "shape", {"shape": []}, "observations"),
 ]
 
 

@@ -1,5 +1,6 @@
 """Collecting: rollouts are the environment's own story, cut at its ends and at the rollout length."""
 
+import math
 from itertools import pairwise, product
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a3c import Diverged
+from a3c import Diverged, EpisodeTooLong
 from a3c.engines import ENGINES, make_engine
-from a3c.environment import make, spaces_of
+from a3c.environment import LONGEST_EPISODE, make, spaces_of
 from a3c.parameters import Layout
 from a3c.rollout import Collector
 from a3c.schedules import Free, Stopped
@@ -245,6 +246,15 @@ def test_what_the_environment_raises_arrives_as_it_was_raised(fault):
         collecting = collector(rollout_length, alternate(), "Misbehaving-v0", **misbehaving)
         with pytest.raises(raised[fault], match=said.get(fault)):
             collect_to_the_end(collecting)
+
+
+@pytest.mark.parametrize("rollout_length", [100, "episode"])
+@pytest.mark.fault(14, "environment: an episode never ends")
+def test_an_episode_of_more_than_100_000_steps_counts_as_one_that_never_ends(rollout_length):
+    collecting = collector(rollout_length, alternate(), lengths=(7, math.inf))
+    with pytest.raises(EpisodeTooLong, match=r"not ended after 100,0[0-9]{2} steps: set max_episode_steps in env_kw"):
+        collect_to_the_end(collecting, steps=200_000)
+    assert LONGEST_EPISODE == 100_000 <= collecting.steps - 7 < 100_064
 
 
 # What a rollout leaves behind
