@@ -44,8 +44,7 @@ class TrainResult:
             :func:`a3c.residuals.residual_table`.
         updates: the update log, one row per update in the order applied: ``worker``, ``pulled``, ``step``, dtype
             :data:`a3c.logs.UPDATE`.
-        metrics: figures that depend on the config and the seed alone (under ``round_robin``). All are finite: one that
-            is not is left out.
+        metrics: figures that depend on the config and the seed alone (under ``round_robin``). All are finite.
         timings: figures that depend on the machine too.
         curves: per name (environment step, value), thin enough to plot; points that are not finite are left out.
     """
@@ -135,13 +134,12 @@ def make_result(
     updates, episodes = store.log.updates(), pd.DataFrame(store.log.episodes())
     train_seconds = timings["train_seconds"]
     evaluations = pd.DataFrame(columns=EVALUATION_COLUMNS) if evaluation is None else evaluation.table
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is left out
-        metrics = _training_metrics(store, updates, episodes)
-        curves = {
-            "evaluation_return": list(zip(evaluations["step"], evaluations["return"], strict=True)),
-            "training_return": training_curve(episodes["step"].to_numpy(), episodes["return"].to_numpy(), store.steps),
-            **store.curves.curves(),
-        }
+    metrics = _training_metrics(store, updates, episodes)
+    curves = {
+        "evaluation_return": list(zip(evaluations["step"], evaluations["return"], strict=True)),
+        "training_return": training_curve(episodes["step"].to_numpy(), episodes["return"].to_numpy(), store.steps),
+        **store.curves.curves(),
+    }
     if evaluation is not None and outcome == "complete":  # a diverged run keeps the curve it had earned, not these
         metrics |= evaluation.measures
     finite = {name: [(at, value) for at, value in curve if math.isfinite(value)] for name, curve in curves.items()}
@@ -154,7 +152,7 @@ def make_result(
         evaluations=evaluations,
         residuals=residual_table(residuals),
         updates=updates,
-        metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
+        metrics=metrics,
         timings={**timings, "steps_per_second": store.steps / train_seconds if train_seconds > 0 else 0.0},
         curves={name: curve for name, curve in finite.items() if curve},
     )

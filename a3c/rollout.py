@@ -127,7 +127,7 @@ class Collector:
 
         Raises:
             Stopped: if training stopped meanwhile; the rollout is discarded.
-            Diverged: if a reward, an observation or a return is not finite.
+            Diverged: if a reward or an observation is not finite.
             EpisodeTooLong: if the episode has not ended after :data:`~a3c.environment.LONGEST_EPISODE` steps.
         """
         observation = self._following if self._following is not None else self._reset()
@@ -178,9 +178,9 @@ class Collector:
         self._record(observation, end)
         total = sum(self._steps.rewards[start:end].tolist())  # numpy takes longer for so few
         flat = self._flat[start * self._shape[0] : (end + 1) * self._shape[0]]
-        self._return += total
-        if not math.isfinite(self._return + flat.dot(flat)):  # which may be an overflow
+        if not math.isfinite(total + flat.dot(flat)):  # which may be an overflow
             self._require_finite(start, end)
+        self._return += total
         self._uniforms.advance(end - start)
 
     def _look_ahead(self, t: int) -> int:
@@ -220,14 +220,12 @@ class Collector:
             raise ValueError(f"observation of shape {np.shape(observation)}, must be {self._shape}")
 
     def _require_finite(self, start: int, end: int) -> None:
-        """Raise ``Diverged`` at what is not finite in steps ``start`` to ``end``: reward, observation or return."""
+        """Raise ``Diverged`` at the first reward or observation of steps ``start`` to ``end`` that is not finite."""
         rewards, observations = self._steps.rewards[start:end], self._steps.observations[start : end + 1]
         for name, values, offset in (("reward", rewards, 1), ("observation", observations, 0)):
             if (index := first_not_finite(values)) is not None:
                 step = self.steps + start + index + offset
                 raise Diverged(f"{name} is not finite at the worker's environment step {step}: {values[index]}")
-        if not math.isfinite(self._return):
-            raise Diverged(f"return is not finite at the worker's environment step {self.steps + end}: {self._return}")
 
     def _reset(self) -> Any:
         seed, self._reset_seed = self._reset_seed, None  # later episodes follow from the environment's own generator

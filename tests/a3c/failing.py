@@ -20,7 +20,7 @@ from tests.a3c.oracles import small_config
 from tests.environments import Misbehaving
 
 WORKERS, SEED = 3, 11
-ENDLESS = 5_000  # environment steps: never reached by a run that fails as it should
+ENDLESS = 10**6  # environment steps: never reached by a run that fails as it should
 SCHEDULES = pytest.mark.parametrize("schedule", ["round_robin", "free"])
 EACH_WORKER = pytest.mark.parametrize("worker", range(WORKERS))
 
@@ -98,8 +98,8 @@ if "Witness-v0" not in gym.registry:
     gym.register("Witness-v0", entry_point=Witness)
 
 
-def sabotage(monkeypatch, worker: int, at: int, deed: Callable, method: str = "learn") -> None:
-    """Hand ``deed`` a worker's engine and what its method has returned at call ``at``, from 1; it returns the rest."""
+def sabotage(monkeypatch, worker: int, at: int | None, deed: Callable, method: str = "learn") -> None:
+    """Hand ``deed`` a worker's engine and what its method returns: at call ``at``, from 1, or at each."""
     made = itertools.count()
 
     def make(config, layout):
@@ -109,7 +109,7 @@ def sabotage(monkeypatch, worker: int, at: int, deed: Callable, method: str = "l
 
             def sabotaged(*arguments):
                 returned = healthy(*arguments)
-                return deed(engine, returned) if next(calls) == at else returned
+                return deed(engine, returned) if at in (next(calls), None) else returned
 
             setattr(engine, method, sabotaged)
         return engine

@@ -99,12 +99,12 @@ def test_a_reward_too_large_to_learn_from_diverges_in_its_rollout(values, worker
 
 
 @pytest.mark.usefixtures("drop_incomplete")
-@pytest.mark.fault(15, "rewards of 1e308 that enter no loss, whose sum is infinite")
-def test_a_return_that_overflows_diverges_though_no_target_sees_it():
+@pytest.mark.fault(15, "rewards of 1e308 that enter no loss")
+def test_a_reward_too_large_diverges_though_no_target_counts_it():
     """Windows longer than any rollout: none is complete, none enters a loss."""
-    changes = {"target": "drop_incomplete", "n_step": 50}
+    changes = {"target": "drop_incomplete", "n_step": 50, "n_step_head": "both"}
     diverged = failure_of(misbehaving("reward", values=["1e308", "1e308"], changes=changes), Diverged)
-    assert "return is not finite at the worker's environment step 9: inf" in str(diverged)
+    assert f"worker 1 at its environment step 9, seed {SEED}: a loss is not finite" in str(diverged)
     assert_partial(diverged.result, "diverged")
 
 
@@ -160,6 +160,15 @@ def test_what_one_worker_learns_that_is_not_finite_diverges_at_its_rollout(
     assert told in str(diverged)
     assert_never_received(diverged, applied)
     assert_trained_as_if_healthy(diverged, schedule)
+
+
+@pytest.mark.fault(15, "losses of 1e308, whose mean over a stretch of the curve is infinite")
+def test_a_point_of_a_curve_that_is_not_finite_is_left_out(monkeypatch):
+    sabotage(monkeypatch, 1, None, loss(critic_loss=1.7e308))
+    result = train(misbehaving("none", changes={"total_steps": 2000}))  # stretches of 40 steps, some 9 updates each
+    assert result.outcome == "complete"
+    assert result.curves.keys() == {"training_return", "actor_loss", "entropy", "staleness"}
+    assert_finite(result)
 
 
 @SCHEDULES

@@ -237,8 +237,8 @@ class Leaky(Scripted):
         Leaky.open[self._number] += 1
 
     def step(self, action):
-        if self._fault == "step" and self.life == 3:
-            raise RuntimeError("scripted failure in step")
+        if self._fault and self.life == 3:
+            raise {"step": RuntimeError, "interrupt": KeyboardInterrupt}[self._fault]("scripted failure in step")
         return super().step(action)
 
     def close(self):
@@ -318,6 +318,12 @@ class TestEveryEnvironmentThatWasMadeIsClosedOnce:
     def test_where_evaluation_fails(self, leaky):
         kwargs = {"evaluation_env_kwargs": {"fault": "step"}}
         with pytest.raises(EvaluationFailed, match="evaluation at step 3 "):
+            train(small_config(env_id="Leaky-v0", evaluations=2, **kwargs))
+        assert_closed(leaky, 1 + 2 + 2 * 2)
+
+    def test_where_evaluation_is_interrupted(self, leaky):
+        kwargs = {"evaluation_env_kwargs": {"fault": "interrupt"}}
+        with pytest.raises(KeyboardInterrupt):
             train(small_config(env_id="Leaky-v0", evaluations=2, **kwargs))
         assert_closed(leaky, 1 + 2 + 2 * 2)
 
