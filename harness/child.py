@@ -15,8 +15,13 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from harness.algorithm import Algorithm
+    from harness.events import Task
 
 PROGRESS_SECONDS = 0.25
 GRACE_SECONDS = 1.0  # after a time limit, for the watchdog to say where the run hangs
@@ -31,7 +36,7 @@ def main(descriptor: int, core: int) -> None:
             os.sched_setaffinity(0, {core})
     threading.Thread(target=_die_with_parent, daemon=True).start()
     from harness.algorithm import Algorithm
-    from harness.events import Advanced, Begun, Task
+    from harness.events import Advanced, Begun
     from harness.executors import compute
     from harness.wire import receive, send
 
@@ -39,15 +44,15 @@ def main(descriptor: int, core: int) -> None:
     sending = threading.Lock()  # the watchdog may have to speak while a worker thread does
     while True:
         try:
-            task = receive(connection)
+            task = cast("Task | Algorithm", receive(connection))
         except EOFError:
             return
+        algorithm = task if isinstance(task, Algorithm) else task.algorithm
+        with contextlib.suppress(Exception):  # the task meets the same, and reports it
+            algorithm.config_type()
+            algorithm.train_function()
         if isinstance(task, Algorithm):
-            with contextlib.suppress(Exception):  # its first task will meet the same, and report it
-                task.config_type()
-                task.train_function()
             continue
-        assert isinstance(task, Task)  # noqa: S101 - a parent sends nothing else
         last = 0.0
 
         def emit(event: Any, task: Task = task) -> None:
@@ -65,7 +70,7 @@ def main(descriptor: int, core: int) -> None:
 
 
 @contextlib.contextmanager
-def _watched(task: Any, connection: Connection, sending: threading.Lock) -> Any:
+def _watched(task: Task, connection: Connection, sending: threading.Lock) -> Iterator[None]:
     """End the process at the task's time limit, and say first where each of its threads hangs."""
     before = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
     watchdog = threading.Timer(task.time_limit, _end, (task, connection, sending, before))
@@ -81,7 +86,7 @@ def _watched(task: Any, connection: Connection, sending: threading.Lock) -> Any:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _end(task: Any, connection: Connection, sending: threading.Lock, others: set[int | None]) -> None:
+def _end(task: Task, connection: Connection, sending: threading.Lock, others: set[int | None]) -> None:
     from harness.executors import out_of_time
     from harness.whereabouts import whereabouts
     from harness.wire import send

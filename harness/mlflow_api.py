@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -31,11 +32,12 @@ from harness.errors import HarnessError, StoreUnavailable
 
 __all__ = [
     "Experiment", "Metric", "MlflowClient", "Param", "RestException", "Run", "RunInfo", "RunTag", "asked",
-    "get_artifact_repository", "impatient", "is_server", "search", "store_errors",
+    "impatient", "is_server", "search", "store_errors", "upload",
 ]  # fmt: skip
 
 ASK_AGAIN, ASK_AGAIN_SECONDS = 2, 5.0  # times, and for how long, a request is made anew whose answer was cut off
 PAGE = 1000
+MAX_REASON = 200  # characters of what a server says that is not MLflow's
 
 
 def search(client: MlflowClient, experiment_id: str, condition: str = "") -> Iterator[Run]:
@@ -49,21 +51,65 @@ def search(client: MlflowClient, experiment_id: str, condition: str = "") -> Ite
             return
 
 
+class Unanswered(Exception):
+    """A server did not answer, or not as MLflow's does."""
+
+
 def asked(ask: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Make a request, and make it again where its answer was lost on the way: the library does so only for some.
 
     All that is asked may be asked twice: runs made twice are found and put aside.
+
+    Raises:
+        Unanswered: if that is what went wrong, in a few words: the library says it with the whole chain of errors, or
+            with the whole of some page.
     """
-    began = time.monotonic()
-    for _ in range(ASK_AGAIN):
+    last = time.monotonic() + ASK_AGAIN_SECONDS
+    for left in reversed(range(ASK_AGAIN + 1)):
         try:
             return ask(*arguments, **options)
         except RestException:  # the server answered, and said no
             raise
-        except Exception:
-            if time.monotonic() - began > ASK_AGAIN_SECONDS:
-                raise
-    return ask(*arguments, **options)
+        except Exception as error:
+            if left and time.monotonic() <= last:
+                continue
+            if _is_of_http(error):
+                raise Unanswered(_bottom(error)) from error
+            raise
+    return None
+
+
+def _is_of_http(error: Exception) -> bool:
+    """Whether an error is MLflow's about a request, or one of requests' own, which are OSErrors without a number."""
+    return str(error).startswith("API request to") or (isinstance(error, OSError) and error.errno is None)
+
+
+def _bottom(error: BaseException) -> str:
+    """Return what an error came of, as a piece of a line."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    text = explain(error)
+    return (text if text.isprintable() else ascii(text))[:MAX_REASON]
+
+
+def upload(run: RunInfo, paths: Sequence[Path], uri: str) -> None:
+    """Send files to a run's artifacts, and ask a server for what has come: any page looks to the library like a yes.
+
+    Args:
+        run: by whose address it is done; the client would read the whole run to find it.
+        paths: the files.
+        uri: tracking URI.
+
+    Raises:
+        Unanswered: if not all of it has come.
+    """
+    artifacts = get_artifact_repository(run.artifact_uri, uri)
+    for path in paths:
+        asked(artifacts.log_artifact, str(path))
+    if is_server(uri):
+        come = {file.path: file.file_size or 0 for file in asked(artifacts.list_artifacts)}
+        if lost := [path.name for path in paths if come.get(path.name) != path.stat().st_size]:
+            raise Unanswered(f"it was sent {', '.join(lost)} and does not have it")
 
 
 @contextmanager

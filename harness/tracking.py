@@ -29,11 +29,11 @@ from harness.mlflow_api import (
     RunInfo,
     RunTag,
     asked,
-    get_artifact_repository,
     impatient,
     is_server,
     search,
     store_errors,
+    upload,
 )
 from harness.records import RunRecord
 from harness.results import Failure
@@ -194,9 +194,7 @@ class Tracker:
             tags.append(RunTag("infinite", ", ".join(infinite)[:MAX_TAG_LENGTH]))
         params = _params(record.config)
         asked(self._client.log_batch, made.run_id, metrics, params, tags)  # split where it is too long
-        # by the address that is known: the client would read the whole run to find it
-        artifacts = get_artifact_repository(made.artifact_uri, self._uri)
-        asked(artifacts.log_artifacts, str(record.folder))
+        upload(made, sorted(record.folder.iterdir()), self._uri)
         self._terminate(made, "FINISHED", ended)
         del self._open[record.run]  # only now: `close` ends what is open
 
@@ -222,9 +220,7 @@ class Tracker:
     def attach(self, paths: Sequence[Path]) -> None:
         """See :class:`~harness.projection.Projection`; artifacts of the parent run, replaced where they are there."""
         assert self._parent is not None  # noqa: S101 - a study has one
-        parent = self._parent.run_id
-        for path in paths:
-            asked(self._client.log_artifact, parent, str(path))
+        upload(self._parent, paths, self._uri)
 
     def close(self, status: str) -> None:
         """See :class:`~harness.projection.Projection`."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 MOST_PLACES = 3
+_STANDARD = str(Path(threading.__file__).parent)
 
 
 def whereabouts(ignored: Collection[int | None]) -> tuple[str, str]:
@@ -43,5 +44,14 @@ def _who(names: list[str]) -> str:
 
 
 def _place(frame: FrameType) -> str:
+    """Name the innermost function that is not the standard library's."""
+    inner: FrameType | None = frame
+    while (
+        inner is not None
+        and inner.f_code.co_filename.startswith((_STANDARD, "<frozen"))
+        and ("site-packages" not in inner.f_code.co_filename)
+    ):
+        inner = inner.f_back
+    frame = inner or frame
     code = frame.f_code
     return f"{code.co_qualname} ({Path(code.co_filename).name}:{frame.f_lineno})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -153,3 +154,12 @@ def train_badly(config: Config, emit: Callable[[Progress], None] | None = None) 
 def train_unmeasured(config: Config, emit: Callable[[Progress], None] | None = None) -> Result:
     """Return a result whose compared figure is not a number."""
     return Result("complete", {"score": float("nan"), "steps": float(STEPS)})
+
+
+def babble(config: Config, emit: Callable[[Progress], None] | None = None) -> Result:
+    """Write into the socket to the dispatcher what is no message."""
+    from multiprocessing.connection import Connection
+
+    Connection(os.dup(int(sys.argv[1]))).send_bytes(b"\x80nonsense")
+    time.sleep(60)
+    return result(config)

@@ -107,6 +107,7 @@ def test_children_are_reused_single_threaded_and_on_a_core() -> None:
     assert not alive(child)
 
 
+@pytest.mark.fault(1, "SIGKILL of a child that idles")
 def test_a_child_that_dies_while_idle_costs_a_retry_and_is_replaced() -> None:
     executor = ProcessExecutor(1)
     try:

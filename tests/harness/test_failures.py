@@ -61,6 +61,7 @@ def test_a_run_that_raises_fails_and_the_others_go_on(lab: Lab, executor: str) -
     lab.assert_invariant(study)
 
 
+@pytest.mark.fault(6, "SIGKILL of a child in every attempt, as by the kernel's out-of-memory killer")
 def test_a_process_that_is_killed_is_tried_three_times(lab: Lab) -> None:
     marks = lab.marks()
     data = study_data(cells=1, mode="kill", only_seed=1, marks=str(marks))
@@ -80,6 +81,7 @@ def test_a_process_that_is_killed_is_tried_three_times(lab: Lab) -> None:
     assert not [run for run in lab.mlflow_runs() if run.info.status == "RUNNING"]
 
 
+@pytest.mark.fault(1, "SIGKILL of a child mid-run, once")
 def test_a_process_that_dies_once_costs_one_attempt(lab: Lab) -> None:
     data = study_data(cells=1, mode="kill", only_seed=1, until=str(lab.folder / "died"), once=True)
     study = lab.run(data, executor="processes", jobs=1)
@@ -90,6 +92,7 @@ def test_a_process_that_dies_once_costs_one_attempt(lab: Lab) -> None:
     lab.assert_invariant(study)
 
 
+@pytest.mark.fault(6, "a child that exits in every attempt")
 def test_a_process_that_exits_says_with_which_code(lab: Lab) -> None:
     data = study_data(cells=1, mode="exit", only_seed=1)
     assert_half_done(lab, lab.run(data, executor="processes", jobs=2), "exited with code 7")

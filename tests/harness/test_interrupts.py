@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -10,10 +11,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from harness import StudyLocked, load_results
 from harness.records import finished_runs
-from tests.harness.lab import DATABASES, Lab, alive, children_of, study_data, wait_for, without_time
+from harness.results import load_study
+from tests.harness.lab import DATABASES, PATIENCE, Lab, alive, children_of, study_data, wait_for, without_time
+from tests.studies.command import TINY, call, start
 
 pytestmark = DATABASES
 
@@ -59,14 +63,20 @@ def assert_same_after_resume(lab: Lab, undisturbed: pd.DataFrame) -> None:
     assert lab.parent().info.status == "FINISHED"
 
 
+def stopped(sent: signal.Signals, moment: str, row: int, what: str) -> ParameterSet:
+    return pytest.param(sent, moment, marks=pytest.mark.fault(row, what))
+
+
 @pytest.mark.parametrize(
     ("sent", "moment"),
     [
-        (signal.SIGINT, "locked"),
-        (signal.SIGTERM, "half is done"),
-        (signal.SIGKILL, "planned"), (signal.SIGKILL, "a run began"), (signal.SIGKILL, "all is done"),
+        stopped(signal.SIGINT, "locked", 3, "SIGINT once, before anything runs"),
+        stopped(signal.SIGTERM, "half is done", 3, "SIGTERM when half of the runs are done"),
+        stopped(signal.SIGKILL, "planned", 2, "SIGKILL of the parent when the plan is written, children starting"),
+        stopped(signal.SIGKILL, "a run began", 2, "SIGKILL of the parent while two children compute"),
+        stopped(signal.SIGKILL, "all is done", 2, "SIGKILL of the parent after the last run, before its end"),
     ],
-)  # fmt: skip
+)
 def test_a_study_stopped_at_any_moment_goes_on(
     lab: Lab, undisturbed: pd.DataFrame, sent: signal.Signals, moment: str
 ) -> None:
@@ -83,6 +93,7 @@ def test_a_study_stopped_at_any_moment_goes_on(
     assert_same_after_resume(lab, undisturbed)
 
 
+@pytest.mark.fault(2, "SIGKILL of the parent twice in a row")
 def test_a_study_killed_again_and_again_comes_to_an_end(lab: Lab, undisturbed: pd.DataFrame) -> None:
     for count in (1, 4):
         process = lab.start(data_of(lab), jobs=1)
@@ -91,6 +102,7 @@ def test_a_study_killed_again_and_again_comes_to_an_end(lab: Lab, undisturbed: p
     assert_same_after_resume(lab, undisturbed)
 
 
+@pytest.mark.fault(3, "SIGTERM while two runs compute")
 def test_a_waiting_run_is_stopped_at_once_and_recorded_as_killed(lab: Lab) -> None:
     data = study_data(cells=1, mode="wait", until=str(lab.folder / "never"), marks=str(lab.marks()))
     process = lab.start(data)
@@ -104,6 +116,7 @@ def test_a_waiting_run_is_stopped_at_once_and_recorded_as_killed(lab: Lab) -> No
     assert finished_runs(lab.out / "tiny" / "runs") == []
 
 
+@pytest.mark.fault(3, "SIGTERM and, while it is being heeded, SIGINT")
 def test_a_second_signal_ends_the_process_at_once(lab: Lab) -> None:
     """The first is still being heeded: the process is held while it has taken note of it."""
     process = lab.start(study_data(cells=1, mode="wait", until=str(lab.folder / "never"), marks=str(lab.marks())))
@@ -120,6 +133,7 @@ def test_a_second_signal_ends_the_process_at_once(lab: Lab) -> None:
     wait_for(lambda: not any(map(alive, children)), "the children to end", 5)
 
 
+@pytest.mark.fault(11, "a second runner on a study that is being run")
 def test_a_study_that_is_being_run_is_locked(lab: Lab) -> None:
     gate = lab.folder / "gate"
     data = study_data(seeds=1, cells=1, mode="wait", until=str(gate), marks=str(lab.marks()))
@@ -134,6 +148,7 @@ def test_a_study_that_is_being_run_is_locked(lab: Lab) -> None:
     lab.assert_invariant(lab.run(data))
 
 
+@pytest.mark.fault(3, "SIGTERM while a run is computed in the process itself")
 def test_a_study_run_inline_is_stopped_by_a_signal_too(lab: Lab) -> None:
     data = study_data(cells=1, mode="wait", until=str(lab.folder / "never"), marks=str(lab.marks()))
     process = lab.start(data, executor="inline")
@@ -143,6 +158,24 @@ def test_a_study_run_inline_is_stopped_by_a_signal_too(lab: Lab) -> None:
     assert code == 143
     assert "Traceback" not in errors
     assert [run.info.status for run in lab.children()] == ["KILLED"]
+
+
+@pytest.mark.fault(3, "SIGINT of a3c-bench run; the command it prints is given")
+def test_the_command_line_says_how_to_continue_and_so_it_continues(lab: Lab) -> None:
+    text = TINY.replace("total_steps = 300", "total_steps = 3000")
+    (lab.folder / "tiny.toml").write_text(text, encoding="utf-8")
+    process = start("run", "tiny.toml", "--jobs", "2", "--storage", lab.storage, cwd=lab.folder)
+    wait_for(finished(lab, 1), "a finished run", 2 * PATIENCE)
+    code, errors = lab.finish(process, signal.SIGINT)
+    assert code == 130
+    said, told = errors.splitlines()
+    assert said.startswith("stopped; what was finished is kept. To continue: ")
+    assert told == "a3c-bench: interrupted by signal 2"
+    command = shlex.split(said.partition("To continue: ")[2])
+    assert Path(command[0]).name == "a3c-bench"
+    code, _, errors = call(*command[1:], cwd=lab.folder)
+    assert (code, errors) == (0, "")
+    lab.assert_invariant(load_study(lab.out / "tiny"))
 
 
 def test_signal_handlers_are_as_before_afterwards(lab: Lab) -> None:

@@ -1,0 +1,40 @@
+"""URIs of stores: which can be any store's, told before anything is begun."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from harness.databases import redact
+from harness.errors import Problem
+
+_DIALECTS = ("sqlite", "postgresql", "mysql", "mssql", "oracle")
+_MAX_LENGTH = 4096
+
+
+def tracking_uri_problem(uri: str) -> Problem | None:
+    """Say what is wrong with an MLflow tracking URI, as far as it can be seen without trying it."""
+    return _problem("tracking URI", uri, ("http", "https", *_DIALECTS))
+
+
+def storage_url_problem(url: str) -> Problem | None:
+    """Say what is wrong with an Optuna storage URL, as far as it can be seen without trying it."""
+    return _problem("storage URL", url, _DIALECTS)
+
+
+def _problem(field: str, uri: str, schemes: tuple[str, ...]) -> Problem | None:
+    try:
+        parts = urlsplit(uri)
+        host = parts.hostname
+        scheme = parts.scheme.split("+")[0]  # a database's driver follows
+    except ValueError:  # brackets that no address has
+        scheme, host, parts = "", None, urlsplit("")
+    kept_on_disk = uri.startswith(f"{parts.scheme}:///") and len(parts.path) > 1
+    if len(uri) > _MAX_LENGTH or not uri.isprintable() or scheme not in schemes:
+        allowed = f"must be a URI that begins with one of {', '.join(schemes)}, of at most {_MAX_LENGTH} characters"
+    elif scheme == "sqlite" and not kept_on_disk:
+        allowed = "must name a file: sqlite:///PATH, or sqlite:////PATH where PATH begins at the root"
+    elif scheme in ("http", "https") and not host:
+        allowed = f"must name a host: {scheme}://HOST:PORT"
+    else:
+        return None
+    return Problem(field, redact(uri), allowed)
