@@ -9,6 +9,14 @@ from pathlib import Path
 
 import pytest
 
+COLLECTED = pytest.StashKey[list[pytest.Item]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep all tests, the slow ones too, which are left out next."""
+    config.stash[COLLECTED] = list(items)
+
 
 @pytest.fixture(scope="session")
 def blank_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
