@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import itertools
 import os
 import resource
 import signal
 import stat
 import struct
+import subprocess
 import sys
 import termios
 import threading
@@ -28,7 +30,7 @@ from harness import Algorithm, Observer, RunRecord, Study
 from harness.results import Failure
 from tests.harness import fake_algorithm
 from tests.harness.fake_algorithm import Config, Progress, Result
-from tests.harness.lab import DATABASES, FAKE, Lab, alive, children_of, study_data, wait_for
+from tests.harness.lab import DATABASES, FAKE, ROOT, Lab, alive, children_of, study_data, wait_for
 
 pytestmark = DATABASES
 
@@ -148,6 +150,13 @@ def train_beyond_memory(config: Config, emit: Callable[[Progress], None] | None 
         finally:
             resource.setrlimit(resource.RLIMIT_AS, before)
     return fake_algorithm.train(config.model_copy(update={"mode": "ok"}), emit)
+
+
+def train_without_letting_go(config: Config, emit: Callable[[Progress], None] | None = None) -> Result:
+    """Compute in C code that never lets go of Python's global lock, as a broken extension would."""
+    result = fake_algorithm.train(config, None)
+    sum(itertools.repeat(0))
+    return result
 
 
 def algorithm(train: Callable[..., Result]) -> Algorithm:
@@ -293,3 +302,25 @@ def test_a_run_out_of_memory_fails_and_its_child_goes_on(lab: Lab) -> None:
         assert failure.reason.startswith("MemoryError")
         assert "train_beyond_memory" in failure.detail
         assert failure.attempt == 1, "an exception is the run's own: no second try"
+
+
+@pytest.mark.fault(2, "SIGKILL of the parent while its children hang in C code that never lets go of the global lock")
+def test_children_that_hang_in_c_code_do_not_outlive_their_parent(lab: Lab) -> None:
+    data = study_data(cells=1, marks=str(lab.marks()))
+    code = f"""
+from harness import parse_spec, run_study
+from tests.faults.test_child_kills import algorithm, train_without_letting_go
+run_study(parse_spec({data!r}), algorithm(train_without_letting_go), storage={lab.storage!r}, jobs=2)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=lab.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    wait_for(lambda: len(computed(lab)) == 2, "two runs to begin")
+    children = children_of(process.pid)
+    assert len(children) == 2
+    lab.finish(process, signal.SIGKILL)
+    try:
+        wait_for(lambda: not any(map(alive, children)), "the children to end", 5.0)
+    finally:
+        for pid in filter(alive, children):
+            os.kill(pid, signal.SIGKILL)

@@ -15,7 +15,9 @@ import pytest
 
 from tests.faults.full_disk import PARTS, VARIANTS
 from tests.faults.test_kill_points import ONE_THREAD
-from tests.harness.lab import ROOT
+from tests.harness.lab import DATABASES, ROOT
+
+pytestmark = DATABASES
 
 PAGE_KIB = 4
 ENOUGH_KIB = 2000

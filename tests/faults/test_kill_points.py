@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.lab import ROOT
+from tests.harness.lab import DATABASES, ROOT
+
+pytestmark = DATABASES
 
 FAST_STRIDE = 131
 KINDS = {"open", "write", "fsync", "rename", "remove", "mkdir", "commit", "committed"}
