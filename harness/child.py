@@ -35,6 +35,7 @@ def main(descriptor: int, core: int) -> None:
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, {core})
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    _ask_for_death_with_parent()
     from harness.algorithm import Algorithm
     from harness.events import Advanced, Begun
     from harness.executors import compute
@@ -97,7 +98,17 @@ def _end(task: Task, connection: Connection, sending: threading.Lock, others: se
         os._exit(1)
 
 
+def _ask_for_death_with_parent() -> None:
+    """On Linux have the kernel end this process too: code that never lets go of the GIL keeps a thread from it."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
 def _die_with_parent() -> None:
+    """Wait for the end of standard input, which a parent that dies closes, however it dies."""
     while os.read(sys.stdin.fileno(), 4096):
         pass
     os._exit(1)
