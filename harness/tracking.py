@@ -136,6 +136,12 @@ class Tracker:
         elif run.info.status != "KILLED":
             self._terminate(run.info, "KILLED")
 
+    def finished_names(self) -> set[str]:
+        """Return the names of the runs that stand here as finished, whoever made them."""
+        return {
+            run.data.tags["run"] for run in self._runs() if "run" in run.data.tags and run.info.status == "FINISHED"
+        }
+
     def started(self, run: PlannedRun, attempt: int) -> None:
         """See :class:`~harness.projection.Projection`."""
         self.start(run.id, _who(run.cell.id, run.arm, run.seed, run.trial), attempt)

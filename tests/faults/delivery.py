@@ -101,9 +101,9 @@ def deleted_runs(lab: Lab, name: str) -> list[Run]:
     return list(client.search_runs([experiment.experiment_id], "", ViewType.DELETED_ONLY, 1000))
 
 
-def spooled(folder: Path) -> list[str]:
-    """What waits in a study's folder to be told."""
-    return sorted(path.name for path in (folder / "spool").glob("*"))
+def spooled(folder: Path, kinds: str = "") -> list[str]:
+    """What waits in a study's folder to be told: everything, or one kind of things."""
+    return sorted(path.name for path in (folder / "spool").glob(f"*{kinds}*"))
 
 
 def _comparable(step: int, value: float) -> tuple[int, float | str]:

@@ -22,6 +22,7 @@ from harness.databases import sqlite_url
 PATIENCE = 60.0  # seconds the server is given to start, and a request to come through
 DELAY = 0.7  # seconds: shorter than any client's patience
 HOST = "127.0.0.1"
+PAGE = b"<html><body>" + 500 * b"<p>Welcome!</p>" + b"\n</body></html>\n"
 NEVER_SENT_ON = ("connection", "keep-alive", "transfer-encoding", "content-length", "te", "upgrade")
 
 
@@ -227,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif way is Way.BUSY:
             self._answer(503, [("Content-Type", "text/plain"), ("Retry-After", "3600")], b"Service Unavailable")
         elif way is Way.PAGE:
-            self._answer(200, [("Content-Type", "text/html")], b"<html>\n<body>\n<h1>Welcome!</h1>\n</body>\n</html>\n")
+            self._answer(200, [("Content-Type", "text/html")], PAGE)
         elif way is Way.GARBAGE:
             self.wfile.write(b"\x00\x01 this is no HTTP \xff\xfe\r\n" * 3)
             self.close_connection = True
