@@ -75,7 +75,7 @@ WHAT = {
 def test_a_disk_may_be_full_at_any_moment(
     tmp_path: Path, blank_databases: Path, namespace: list[str], variant: str
 ) -> None:
-    step = {"from nothing": 8 * PAGE_KIB, "mlflow.db": PAGE_KIB}.get(variant, 2 * PAGE_KIB)
+    step = {"from nothing": 8 * PAGE_KIB, "optuna.db": PAGE_KIB, "mlflow.db": PAGE_KIB}.get(variant, 2 * PAGE_KIB)
     told = filled(namespace, tmp_path / "place", blank_databases, variant, 0, ENOUGH_KIB, step)
     full = Counter(next(part for part in PARTS if f"/{part}" in end["message"]) for end in told[:-1])
     print(f"{variant}: {len(told)} amounts of free space; full: {dict(full)}")
