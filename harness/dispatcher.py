@@ -18,7 +18,7 @@ from harness import provenance
 from harness.agenda import Agenda, Batch, Judge
 from harness.algorithm import Algorithm
 from harness.design import Design, PlannedRun, expand
-from harness.errors import BadInput, Problem, StoreUnavailable, Undelivered
+from harness.errors import BadInput, Problem, StoreUnavailable, Undelivered, disk_errors
 from harness.events import Advanced, Event, Failed, Finished, Task
 from harness.executors import Executor, InlineExecutor, ProcessExecutor
 from harness.interrupts import Interrupts
@@ -96,7 +96,7 @@ def run_study(
         raise BadInput([Problem("study.name", spec.name, f"is where {RESERVED[spec.name]} are kept: choose another")])
     if spec.study.looks and judge is None:
         raise BadInput([Problem("study.looks", list(spec.study.looks), "need a judge of which cells are undecided")])
-    with Interrupts() as interrupts, _disk_errors():
+    with Interrupts() as interrupts, disk_errors():
         design = expand(spec, algorithm)
         folder = study_folder(spec.name, Path(out))
         with study_lock(folder):
@@ -133,15 +133,6 @@ def _make_executor(kind: str, jobs: int | None, missing: int | None, interrupts:
         return InlineExecutor(lambda: interrupts.caught is not None)
     slots = jobs or len(usable_cores())
     return ProcessExecutor(slots if missing is None else min(slots, max(1, missing)))
-
-
-@contextmanager
-def _disk_errors() -> Iterator[None]:
-    """Say of an error of the file system what it is, and where."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreUnavailable(f"{error.filename or 'disk'}: {error.strerror or error}") from error
 
 
 @contextmanager

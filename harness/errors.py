@@ -15,7 +15,8 @@ HarnessError                       1
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,15 @@ class Interrupted(HarnessError):
     def __init__(self, signal_number: int) -> None:
         self.exit_code = 128 + signal_number
         super().__init__(f"interrupted by signal {signal_number}")
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Say of an error of the file system what it is, and where."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(f"{error.filename or 'disk'}: {error.strerror or error}") from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

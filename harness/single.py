@@ -10,11 +10,12 @@ from typing import Any
 
 from harness import provenance
 from harness.algorithm import Algorithm
-from harness.errors import HarnessError
+from harness.errors import HarnessError, disk_errors
 from harness.events import Failed, Finished, Task
 from harness.executors import InlineExecutor
 from harness.interrupts import Interrupts
-from harness.records import RunRecord, write_record
+from harness.projection import Projections
+from harness.records import RunRecord, finished_runs, read_record, write_record
 from harness.results import RUNS_FOLDER, Failure, study_folder
 from harness.stores import open_tracker
 
@@ -49,6 +50,8 @@ def run_single(
 
     Raises:
         BadInput: before anything runs.
+        StoreUnavailable: if the disk or MLflow's store cannot be used; a record that is on disk is kept, and
+            :func:`sync_singles` delivers it.
         RunFailed: if the run raised; MLflow has it as FAILED.
         Interrupted: after SIGINT or SIGTERM; MLflow has it as KILLED.
     """
@@ -56,10 +59,11 @@ def run_single(
     seed = int(getattr(config, "seed", 0))
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-seed-{seed}-{uuid.uuid4().hex[:6]}"
     origin = provenance.collect()
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, disk_errors():
         tracker = open_tracker(EXPERIMENT, tracking_uri, origin)
         tracker.close_abandoned()
         tracker.start(run, {"seed": str(seed)}, attempt=1)
+        mirror = Projections([tracker])
         try:
             executor = InlineExecutor(lambda: interrupts.caught is not None, emit)
             executor.submit(Task(run, algorithm, config.model_dump(mode="json"), NO_LIMIT))
@@ -80,11 +84,30 @@ def run_single(
                     provenance=origin,
                 )
                 record = write_record(runs, record, event.output)
-                tracker.finished(record)
+                mirror.finished(record)
                 return record
             interrupts.check()
             assert isinstance(event, Failed)  # noqa: S101 - progress goes to `emit`
-            tracker.failed(Failure(run, "", "", seed, 1, event.reason, event.detail))
+            mirror.failed(Failure(run, "", "", seed, 1, event.reason, event.detail))
             raise RunFailed(event.reason, event.detail)
         finally:
-            tracker.close("FINISHED")
+            mirror.close("FINISHED")
+
+
+def sync_singles(out: str | Path = "out", tracking_uri: str | None = None) -> int:
+    """Deliver to MLflow the single runs it does not know; return how many there are on disk.
+
+    Raises:
+        StoreUnavailable: if MLflow's store cannot be used.
+    """
+    runs = study_folder(EXPERIMENT, Path(out)) / RUNS_FOLDER
+    records = [read_record(runs / run) for run in finished_runs(runs)]
+    tracker = open_tracker(EXPERIMENT, tracking_uri, provenance.collect())
+    tracker.close_abandoned()
+    mirror = Projections([tracker])
+    known = tracker.finished_names()  # other folders' runs are none of ours
+    for record in records:
+        if record.run not in known:
+            mirror.finished(record)
+    mirror.close("FINISHED")
+    return len(records)

@@ -54,8 +54,15 @@ def find_folder(study: str, out: Path) -> Path:
 
 
 def recorded_studies(out: Path) -> list[Path]:
-    """Return the folders of studies that were run."""
-    return sorted(path.parent for path in out.glob(f"*/{PLAN_FILE}"))
+    """Return the folders of studies that were run.
+
+    Raises:
+        BadInput: if ``out`` cannot be looked into.
+    """
+    try:
+        return sorted(path.parent for path in out.glob(f"*/{PLAN_FILE}"))
+    except OSError as error:
+        raise BadInput([Problem("out", str(out), f"must be a folder that can be read ({error.strerror})")]) from None
 
 
 def _is_file(path: Path) -> bool:

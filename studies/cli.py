@@ -153,9 +153,13 @@ def sync(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Deliver to Optuna and MLflow what they missed while they were away; nothing is computed, nothing doubled."""
+    from harness.single import EXPERIMENT, sync_singles
     from harness.sync import sync_study
     from studies.catalogue import find_folder
 
+    if study == EXPERIMENT:
+        print(f"{EXPERIMENT}: all {sync_singles(out, tracking_uri)} single runs are in MLflow")
+        return
     synced = sync_study(find_folder(study, out), storage, tracking_uri)
     waited = f", {synced.waited} attempts had been waiting" if synced.waited else ""
     print(f"{synced.study.spec.name}: all {synced.records} finished runs are in both stores{waited}")

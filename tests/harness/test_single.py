@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness import Algorithm, BadInput, RunRecord
+from harness import Algorithm, BadInput, RunRecord, StoreUnavailable
 from harness.records import finished_runs, read_record
-from harness.single import RunFailed, run_single
+from harness.single import RunFailed, run_single, sync_singles
 from tests.harness.fake_algorithm import Config, Progress, score
 from tests.harness.lab import DATABASES, FAKE, ROOT, Lab
 
@@ -101,3 +101,27 @@ def test_a_run_whose_process_died_is_closed_by_the_next(lab: Lab) -> None:
     assert [child.info.status for child in lab.mlflow_runs("train")] == ["RUNNING"]
     run(lab, {})
     assert sorted(child.info.status for child in lab.mlflow_runs("train")) == ["FINISHED", "KILLED"]
+
+
+@pytest.mark.fault(7, "MLflow's store gone while a single run trains")
+def test_a_run_that_mlflow_missed_is_kept_and_delivered_later(lab: Lab) -> None:
+    database, away = lab.folder / "mlflow.db", lab.folder / "away.db"
+
+    def take_away(progress: Progress) -> None:
+        if database.exists():
+            database.rename(away)
+            database.mkdir()  # nothing can be made anew in its place
+
+    with pytest.raises(StoreUnavailable, match="results on disk are kept"):
+        run(lab, {"seed": 5}, emit=take_away)
+    (kept,) = finished_runs(lab.out / "train" / "runs")
+    database.rmdir()
+    away.rename(database)
+    with pytest.raises(RunFailed):
+        run(lab, {"mode": "raise"})
+    for _ in range(2):
+        assert sync_singles(lab.out) == 1
+        (child,) = lab.children("train", "FINISHED")
+        assert child.data.tags["run"] == kept
+        assert child.data.metrics["score"] == score(Config(seed=5))
+    assert len(lab.children("train", "FAILED")) == 1, "who failed stays failed"
