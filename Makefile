@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RUN_OPTIONS := $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study smoke report ui bench test faults lint check format clean
+.PHONY: help setup study smoke report ui bench audit test faults lint check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,10 +35,15 @@ report: $(READY) ## write the report of STUDY again from its records
 	$(BIN)/a3c-bench report $(STUDY)
 
 ui: $(READY) ## browse the recorded runs at http://localhost:5000
-	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --host 127.0.0.1 --workers 1
 
 bench: $(READY) ## how fast training is, beside the environment alone and SB3's A2C (about 8 minutes)
 	$(BIN)/a3c-bench bench
+
+audit: $(READY) ## look the pinned packages up among known vulnerabilities (needs the network)
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last: full width
 
 
 def neutral(value: object) -> object:
-    """Put an apostrophe before text that a spreadsheet would take for a formula; numbers stay as they are."""
-    if not isinstance(value, str) or not value.lstrip(" ").startswith(_FORMULA_STARTS):
+    """Put an apostrophe before text that a spreadsheet would take for a formula (OWASP's rule); numbers stay."""
+    if not isinstance(value, str) or not value.lstrip(" \0\ufeff\u00a0").startswith(_FORMULA_STARTS):
         return value
     try:
         float(value)

@@ -1,7 +1,8 @@
 """How names and numbers are written for people.
 
-Names come from study files and may hold anything: control characters would break an SVG image, ten thousand
-letters would break a table. Nothing is escaped here; the template does that.
+Names come from study files and may hold anything: control characters would break an SVG image, ten thousand letters
+would break a table, a right-to-left mark would turn round the rest of a sentence. Nothing is escaped here; the template
+does that.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from typing import Any
 
 from harness.design import Cell, label
 
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Cn", "Co"})
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Cn", "Co", "Zl", "Zp"})
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def show(value: object, limit: int = 60) -> str:
     """Write a name or a level in printable characters, at most ``limit`` of them."""
     written = value if isinstance(value, str) else label(value)
     text = "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(letter) in _UNPRINTABLE else letter
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(letter) in _UNPRINTABLE or letter in _TURNING else letter
         for letter in written.replace("\n", " ").replace("\t", " ")
     )
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 import pandas as pd
@@ -8,8 +10,25 @@ import pytest
 from reports.tables import csv_text, neutral, write_text
 from reports.text import brief, count, interval, listing, number, percent, show, signed
 
+FORMULAS = [
+    "=cmd()",
+    "+1+1",
+    "-2+3",
+    "@SUM(A1)",
+    "\tx",
+    "  =x",
+    "\r=x",
+    "\n=x",
+    "\uff1d1+1",
+    "\u00a0=x",
+    "\0=x",
+    "-",
+    "=",
+]
 
-@pytest.mark.parametrize("text", ["=cmd()", "+1+1", "-2+3", "@SUM(A1)", "\tx", "  =x", "\r=x"])
+
+@pytest.mark.fault(17, "texts that a spreadsheet takes for formulas, in tables of a report")
+@pytest.mark.parametrize("text", FORMULAS)
 def test_formulas_are_neutralised(text: str) -> None:
     assert neutral(text) == "'" + text
 
@@ -17,6 +36,14 @@ def test_formulas_are_neutralised(text: str) -> None:
 @pytest.mark.parametrize("value", ["-0.5", "+3", "-1e-3", -0.5, 7, None, "max_terms", "a=b"])
 def test_numbers_and_plain_text_are_untouched(value: object) -> None:
     assert neutral(value) == value
+
+
+@pytest.mark.fault(17, "quotes, commas, line breaks and NUL in the texts of a table")
+@pytest.mark.parametrize("text", ['a"b', "a,b", "a\nb", "a\r\nb", "'", '",=cmd()', '"\n=cmd()', "🙂", "\u202e"])
+def test_a_text_stays_in_its_cell(text: str) -> None:
+    table = pd.DataFrame({text: [text, "x"], "n": [-0.5, 1]})
+    rows = list(csv.reader(io.StringIO(csv_text(table), newline="")))
+    assert rows == [[text, "n"], [text, "-0.5"], ["x", "1.0"]]
 
 
 def test_csv_keeps_numbers_and_neutralises_names_everywhere() -> None:

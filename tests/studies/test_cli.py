@@ -144,6 +144,69 @@ def test_bad_arguments_are_one_line_on_standard_error(
     assert list(place.iterdir()) == []
 
 
+LONG, HUGE = "x" * 5000, "9" * 5000
+RUN = ["run", "smoke"]
+NONSENSE = ["htp://x", "sqlite://", "sqlite:///", "/dev/null", "ftp://x", "http://", "http://[::1", "a\x01b"]
+OPTIONS = [
+    *([*RUN, "--jobs", value] for value in ("0", "-1", "99999999", "1e3", "many", "", HUGE)),
+    *([*RUN, "--seeds", value] for value in ("0", "-1", "100001", "0.5", "", HUGE)),
+    *([command, "x", "--out", value] for command in ("status", "report", "calibrate") for value in (LONG, "a\0b")),
+    *([command, value] for command in ("run", "status", "report", "calibrate") for value in (LONG, "a\0b", "")),
+    ["compare", "a\0b", LONG], ["compare", "", ""], ["run", "a\0b.toml"], ["run", LONG + ".toml"], ["run", "."],
+    ["calibrate", "smoke", "--replicates", "0"], ["calibrate", "smoke", "--replicates", HUGE],
+    ["calibrate", "smoke", "--seed", "-1"],
+    *(["bench", "--rounds", value] for value in ("0", "-1", "1000000000", HUGE)),
+    *(["bench", "--seconds", value] for value in ("0", "-1", "nan", "inf", "1e9")),
+    *(["bench", "--steps", value] for value in ("0", "-1", "1000000000000")), ["bench", "--only", "nothing like it"],
+    ["train", "--workers", HUGE], ["train", "--workers", "0x10"], ["train", "--seed", HUGE],
+    ["train", "--n-step", LONG], ["train", "--env-kwargs", "[" * 5000], ["train", "--env-kwargs", "{" * 5000],
+    ["train", "--env-id", "a\0b"],
+    ["train", "--hidden-sizes", "[" + HUGE + "]"], ["train", "--gamma", "1e999"], ["train", "--env-id", ""],
+]  # fmt: skip
+
+
+@pytest.mark.fault(13, "options out of range, far too long, with NUL or no value at all, for every command")
+@pytest.mark.parametrize("arguments", OPTIONS, ids=lambda arguments: " ".join(arguments).replace("\0", "NUL")[:60])
+def test_an_option_that_is_not_as_it_must_be_is_one_short_printable_line(
+    capsys: pytest.CaptureFixture[str], place: Path, arguments: list[str]
+) -> None:
+    (line,) = refused(capsys, *arguments)
+    assert line.isprintable()
+    assert len(line) < 1500
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.fault(13, "a tracking or storage URI that is none")
+@pytest.mark.parametrize("uri", NONSENSE)
+@pytest.mark.parametrize(
+    "arguments",
+    [[*RUN, "--tracking-uri"], [*RUN, "--storage"], ["report", "smoke", "--tracking-uri"], ["train", "--tracking-uri"]],
+    ids=lambda arguments: "".join(arguments),
+)
+def test_a_uri_that_is_none_is_refused_before_anything_is_written(
+    capsys: pytest.CaptureFixture[str], place: Path, arguments: list[str], uri: str
+) -> None:
+    (line,) = refused(capsys, *arguments, uri)
+    assert line.isprintable()
+    assert "URI" in line or "URL" in line
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.fault(13, "a file in place of the folder for results")
+@pytest.mark.parametrize("arguments", [["run", "smoke"], ["train", "--total-steps", "100"], ["bench", "--quick"]])
+@pytest.mark.parametrize("out", ["file", "file/x", "/dev/null", LONG])
+def test_a_folder_for_results_that_cannot_be_is_told_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], place: Path, arguments: list[str], out: str
+) -> None:
+    (place / "file").touch()
+    code = run([*arguments, "--out", out])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code in (2, 3)
+    assert line.startswith("a3c-bench: ")
+    assert line.isprintable()
+    assert [path.name for path in place.iterdir()] == ["file"]
+
+
 def test_every_problem_of_a_study_file_is_a_line(capsys: pytest.CaptureFixture[str], place: Path) -> None:
     text = (
         TINY.replace("total_steps", "total_stepz").replace("workers = 2", "workers = 0").replace("[10, 20]", "[0, 20]")
