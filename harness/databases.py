@@ -122,6 +122,12 @@ def explain(error: BaseException) -> str:
     return redact(next(iter(str(error).strip().splitlines()), type(error).__name__))
 
 
+_USER = re.compile(r"://(?:[^/\s]*:\S*|[^/\s]+)@")  # a password may hold a slash that should have been %2F
+_SECRET_PARAMETER = re.compile(
+    r"([?&;][\w.-]*(?:pass|pwd|secret|token|key|auth|credential)[\w.-]*=)[^&\s]*?(?=[&\s'\"]|$)", re.I
+)
+
+
 def redact(text: str) -> str:
-    """Hide user names and passwords of every URI in a text."""
-    return re.sub(r"://[^/\s]+@", "://***@", text)
+    """Hide user names and passwords of every URI in a text, and parameters that are named like secrets."""
+    return _SECRET_PARAMETER.sub(r"\1***", _USER.sub("://***@", text))

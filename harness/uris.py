@@ -28,6 +28,8 @@ def _problem(field: str, uri: str, schemes: tuple[str, ...]) -> Problem | None:
         scheme = parts.scheme.split("+")[0]  # a database's driver follows
     except ValueError:  # brackets that no address has
         scheme, host, parts = "", None, urlsplit("")
+    if " " in uri and scheme != "sqlite":  # not shown: it could be in a password, which could not be told from text
+        return Problem(field, "...", "must hold no space: write %20")
     kept_on_disk = uri.startswith(f"{parts.scheme}:///") and len(parts.path) > 1
     if len(uri) > _MAX_LENGTH or not uri.isprintable() or scheme not in schemes:
         allowed = f"must be a URI that begins with one of {', '.join(schemes)}, of at most {_MAX_LENGTH} characters"

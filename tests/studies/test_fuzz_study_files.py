@@ -20,7 +20,7 @@ from studies.cli import run
 from tests.studies.command import TINY
 
 FAST = 150
-LONG = 4000
+LONG = 1500
 SECONDS = 5.0  # of this process's time, for one example
 VALID = [path.read_bytes() for path in named_studies().values()] + [TINY.encode()]
 ENVIRONMENTS = ["CartPole-v1", "Acrobot-v1", "Nowhere-v0", "CartPole-v9", "", "a/b/c", "x" * 1000, "\0", "../x", "v1"]
