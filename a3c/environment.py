@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 Environment = gym.Env[Any, Any]
 
 LONGEST_EPISODE = 100_000  # steps after which an episode, in training or evaluation, is taken for one that never ends
+PROBE_SECONDS = 60.0  # an environment that takes longer to be made and stepped once is taken for one that hangs
 RAISED = (Exception, SystemExit)  # by an environment: its way out of a process is not this one's
 
 
@@ -135,7 +137,30 @@ def require_same_spaces(config: TrainConfig, training: Spaces) -> None:
 
 
 def problems_of_environments(config: TrainConfig) -> list[tuple[str, object, str]]:
-    """Probe the training and the evaluation environment: (field, value, what is allowed) for each misfit."""
+    """Probe the training and the evaluation environment: (field, value, what is allowed) for each misfit.
+
+    In a thread of its own, so that one that hangs is a misfit, too, and not the end of the command that asks.
+    """
+    found: list[tuple[str, object, str]] = []
+    raised: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            found.extend(_misfits(config))
+        except BaseException as error:
+            raised.append(error)
+
+    prober = threading.Thread(target=ask, name="a3c-prober", daemon=True)
+    prober.start()
+    prober.join(PROBE_SECONDS)
+    if prober.is_alive():
+        return [("env_id", config.env_id, f"must be made, reset and stepped within {PROBE_SECONDS:g} s")]
+    if raised:
+        raise raised[0]
+    return found
+
+
+def _misfits(config: TrainConfig) -> list[tuple[str, object, str]]:
     try:
         training = probe(config.env_id, config.env_kwargs)
         if config.evaluation_env_kwargs is not None:

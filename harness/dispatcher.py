@@ -17,6 +17,7 @@ from typing import Any, Literal
 from harness import provenance
 from harness.agenda import Agenda, Batch, Judge
 from harness.algorithm import Algorithm
+from harness.databases import redact
 from harness.design import Design, PlannedRun, expand
 from harness.errors import BadInput, Problem, StoreUnavailable, Undelivered, disk_errors
 from harness.events import Advanced, Event, Failed, Finished, Task
@@ -263,7 +264,8 @@ class _Dispatcher:
     def _give_up_or_retry(self, run: PlannedRun, attempt: int, event: Failed) -> None:
         self._tries[run.id] = self._tries.get(run.id, 0) + 1
         will_retry = event.crashed and self._tries[run.id] < MAX_TRIES
-        failure = Failure(run.id, run.cell.id, run.arm, run.seed, attempt, event.reason, event.detail, run.trial)
+        reason, detail = redact(event.reason), redact(event.detail)
+        failure = Failure(run.id, run.cell.id, run.arm, run.seed, attempt, reason, detail, run.trial)
         failures = self._folder / FAILURES_FOLDER
         failures.mkdir(exist_ok=True)
         write_json(failures / f"{run.id}.json", asdict(failure))

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import provenance
 from harness.algorithm import Algorithm
+from harness.databases import redact
 from harness.errors import HarnessError, disk_errors
 from harness.events import Failed, Finished, Task
 from harness.executors import InlineExecutor
@@ -88,7 +89,7 @@ def run_single(
                 return record
             interrupts.check()
             assert isinstance(event, Failed)  # noqa: S101 - progress goes to `emit`
-            mirror.failed(Failure(run, "", "", seed, 1, event.reason, event.detail))
+            mirror.failed(Failure(run, "", "", seed, 1, redact(event.reason), redact(event.detail)))
             raise RunFailed(event.reason, event.detail)
         finally:
             mirror.close("FINISHED")

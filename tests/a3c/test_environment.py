@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from a3c import EnvironmentUnsuitable, train
+from a3c import EnvironmentUnsuitable, environment, train
 from a3c.environment import first_not_finite, make, spaces_of
 from tests.a3c.oracles import small_config
 
@@ -68,6 +68,13 @@ def test_training_refuses_an_unsuitable_environment_before_anything_is_computed(
     assert repr(getattr(config, field)) in str(caught.value)
     assert not pushes
     assert threading.active_count() == threads
+
+
+@pytest.mark.fault(14, "environment: hangs in its first step")
+def test_an_environment_that_hangs_is_a_problem_and_not_the_end(monkeypatch):
+    monkeypatch.setattr(environment, "PROBE_SECONDS", 0.2)
+    config = small_config(env_id="tests.environments:Misbehaving-v0", env_kwargs={"fault": "hang"})
+    assert config.problems() == [("env_id", config.env_id, "must be made, reset and stepped within 0.2 s")]
 
 
 @pytest.mark.parametrize(("changes", "field", "allowed"), UNSUITABLE)
