@@ -42,7 +42,7 @@ def download_study(name: str, uri: str, folder: Path) -> Study:
         for run in runs:
             child = run.data.tags.get("run")
             if child is not None and run.data.tags.get("mlflow.parentRunId") == parent.info.run_id:
-                if Path(child).name != child or child.startswith("."):
+                if not child or Path(child).name != child or child.startswith("."):
                     raise StoreUnavailable(f"MLflow run {run.info.run_id} has no run's name: {child[:80]!r}")
                 _download_run(client, run, child, folder)
     return load_study(folder)

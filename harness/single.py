@@ -60,7 +60,9 @@ def run_single(
     seed = int(getattr(config, "seed", 0))
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-seed-{seed}-{uuid.uuid4().hex[:6]}"
     origin = provenance.collect()
+    runs = study_folder(EXPERIMENT, Path(out)) / RUNS_FOLDER
     with Interrupts() as interrupts, disk_errors():
+        runs.mkdir(parents=True, exist_ok=True)  # where it cannot be, nothing is to be trained in vain
         tracker = open_tracker(EXPERIMENT, tracking_uri, origin)
         tracker.close_abandoned()
         tracker.start(run, {"seed": str(seed)}, attempt=1)
@@ -70,7 +72,6 @@ def run_single(
             executor.submit(Task(run, algorithm, config.model_dump(mode="json"), NO_LIMIT))
             (event,) = executor.events(0)
             if isinstance(event, Finished):
-                runs = study_folder(EXPERIMENT, Path(out)) / RUNS_FOLDER
                 record = RunRecord.of(
                     event.output,
                     run=run,

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from harness.databases import redact
-from harness.errors import Problem
+from harness.errors import BadInput, Problem
 
 _DIALECTS = ("sqlite", "postgresql", "mysql", "mssql", "oracle")
 _MAX_LENGTH = 4096
+
+
+def checked_tracking_uri(uri: str | None) -> str | None:
+    """Return an MLflow tracking URI that was given, if one was.
+
+    Raises:
+        BadInput: if it can be none.
+    """
+    return _checked(uri, tracking_uri_problem)
+
+
+def checked_storage_url(url: str | None) -> str | None:
+    """Return an Optuna storage URL that was given, if one was.
+
+    Raises:
+        BadInput: if it can be none.
+    """
+    return _checked(url, storage_url_problem)
+
+
+def _checked(uri: str | None, ask: Callable[[str], Problem | None]) -> str | None:
+    if uri is not None and (problem := ask(uri)) is not None:
+        raise BadInput([problem])
+    return uri
 
 
 def tracking_uri_problem(uri: str) -> Problem | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,10 +19,28 @@ if TYPE_CHECKING:
     from harness.results import Study
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for results.")]
+
+
+def _tracking_uri(uri: str | None) -> str | None:
+    from harness.uris import checked_tracking_uri
+
+    return checked_tracking_uri(uri)
+
+
+def _storage(url: str | None) -> str | None:
+    from harness.uris import checked_storage_url
+
+    return checked_storage_url(url)
+
+
 TrackingUri = Annotated[
-    str | None, typer.Option("--tracking-uri", help="MLflow's tracking URI. (default: ./mlflow.db)")
+    str | None,
+    typer.Option("--tracking-uri", help="MLflow's tracking URI. (default: ./mlflow.db)", callback=_tracking_uri),
 ]
-Storage = Annotated[str | None, typer.Option("--storage", help="Optuna's storage URL. (default: OUT/STUDY/optuna.db)")]
+Storage = Annotated[
+    str | None,
+    typer.Option("--storage", help="Optuna's storage URL. (default: OUT/STUDY/optuna.db)", callback=_storage),
+]
 StudyName = Annotated[str, typer.Argument(help="A study's name or file (see `a3c-bench list`).", metavar="STUDY")]
 DEFAULT_OUT = Path("out")
 
@@ -41,6 +60,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; problems go to standard error, one line each."""
+    from harness.databases import redact
     from harness.errors import HarnessError
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -60,10 +80,10 @@ def run(arguments: Sequence[str]) -> int:
         code = app(arguments, standalone_mode=False)
     except HarnessError as error:
         if debug:
-            print(getattr(error, "detail", ""), file=sys.stderr)
-            raise
+            print(redact("".join([getattr(error, "detail", ""), *traceback.format_exception(error)])), file=sys.stderr)
+            return error.exit_code
         for line in str(error).splitlines():
-            print(f"a3c-bench: {line}", file=sys.stderr)
+            print(f"a3c-bench: {line if line.isprintable() else ascii(line)[1:-1]}", file=sys.stderr)
         return error.exit_code
     except TyperException as error:
         if debug:
@@ -171,7 +191,8 @@ def report(
     study: StudyName,
     out: Out = DEFAULT_OUT,
     tracking_uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="Read from MLflow's artifacts instead of OUT.")
+        str | None,
+        typer.Option("--tracking-uri", help="Read from MLflow's artifacts instead of OUT.", callback=_tracking_uri),
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
