@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.databases import explain
 from harness.errors import DamagedRecord, HarnessError
-from harness.lock import last_holder, study_lock
+from harness.lock import last_holder, nobody_runs, study_lock
 from harness.mending import damaged_files, mend
 from harness.records import finished_runs, set_aside, verify_record
 from harness.results import PLAN_FILE, RUNS_FOLDER, load_study, study_identity
@@ -28,7 +28,7 @@ def examine_study(folder: Path, storage: str | None = None, tracking_uri: str | 
     Raises:
         StudyLocked: if it is being run now, when half-written things are as they should be.
     """
-    with study_lock(folder, claim=False):
+    with nobody_runs(folder):
         return list(_findings(folder, storage, tracking_uri))
 
 

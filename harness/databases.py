@@ -57,8 +57,9 @@ def ensure_database(
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):  # where SQLite keeps its journal
-        raise OSError(errno.EACCES, "the folder cannot be written to", str(path.parent))
+    for place in (path.parent, path):  # SQLite keeps its journal in the folder
+        if place.exists() and not os.access(place, os.W_OK):
+            raise OSError(errno.EACCES, "cannot be written to", str(place))
     _remove_abandoned(path)
     if path.exists():
         _wait_until_usable(path, waiting)
@@ -118,7 +119,12 @@ def is_alive(pid: int) -> bool:
 
 
 def explain(error: BaseException) -> str:
-    """Return the first line of what went wrong, without passwords."""
+    """Return the first line of what went wrong, without passwords; of a database what it says itself."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if type(cause).__module__.startswith(("sqlalchemy", "sqlite3")):
+            error = cause
+        cause = cause.__cause__
     return redact(next(iter(str(error).strip().splitlines()), type(error).__name__))
 
 

@@ -8,39 +8,58 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from harness.errors import StudyLocked
+from harness.errors import StoreUnavailable, StudyLocked
 
 LOCK_FILE = ".lock"
 
 
 @contextmanager
-def study_lock(folder: Path, claim: bool = True) -> Iterator[None]:
-    """Hold a study's folder.
-
-    Args:
-        folder: the study's.
-        claim: whether to say in it who holds it, for as long as that lasts; a reader that only looks need not.
+def study_lock(folder: Path) -> Iterator[None]:
+    """Hold a study's folder, and say in it who holds it for as long as that lasts.
 
     Raises:
         StudyLocked: if another process does, named by its pid and host.
+        StoreUnavailable: if it cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_FILE).open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise StudyLocked(f"{folder} is being run by {file.read().strip() or 'another process'}") from None
-        if claim:
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            file.flush()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK_FILE).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StoreUnavailable(f"{error.filename or folder}: {error.strerror or error}") from error
+    with file:
+        _take(file, fcntl.LOCK_EX, folder)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
         try:
             yield
         finally:
-            if claim:
-                file.truncate(0)
+            file.truncate(0)
+
+
+@contextmanager
+def nobody_runs(folder: Path) -> Iterator[None]:
+    """Keep a study's folder as it is while it is looked at; nothing in it is touched.
+
+    Raises:
+        StudyLocked: if a process is running the study, named by its pid and host.
+    """
+    if not (folder / LOCK_FILE).exists():  # it came from elsewhere
+        yield
+        return
+    with (folder / LOCK_FILE).open(encoding="utf-8") as file:
+        _take(file, fcntl.LOCK_SH, folder)
+        yield
+
+
+def _take(file: IO[str], kind: int, folder: Path) -> None:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise StudyLocked(f"{folder} is being run by {file.read().strip() or 'another process'}") from None
 
 
 def last_holder(folder: Path) -> str:
