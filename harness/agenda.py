@@ -50,7 +50,7 @@ class Agenda:
         warn: is told of records that cannot be read: they are set aside, and their runs are computed again.
 
     Attributes:
-        records: the finished runs by id, those of a search included.
+        records: the runs found finished, by id, and all of a search.
 
     Raises:
         StudyChanged: if finished runs were made with other settings.
@@ -72,7 +72,8 @@ class Agenda:
         self._design = design if self._tuning is None else design.tuned(self._tuning.found)
         tries = [] if self._tuning is None else self._tuning.runs
         self.records = {record.run: record for record in _finished(folder, [*tries, *self._design.runs], warn)}
-        self._asked = asked_before(folder) & self.records.keys()  # the rest is asked for again when it is due
+        self._done = {*self.records}
+        self._asked = asked_before(folder) & self._done  # the rest is asked for again when it is due
         self._ask_for_the_first_look()
         self._first = True
 
@@ -107,8 +108,10 @@ class Agenda:
         return self._batch(missing, why)
 
     def finished(self, record: RunRecord) -> None:
-        """Note a run's record."""
-        self.records[record.run] = record
+        """Note a run's record; it is kept only where proposals rest on it: there may be tens of thousands."""
+        self._done.add(record.run)
+        if record.trial is not None:
+            self.records[record.run] = record
 
     def _batch(self, runs: Sequence[PlannedRun], why: str) -> Batch:
         tuning = self._tuning.planned if self._tuning is not None else 0
@@ -130,7 +133,7 @@ class Agenda:
         return [run for run in self._design.runs if run.id in self._asked]
 
     def _missing(self, lost: Set[str]) -> list[PlannedRun]:
-        return [run for run in self._planned() if run.id not in self.records and run.id not in lost]
+        return [run for run in self._planned() if run.id not in self._done and run.id not in lost]
 
 
 def _finished(folder: Path, runs: Iterable[PlannedRun], warn: Callable[[str], None]) -> list[RunRecord]:

@@ -6,6 +6,7 @@ are made again.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,9 @@ __all__ = [
     "Experiment", "Metric", "MlflowClient", "Param", "RestException", "Run", "RunInfo", "RunTag", "asked",
     "impatient", "is_server", "search", "store_errors", "upload",
 ]  # fmt: skip
+
+# what goes wrong with a database is raised, too, and told in one line; this logger tells every table it makes
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 ASK_AGAIN, ASK_AGAIN_SECONDS = 2, 5.0  # times, and for how long, a request is made anew whose answer was cut off
 PAGE = 1000
@@ -104,6 +108,9 @@ def upload(run: RunInfo, paths: Sequence[Path], uri: str) -> None:
         Unanswered: if not all of it has come.
     """
     artifacts = get_artifact_repository(run.artifact_uri, uri)
+    if (folder := getattr(artifacts, "artifact_dir", None)) is not None:
+        for torn in Path(folder).glob(".artifact.uploading.*"):
+            torn.unlink(missing_ok=True)  # left by a process that died while it uploaded
     for path in paths:
         asked(artifacts.log_artifact, str(path))
     if is_server(uri):

@@ -7,7 +7,6 @@ uses MLflow's fluent calls, which keep their state per thread.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import socket
@@ -315,7 +314,6 @@ def _attempt_of(run: Run) -> tuple[str, str]:
 
 
 def _touch(url: str) -> None:
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of every table it makes
     MlflowClient(tracking_uri=url).search_experiments(max_results=1)
 
 
