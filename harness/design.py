@@ -32,6 +32,7 @@ from harness.spec import TUNED, VIEWS, Factor, Settings, StudySpec, Tables
 
 MAX_RUNS = 200_000
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # devices, on Windows
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
     aliases = []
     problems: dict[Problem, None] = {}
     tables = _as_tables(spec, compared, [arms[arm] for arm in arms])
-    if found := settings_problems(tables, algorithm):
+    if found := [*_same_but_for_case(tables.sweep), *settings_problems(tables, algorithm)]:
         raise BadInput(found)
     homes = homes_of(spec.sweep)
     for combination in itertools.product(*(factor.levels for factor in others)):
@@ -175,6 +176,19 @@ def _as_tables(spec: StudySpec, compared: Factor, chosen: list[tuple[Any, Settin
     sweep = tuple(arms if factor.name == compared.name else factor for factor in spec.sweep)
     names = frozenset(factor.name for factor in sweep)
     return Tables(spec.study, spec.base, sweep, names, spec.compare, spec.search)
+
+
+def _same_but_for_case(sweep: Sequence[Factor]) -> list[Problem]:
+    """Name levels whose runs would share a folder where file systems take upper and lower case for the same."""
+    found = []
+    for factor in sweep:
+        seen: dict[str, Any] = {}
+        for value in factor.values:
+            other = seen.setdefault(slug(label(value)).casefold(), value)
+            if other is not value:
+                allowed = f"must differ from {other!r} by more than case, which not every file system tells apart"
+                found.append(Problem(f"sweep.{factor.name}", value, allowed))
+    return found
 
 
 def _problems_of_all(spec: StudySpec, configs: list[pydantic.BaseModel]) -> list[Problem]:
@@ -228,6 +242,8 @@ def label(value: object) -> str:
 def slug(text: str) -> str:
     """Make any text a safe file name; what does not survive is told apart by a hash."""
     safe = _UNSAFE.sub("-", text).strip("-.")[:100]
+    if _RESERVED.fullmatch(safe):
+        safe = ""
     if safe == text:
         return safe
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]

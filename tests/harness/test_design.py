@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness import BadInput, Design, expand, parse_spec
 from harness.algorithm import Algorithm
+from harness.design import slug
 from tests.harness.lab import FAKE, study_data
 
 
@@ -178,8 +180,8 @@ def test_ids_stay_when_levels_and_seeds_are_added(
 
 
 @given(
-    arms=st.lists(texts, min_size=2, max_size=6, unique=True),
-    cells=st.lists(texts, min_size=1, max_size=4, unique=True),
+    arms=st.lists(texts, min_size=2, max_size=6, unique_by=str.casefold),
+    cells=st.lists(texts, min_size=1, max_size=4, unique_by=str.casefold),
 )
 def test_ids_are_unique_safe_file_names_whatever_the_levels(arms: list[str], cells: list[str]) -> None:
     data = study_data(seeds=2)
@@ -218,12 +220,38 @@ def test_levels_that_look_the_same_as_text_are_told_apart_or_refused(levels: lis
     assert len({run.id for run in design.runs}) == 4
 
 
+@pytest.mark.fault(17, "levels that differ in upper and lower case alone")
+@pytest.mark.parametrize("factor", ["arm", "text"])
+def test_levels_that_differ_in_case_alone_are_refused(factor: str) -> None:
+    data = study_data(seeds=1)
+    data["sweep"] = {"text": ["t"], "arm": ["a", "b"]} | {factor: ["Max", "mAX", "max-", "MAX-"]}
+    data["compare"] |= {"baseline": data["sweep"]["arm"][0], "candidates": data["sweep"]["arm"][1:]}
+    with pytest.raises(BadInput) as caught:
+        plan(data)
+    (problem,) = caught.value.problems
+    assert (problem.field, problem.value) == (f"sweep.{factor}", "mAX")
+    assert "'Max'" in problem.allowed
+
+
+@pytest.mark.fault(17, "names that are devices on Windows")
+@pytest.mark.parametrize("name", ["CON", "nul", "aux.txt", "COM1", "lpt9.tar.gz", "Prn."])
+def test_no_name_is_a_device(name: str) -> None:
+    assert re.fullmatch(r"[0-9a-f]{8}", slug(name))
+    assert slug(name) != slug(name.swapcase())
+
+
+@pytest.mark.parametrize("name", ["console", "auxiliary", "null", "com", "COM10", "CartPole-v1", "a.b"])
+def test_a_name_like_a_device_stays(name: str) -> None:
+    assert slug(name) == name
+
+
 NASTY = [
     "../../x", "/etc/passwd", "<script>alert(1)</script>", "a\0b", "🙂", "🙃", "\u202egnp.exe", "=cmd()", "a/b", "a\\b",
     ".", "..", "", " ", "  ", "-rf", "CON", "a" * 10_000, "a" * 9_999 + "b", '"', "'", "\n", "\u00e9", "e\u0301",
 ]  # fmt: skip
 
 
+@pytest.mark.fault(17, "levels that hold paths, markup, NUL, right-to-left marks, emoji, 10 kB")
 def test_nasty_levels_become_safe_names_that_differ() -> None:
     data = study_data(seeds=1)
     data["sweep"]["arm"] = NASTY

@@ -14,6 +14,7 @@ from tests.harness.test_design import NASTY
 pytestmark = DATABASES
 
 
+@pytest.mark.fault(17, "levels that hold paths, markup, NUL, right-to-left marks, emoji, 10 kB: run, stored, read back")
 def test_nasty_levels_run_and_are_read_back(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> None:
     data = study_data(seeds=1, cells=1)
     data["sweep"] = {"arm": NASTY}
@@ -35,8 +36,12 @@ def test_long_names_are_read_back(lab: Lab, tmp_path_factory: pytest.TempPathFac
     assert [record.run for record in found.records] == [record.run for record in study.records]
 
 
+@pytest.mark.fault(
+    17, "study names that hold paths, markup, NUL, right-to-left marks, quotes, or are devices on Windows"
+)
 @pytest.mark.parametrize(
-    "name", ["../../x", "<script>alert(1)</script>", "a\0b", "🙂/\u202e", "x" * 200, "=cmd()", "."]
+    "name",
+    ["../../x", "<script>alert(1)</script>", "a\0b", "🙂/\u202e", "x" * 200, "=cmd()", ".", "CON", "a\n'\"b", "/etc/x"],
 )
 def test_nasty_study_names_stay_in_the_output_folder(lab: Lab, name: str) -> None:
     study = lab.run(study_data(name=name, seeds=1, cells=1))
@@ -44,6 +49,15 @@ def test_nasty_study_names_stay_in_the_output_folder(lab: Lab, name: str) -> Non
     assert study.folder.parent == lab.out
     assert_within(lab.folder, study.folder)
     assert load_results(name, lab.out).equals(load_results(study))
+
+
+@pytest.mark.fault(17, "study names that differ only in what a file name cannot hold")
+def test_study_names_that_look_the_same_in_a_file_name_have_folders_of_their_own(lab: Lab) -> None:
+    names = ["a/b", "a b", "a-b", "a\\b", "a?b", "a\u00e9b", "ae\u0301b"]
+    folders = {lab.run(study_data(name=name, seeds=1, cells=1)).folder for name in names}
+    assert len(folders) == len(names)
+    for name in names:
+        assert len(load_results(name, lab.out)) == 2
 
 
 @pytest.mark.parametrize("folder", ["with space", "ünï", "100% a#b=c&d"])
