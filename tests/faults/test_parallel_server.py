@@ -58,9 +58,7 @@ def results(study: Study) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.fault(
-    7, "tracking server: every tenth request fails, in five ways in turn, while two runs at a time are told"
-)
+@pytest.mark.fault(7, "every tenth request fails, in five ways in turn, while two runs at a time are told")
 def test_a_bad_connection_loses_nothing_doubles_nothing_and_changes_no_bit(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy
 ) -> None:

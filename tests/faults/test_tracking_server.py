@@ -27,15 +27,14 @@ from tests.studies.command import call
 pytestmark = DATABASES
 AT_ONCE = 10.0  # seconds within which a server that is away at the start is said to be
 LASTING = [way for way in Way if way not in (Way.THROUGH, Way.DELAY)]
-LOST_ANSWERS = (Way.RESET_AFTER_COMMIT, Way.TRUNCATE, Way.HANG_AFTER_COMMIT)
-TRIES = 4  # as many as a client makes of one request, and more
+TRIES, FOR_GOOD = 8, 10_000  # more than are made of one request, fewer than of two; and of any number
 
 
 def each(ways: list[Way], moment: str, quick: tuple[Way, ...]) -> pytest.MarkDecorator:
     """A case for every way to misbehave; all but a few are left to the long tests."""
     cases = []
     for way in ways:
-        fault = pytest.mark.fault(7, f"tracking server {moment}: {way.value}")
+        fault = pytest.mark.fault(7, f"{moment}: {way.value}")
         marks = [fault] if way in quick else [fault, pytest.mark.slow]
         cases.append(pytest.param(way, id=way.name.lower(), marks=marks))
     return pytest.mark.parametrize("way", cases)
@@ -96,7 +95,7 @@ def sync(lab: Lab, study: Study, uri: str) -> None:
     sync_study(study.folder, lab.storage, uri)
 
 
-@each(LASTING, "at start", quick=(Way.REFUSE, Way.PAGE, Way.HANG))
+@each(LASTING, "at start", quick=(Way.REFUSE, Way.HANG))
 def test_a_server_that_is_away_at_the_start_is_named_within_ten_seconds(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, way: Way
 ) -> None:
@@ -107,7 +106,7 @@ def test_a_server_that_is_away_at_the_start_is_named_within_ten_seconds(
     assert_delivered(lab, mlflow_server, lab.run(study_data(name, cells=1), tracking_uri=proxy.uri))
 
 
-@pytest.mark.fault(7, "tracking server at start: a host that neither accepts nor refuses connections")
+@pytest.mark.fault(7, "at start: a host that neither accepts nor refuses connections")
 def test_a_host_that_does_not_answer_at_all_is_named_within_ten_seconds(lab: Lab, name: str) -> None:
     with socket.create_server((HOST, 0), backlog=0) as deaf, socket.socket() as one, socket.socket() as two:
         for waiting in (one, two):  # they fill the backlog: whoever comes next is not even turned away
@@ -117,7 +116,7 @@ def test_a_host_that_does_not_answer_at_all_is_named_within_ten_seconds(lab: Lab
         assert_told_at_once(lab, study_data(name, cells=1), f"http://{HOST}:{deaf.getsockname()[1]}")
 
 
-@pytest.mark.fault(7, "tracking server at start of a study half done: connections refused")
+@pytest.mark.fault(7, "at start of a study half done: connections refused")
 def test_a_server_that_is_away_when_a_study_is_continued_costs_nothing_that_is_done(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str
 ) -> None:
@@ -132,9 +131,9 @@ def test_a_server_that_is_away_when_a_study_is_continued_costs_nothing_that_is_d
     assert_delivered(lab, mlflow_server, after)
 
 
-@pytest.mark.fault(7, "tracking server at start: the answers that the experiment and the study's run are made get lost")
+@pytest.mark.fault(7, "at start: the answers that the experiment and the study's run are made get lost")
 @pytest.mark.parametrize("request_", ["experiments/create", "runs/create"])
-@pytest.mark.parametrize("times", [1, TRIES])
+@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.slow), TRIES])
 def test_what_is_made_at_the_start_is_made_once(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, request_: str, times: int
 ) -> None:
@@ -149,7 +148,7 @@ def test_what_is_made_at_the_start_is_made_once(
     assert_delivered(lab, mlflow_server, study)
 
 
-@each([*LASTING, Way.DELAY], "mid-run", quick=(Way.REFUSE, Way.ERROR, Way.TRUNCATE))
+@each([*LASTING, Way.DELAY], "mid-run", quick=(Way.REFUSE, Way.TRUNCATE))
 def test_a_server_that_is_back_before_the_end_is_told_what_it_missed(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, way: Way
 ) -> None:
@@ -160,7 +159,7 @@ def test_a_server_that_is_back_before_the_end_is_told_what_it_missed(
     assert_delivered(lab, mlflow_server, study)
 
 
-@each(LASTING, "for good", quick=(Way.REFUSE, Way.HANG))
+@each(LASTING, "for good", quick=(Way.REFUSE,))
 def test_results_are_kept_for_a_server_that_stays_away_and_sync_delivers_them(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, way: Way
 ) -> None:
@@ -193,7 +192,8 @@ def test_results_are_kept_for_a_server_that_stays_away_and_sync_delivers_them(
     ]
 
 
-@pytest.mark.fault(7, "tracking server for good: every request hangs")
+@pytest.mark.slow
+@pytest.mark.fault(7, "for good: every request hangs")
 def test_a_server_that_hangs_is_not_waited_for_run_by_run(lab: Lab, proxy: Proxy, name: str) -> None:
     study = run_undelivered(lab, study_data(name, seeds=10, cells=1), proxy, Way.HANG, after=1)
     assert len(study.records) == 20
@@ -201,7 +201,7 @@ def test_a_server_that_hangs_is_not_waited_for_run_by_run(lab: Lab, proxy: Proxy
 
 
 @pytest.mark.slow
-@pytest.mark.fault(7, "tracking server mid-run: away for two seconds of ten")
+@pytest.mark.fault(7, "mid-run: away for two seconds of ten")
 def test_a_server_that_comes_back_is_told_what_it_missed_while_the_study_goes_on(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str
 ) -> None:
@@ -224,17 +224,17 @@ def test_a_server_that_comes_back_is_told_what_it_missed_while_the_study_goes_on
 @pytest.mark.parametrize(
     ("request_", "way", "times"),
     [
-        ("runs/create", Way.RESET_AFTER_COMMIT, 1),
+        pytest.param("runs/create", Way.RESET_AFTER_COMMIT, 1, marks=pytest.mark.slow),
         ("runs/create", Way.RESET_AFTER_COMMIT, TRIES),
         ("runs/create", Way.TRUNCATE, 1),
-        ("runs/log-batch", Way.RESET_AFTER_COMMIT, 1),
+        pytest.param("runs/log-batch", Way.RESET_AFTER_COMMIT, 1, marks=pytest.mark.slow),
         ("runs/log-batch", Way.TRUNCATE, 1),
-        ("PUT artifacts/curves.csv", Way.TRUNCATE, 1),
+        pytest.param("PUT artifacts/curves.csv", Way.TRUNCATE, 1, marks=pytest.mark.slow),
         ("runs/update", Way.TRUNCATE, 1),
     ],
     ids=lambda value: value.name.lower() if isinstance(value, Way) else str(value),
 )
-@pytest.mark.fault(7, "tracking server mid-run: carries out a request, but its answer gets lost")
+@pytest.mark.fault(7, "mid-run: carries out a request, but its answer gets lost")
 def test_what_was_carried_out_unheard_is_told_once(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, request_: str, way: Way, times: int
 ) -> None:
@@ -248,7 +248,7 @@ def test_what_was_carried_out_unheard_is_told_once(
     assert_delivered(lab, mlflow_server, study)
 
 
-@pytest.mark.fault(7, "tracking server mid-run: answers an upload with some HTML page and status 200")
+@pytest.mark.fault(7, "mid-run: answers an upload with some HTML page and status 200")
 def test_an_upload_that_only_seemed_to_be_taken_is_made_again(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str
 ) -> None:
@@ -258,7 +258,7 @@ def test_an_upload_that_only_seemed_to_be_taken_is_made_again(
     assert_delivered(lab, mlflow_server, study)
 
 
-@pytest.mark.fault(7, "tracking server for good, while runs fail: connections refused")
+@pytest.mark.fault(7, "for good, while runs fail: connections refused")
 def test_failures_wait_with_their_tracebacks(lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str) -> None:
     data = study_data(name, cells=1, mode="raise", only_seed=1)
     study = run_undelivered(lab, data, proxy, Way.REFUSE, after=0)
@@ -278,9 +278,7 @@ def test_failures_wait_with_their_tracebacks(lab: Lab, mlflow_server: MlflowServ
         assert "fake_algorithm.py" in kept.read_text(encoding="utf-8")
 
 
-@pytest.mark.fault(
-    7, "tracking server for good, while a process is killed and its run tried again: connections refused"
-)
+@pytest.mark.fault(7, "for good, while a process is killed and its run tried again: connections refused")
 def test_each_try_of_a_run_is_told(lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str) -> None:
     data = study_data(name, seeds=1, cells=1, mode="kill", until=str(lab.folder / "killed"), once=True)
     study = run_undelivered(lab, data, proxy, Way.REFUSE, after=0, executor="processes", jobs=1)
@@ -291,7 +289,7 @@ def test_each_try_of_a_run_is_told(lab: Lab, mlflow_server: MlflowServer, proxy:
     assert tries == {"1": "FAILED", "2": "FINISHED"}
 
 
-@pytest.mark.fault(7, "tracking server for good, then back: the study is continued, not synced")
+@pytest.mark.fault(7, "for good, then back: the study is continued, not synced")
 def test_the_same_command_delivers_too(lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str) -> None:
     study = run_undelivered(lab, study_data(name, cells=1), proxy, Way.REFUSE, after=1)
     proxy.recover()
@@ -302,7 +300,7 @@ def test_the_same_command_delivers_too(lab: Lab, mlflow_server: MlflowServer, pr
     assert_delivered(lab, mlflow_server, again)
 
 
-@pytest.mark.fault(7, "tracking server still away when sync is called, then back, then sync once more")
+@pytest.mark.fault(7, "still away when sync is called, then back, then sync once more")
 def test_sync_says_when_it_cannot_and_does_nothing_twice(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str
 ) -> None:
@@ -343,15 +341,12 @@ def test_sync_tells_a_server_all_of_a_study_it_has_never_heard_of(
     assert_delivered(lab, mlflow_server, study)
 
 
-@pytest.mark.fault(7, "tracking server for good, then back: a3c-bench sync")
+@pytest.mark.fault(7, "for good, then back: a3c-bench sync")
 def test_the_command_line_delivers(lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str) -> None:
     study = run_undelivered(lab, study_data(name, cells=1), proxy, Way.REFUSE, after=1)
-    arguments = ("sync", name, "--out", str(lab.out), "--storage", lab.storage, "--tracking-uri", proxy.uri)
-    code, _, errors = call(*arguments, cwd=lab.folder)
-    assert code == 3
-    assert_one_line(errors.strip(), proxy.uri, lab)
     proxy.recover()
-    code, out, errors = call(*arguments, cwd=lab.folder)
+    options = ("--out", str(lab.out), "--storage", lab.storage, "--tracking-uri", proxy.uri)
+    code, out, errors = call("sync", name, *options, cwd=lab.folder)
     assert (code, errors) == (0, "")
     assert out
     assert_delivered(lab, mlflow_server, study)
@@ -359,7 +354,7 @@ def test_the_command_line_delivers(lab: Lab, mlflow_server: MlflowServer, proxy:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
-@pytest.mark.fault(7, "tracking server for good, and the study is stopped or killed meanwhile: connections refused")
+@pytest.mark.fault(7, "for good, and the study is stopped or killed meanwhile: connections refused")
 def test_what_a_stopped_study_had_not_told_is_delivered_when_it_is_continued(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, stop: signal.Signals
 ) -> None:
@@ -383,18 +378,20 @@ def test_what_a_stopped_study_had_not_told_is_delivered_when_it_is_continued(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", [Way.RESET, *LOST_ANSWERS[:2]], ids=lambda way: way.name.lower())
-@pytest.mark.fault(
-    7, "tracking server: each single request of a study in turn cut off, or carried out but its answer lost"
+@pytest.mark.parametrize(
+    ("way", "times"),
+    [(Way.RESET, TRIES), (Way.RESET_AFTER_COMMIT, TRIES), (Way.RESET_AFTER_COMMIT, FOR_GOOD)],
+    ids=["cut-off", "carried-out", "carried-out-then-away"],
 )
+@pytest.mark.fault(7, "each single request of a study in turn cut off, or carried out but its answer lost")
 def test_whichever_request_of_a_study_is_lost_all_is_delivered(
-    lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, way: Way
+    lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, way: Way, times: int
 ) -> None:
     def run(number: int) -> Study:
         return lab.run(study_data(f"{name}-{number}", seeds=1, cells=1), tracking_uri=proxy.uri)
 
     for number in range(count_requests(proxy, lambda: run(0))):
-        proxy.behave(way, after=number, times=1 if way is Way.TRUNCATE else TRIES)
+        proxy.behave(way, after=number, times=times)
         try:
             study = run(number + 1)
         except Undelivered as error:
@@ -408,10 +405,8 @@ def test_whichever_request_of_a_study_is_lost_all_is_delivered(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", [Way.RESET, *LOST_ANSWERS[:2]], ids=lambda way: way.name.lower())
-@pytest.mark.fault(
-    7, "tracking server: each single request of a sync in turn cut off, or carried out but its answer lost"
-)
+@pytest.mark.parametrize("way", [Way.RESET_AFTER_COMMIT, Way.TRUNCATE], ids=lambda way: way.name.lower())
+@pytest.mark.fault(7, "each single request of a sync in turn carried out, but its answer and all later ones lost")
 def test_whichever_request_of_a_sync_is_lost_the_next_sync_delivers(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, way: Way
 ) -> None:
@@ -423,8 +418,8 @@ def test_whichever_request_of_a_sync_is_lost_the_next_sync_delivers(
     first = leave(0)
     for number in range(count_requests(proxy, lambda: sync(lab, first, proxy.uri))):
         study = leave(number + 1)
-        proxy.behave(way, after=number, times=1 if way is Way.TRUNCATE else TRIES)
-        with suppress(StoreUnavailable):
+        proxy.behave(way, after=number)
+        with pytest.raises(StoreUnavailable):
             sync(lab, study, proxy.uri)
         proxy.recover()
         sync(lab, study, proxy.uri)
