@@ -45,6 +45,7 @@ from harness.results import (
 )
 from harness.spec import StudySpec
 from harness.stores import declared_files, open_projections
+from harness.uris import checked_storage_url, checked_tracking_uri
 
 RESERVED = {"train": "single runs", "bench": "benchmarks"}  # experiments and folders that are no study's
 MAX_TRIES = 3  # of one run in one command, where its process dies under it
@@ -95,6 +96,8 @@ def run_study(
         raise BadInput([Problem("jobs", jobs, "must be from 1 to 1024")])
     if spec.name in RESERVED:
         raise BadInput([Problem("study.name", spec.name, f"is where {RESERVED[spec.name]} are kept: choose another")])
+    checked_storage_url(storage)
+    checked_tracking_uri(tracking_uri)
     if spec.study.looks and judge is None:
         raise BadInput([Problem("study.looks", list(spec.study.looks), "need a judge of which cells are undecided")])
     with Interrupts() as interrupts, disk_errors():

@@ -13,6 +13,7 @@ from harness.results import FAILURES_FOLDER, PLAN_FILE, RUNS_FOLDER, Failure, St
 from harness.search import SEARCH_FILE
 from harness.stores import default_tracking_uri
 from harness.tracking import OWNER_TAG, is_parent
+from harness.uris import checked_tracking_uri
 
 
 def download_study(name: str, uri: str, folder: Path) -> Study:
@@ -27,6 +28,7 @@ def download_study(name: str, uri: str, folder: Path) -> Study:
         BadInput: if no such study was recorded there.
         StoreUnavailable: if the store cannot be used.
     """
+    checked_tracking_uri(uri)
     if (path := sqlite_path(uri)) is not None and not path.exists():
         raise BadInput([Problem("tracking URI", redact(uri), "must be a store that exists")])
     with store_errors(uri):

@@ -12,6 +12,7 @@ from harness.results import PLAN_FILE, study_identity
 from harness.search import SEARCH_FILE
 from harness.spec import StudySpec
 from harness.spool import Spool, Spooled
+from harness.uris import checked_tracking_uri
 
 if TYPE_CHECKING:
     from harness.tracking import Tracker
@@ -29,7 +30,7 @@ def open_tracker(
     """Open an MLflow experiment; its defaults are files in the working directory."""
     from harness.tracking import Tracker
 
-    uri = tracking_uri or default_tracking_uri()
+    uri = checked_tracking_uri(tracking_uri) or default_tracking_uri()
     return Tracker(uri, experiment, Path(ARTIFACTS_FOLDER), origin, owner, waiting)
 
 

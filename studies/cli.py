@@ -136,10 +136,11 @@ def run_command(
         raise
     except Undelivered as error:
         if error.study is not None:
-            messages.show_end(error.study, resume)
+            messages.show_end(error.study)
         raise
-    messages.show_end(result, resume)
+    messages.show_end(result)
     messages.show_tracking(result.spec.name, tracking_uri)
+    messages.show_continue(result, resume)
     return 1 if result.failures or result.lost_tries else 0
 
 
@@ -149,16 +150,17 @@ def status(study: StudyName, out: Out = DEFAULT_OUT) -> None:
     from collections import Counter
 
     from harness.results import load_study
+    from reports.text import show
     from studies.catalogue import find_folder
 
     found = load_study(find_folder(study, out))
     outcomes = Counter(record.outcome for record in found.records)
-    print(f"{found.spec.name}: {len(found.records)} of {len(found.planned)} runs finished", end="")
+    print(f"{show(found.spec.name)}: {len(found.records)} of {len(found.planned)} runs finished", end="")
     print(f", {outcomes['diverged']} of them diverged" if outcomes["diverged"] else "")
     for arm in found.arms:
-        print(f"  {arm}: {sum(record.arm == arm for record in found.records)}")
+        print(f"  {show(arm)}: {sum(record.arm == arm for record in found.records)}")
     for failure in (*found.failures, *found.lost_tries):
-        print(f"  failed: {failure.run} (attempt {failure.attempt}): {failure.reason}")
+        print(f"  failed: {failure.run} (attempt {failure.attempt}): {show(failure.reason, 500)}")
     for damaged in found.damaged:
         print(f"  {damaged}: continue the study to compute it again")
     page = found.folder / "report.html"
@@ -216,7 +218,9 @@ def report(
 @app.command()
 def calibrate(
     study: StudyName,
-    replicates: Annotated[int, typer.Option("--replicates", help="Studies made in each way.", min=100)] = 2000,
+    replicates: Annotated[
+        int, typer.Option("--replicates", help="Studies made in each way.", min=100, max=1_000_000)
+    ] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="Of the random numbers.", min=0)] = 0,
     out: Out = DEFAULT_OUT,
 ) -> None:

@@ -31,21 +31,23 @@ def console() -> Any:
 
 def show_design(design: Design) -> None:
     """Print a study's design."""
+    from reports.text import show
     from studies.display import design_in_words
 
     spec = design.spec
-    print(f"{spec.name}: {spec.study.question}")
-    print(f"compared: {spec.compare.factor}: {' vs '.join(design.arms)}, by {spec.compare.metric}")
+    arms = " vs ".join(show(arm) for arm in design.arms)
+    print(f"{show(spec.name)}: {show(spec.study.question, 500)}")
+    print(f"compared: {show(spec.compare.factor)}: {arms}, by {spec.compare.metric}")
     for cell in design.cells:
         print(f"  cell {cell.id}" + ("" if cell.primary else " (exploratory)"))
     for alias in design.aliases:
-        levels = ", ".join(f"{name}={value}" for name, value in alias.levels.items())
+        levels = ", ".join(f"{show(name)}={show(value)}" for name, value in alias.levels.items())
         print(f"  {levels} comes to the same as {alias.cell}: kept once")
     print(f"{len(design.cells) * len(design.arms) * spec.study.stages[0]} runs{design_in_words(design)}")
 
 
-def show_end(study: Study, resume: str) -> None:
-    """Print how a study ended, and where everything is."""
+def show_end(study: Study) -> None:
+    """Print how a study ended, and where its report is."""
     diverged = sum(record.outcome == "diverged" for record in study.records)
     print(f"{len(study.records)} of {len(study.planned)} runs finished", end="")
     print(f", {diverged} of them diverged" if diverged else "", end="")
@@ -53,6 +55,10 @@ def show_end(study: Study, resume: str) -> None:
     if study.lost_tries:
         print(f"{len(study.lost_tries)} runs of the search failed: each counts as the worst score in its trial")
     print(f"report:    {study.folder / 'report.html'}")
+
+
+def show_continue(study: Study, resume: str) -> None:
+    """Print the command that goes on with a study."""
     print(f"continue:  {resume}" + ("  (failed runs are tried again)" if study.failures else "  (nothing is lost)"))
 
 
