@@ -67,12 +67,14 @@ class Agenda:
         self._folder = folder
         self._provenance = provenance
         self._judge = judge
+        self._warn = warn
         search = design.spec.search
         self._tuning = None if search is None else Tuning(design, search, folder)
         self._design = design if self._tuning is None else design.tuned(self._tuning.found)
         tries = [] if self._tuning is None else self._tuning.runs
-        self.records = {record.run: record for record in _finished(folder, [*tries, *self._design.runs], warn)}
-        self._done = {*self.records}
+        self.records: dict[str, RunRecord] = {}
+        self._done: set[str] = set()
+        self._read([*tries, *self._design.runs])
         self._asked = asked_before(folder) & self._done  # the rest is asked for again when it is due
         self._ask_for_the_first_look()
         self._first = True
@@ -95,9 +97,11 @@ class Agenda:
         """
         why = ""
         if self._tuning is not None and not self._tuning.found:
-            if runs := self._tuning.more(self.records, lost):
-                return self._batch(runs, f"trial {1 + max(run.trial or 0 for run in runs)} of each arm")
+            while runs := self._tuning.more(self.records, lost):
+                if not self._read(runs):  # else its proposals were lost, but not what came of them
+                    return self._batch(runs, f"trial {1 + max(run.trial or 0 for run in runs)} of each arm")
             self._design = self._design.tuned(self._tuning.found)
+            self._read(self._design.runs)
             self._ask_for_the_first_look()
             why = "the arms at the settings found"
         if not (missing := self._missing(lost)) and self._judge is not None and self.open_ended:
@@ -112,6 +116,13 @@ class Agenda:
         self._done.add(record.run)
         if record.trial is not None:
             self.records[record.run] = record
+
+    def _read(self, runs: Sequence[PlannedRun]) -> int:
+        """Read the records of runs that are finished though it was not known; return how many."""
+        found = _finished(self._folder, [run for run in runs if run.id not in self._done], self._warn)
+        self.records |= {record.run: record for record in found}
+        self._done |= {record.run for record in found}
+        return len(found)
 
     def _batch(self, runs: Sequence[PlannedRun], why: str) -> Batch:
         tuning = self._tuning.planned if self._tuning is not None else 0

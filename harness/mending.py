@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.errors import DamagedRecord
-from harness.records import RunRecord, read_json, remove_drafts, set_aside
-from harness.results import FAILURES_FOLDER, IDENTITY_FILE, Failure, read_plan
-from harness.search import SEARCH_FILE, read_searches
+from harness.records import RunRecord, read_as, remove_drafts, set_aside
+from harness.results import FAILURES_FOLDER, IDENTITY_FILE, Failure, read_plan, study_identity
+from harness.search import read_searches
+from harness.spool import SPOOL_FOLDER, Entry
 
 ATTEMPTS_FOLDER = "attempts"
 
@@ -18,7 +20,7 @@ def mend(folder: Path, warn: Callable[[str], None]) -> None:
     """Remove what interrupted writes left, and set aside what cannot be read; the caller holds the study's lock.
 
     Nothing of it is lost for good: the plan is declared anew, proposals of a search follow from its records, attempts
-    are counted anew, and a failure is tried again.
+    are counted anew, a failure is tried again, and what waits for MLflow is told from the records.
 
     Args:
         folder: the study's.
@@ -32,30 +34,25 @@ def mend(folder: Path, warn: Callable[[str], None]) -> None:
 
 def damaged_files(folder: Path) -> list[DamagedRecord]:
     """Return what cannot be read of a study's files, its runs' records aside."""
-    readers: list[tuple[Path, Callable[[Path], object]]] = [
-        (folder / IDENTITY_FILE, lambda path: _text(read_json(path))),
-        (folder / SEARCH_FILE, lambda path: read_searches(path.parent)),
-        *((path, lambda path: int(read_json(path))) for path in (folder / ATTEMPTS_FOLDER).glob("*.json")),
-        *((path, lambda path: Failure(**read_json(path))) for path in (folder / FAILURES_FOLDER).glob("*.json")),
+    readers: list[Callable[[], object]] = [
+        lambda: read_plan(folder),
+        lambda: (folder / IDENTITY_FILE).exists() and study_identity(folder),
+        lambda: read_searches(folder),
+        *_readers(folder / ATTEMPTS_FOLDER, int),
+        *_readers(folder / FAILURES_FOLDER, lambda data: Failure(**data)),
+        *_readers(folder / SPOOL_FOLDER, lambda data: Entry(**data)),
     ]
     found = []
-    try:
-        read_plan(folder)
-    except DamagedRecord as error:
-        found.append(error)
-    for path, read in readers:
+    for read in readers:
         try:
-            if path.exists():
-                read(path)
-        except (ValueError, TypeError, KeyError) as error:
-            found.append(DamagedRecord(path, f"{type(error).__name__}: {error}"))
+            read()
+        except DamagedRecord as error:
+            found.append(error)
     return found
 
 
-def _text(data: object) -> str:
-    if not isinstance(data, str):
-        raise TypeError("must be text")
-    return data
+def _readers(folder: Path, make: Callable[[Any], object]) -> list[Callable[[], object]]:
+    return [partial(read_as, path, make) for path in sorted(folder.glob("*.json"))]
 
 
 def other_origins(records: Iterable[RunRecord], origin: Mapping[str, Any]) -> str:
@@ -77,8 +74,9 @@ def other_origins(records: Iterable[RunRecord], origin: Mapping[str, Any]) -> st
     if not differing:
         return ""
     clauses = [f"{name} was {' or '.join(sorted(was))}, is {now.get(name)}" for name, was in differing.items()]
+    those = "1 finished run was" if runs == 1 else f"{runs} finished runs were"
     return (
-        f"{runs} finished runs were computed otherwise ({'; '.join(clauses)}): figures may differ in the last bits; "
+        f"{those} computed otherwise ({'; '.join(clauses)}): figures may differ in the last bits; "
         "each run's record says with what"
     )
 

@@ -20,10 +20,10 @@ import shutil
 import uuid
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import DamagedRecord, StudyConflict
 from harness.outputs import CURVES_FILE, RunOutput
@@ -31,6 +31,7 @@ from harness.outputs import CURVES_FILE, RunOutput
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
 SCHEMA = 1
 RECORD_FILE = "record.json"
 CONFIG_FILE = "config.json"
@@ -253,6 +254,20 @@ def read_json(path: Path) -> Any:
 
 
 _PROVENANCES: dict[str, Any] = {}
+
+
+def read_as(path: Path, make: Callable[[Any], T]) -> T:
+    """Read what :func:`write_json` wrote, and make something of it.
+
+    Raises:
+        DamagedRecord: if it cannot be read, or nothing can be made of it.
+    """
+    try:
+        return make(read_json(path))
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise DamagedRecord(path, f"{type(error).__name__}: {error}") from error
+
+
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.design import Alias, Cell, Design, label, slug
 from harness.errors import BadInput, DamagedRecord, Problem, StudyConflict
-from harness.records import SCHEMA, RunRecord, finished_runs, read_json, read_record, write_json
+from harness.records import SCHEMA, RunRecord, finished_runs, read_as, read_json, read_record, write_json
 from harness.search import ArmSearch, read_searches
 from harness.spec import StudySpec, parse_spec
 
@@ -166,13 +166,23 @@ def study_folder(name: str, out: Path) -> Path:
 
 
 def study_identity(folder: Path) -> str:
-    """Return what tells the study in this folder from one of the same name elsewhere; made when first asked for."""
+    """Return what tells the study in this folder from one of the same name elsewhere; made when first asked for.
+
+    Raises:
+        DamagedRecord: if it cannot be read.
+    """
     path = folder / IDENTITY_FILE
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         plan = read_plan(folder) or {}
         write_json(path, plan.get("identity", uuid.uuid4().hex))
-    return str(read_json(path))
+    return read_as(path, _text)
+
+
+def _text(data: object) -> str:
+    if not isinstance(data, str):
+        raise TypeError("must be text")
+    return data
 
 
 def read_plan(folder: Path) -> dict[str, Any] | None:
@@ -201,7 +211,7 @@ def load_study(folder: Path) -> Study:
 
     Raises:
         BadInput: if no study was run there.
-        DamagedRecord: if its plan cannot be read.
+        DamagedRecord: if its plan or its search cannot be read.
     """
     if (plan := read_plan(folder)) is None:
         raise BadInput([Problem("study", str(folder), f"must hold a {PLAN_FILE}: run the study first")])
@@ -209,7 +219,7 @@ def load_study(folder: Path) -> Study:
     finished = set(finished_runs(folder / RUNS_FOLDER))
     failed = {path.stem: path for path in sorted((folder / FAILURES_FOLDER).glob("*.json"))}
     records, damaged = read_records(folder, [run for run in planned if run in finished])
-    unplanned = (Failure(**read_json(failed[run])) for run in failed.keys() - {*planned} - finished)
+    failures, torn = _read_failures(path for run, path in failed.items() if run not in finished)
     return Study(
         spec=parse_spec(plan["spec"]).with_views(),
         arms=tuple(plan["arms"]),
@@ -217,14 +227,25 @@ def load_study(folder: Path) -> Study:
         aliases=tuple(Alias(**alias) for alias in plan["aliases"]),
         planned=planned,
         records=records,
-        failures=tuple(Failure(**read_json(failed[run])) for run in planned if run in failed and run not in finished),
+        failures=tuple(failures[run] for run in planned if run in failures),
         provenance=plan["provenance"],
         folder=folder,
         searches=read_searches(folder),
         revisions=tuple(_read_revisions(plan)),
-        lost_tries=tuple(sorted((f for f in unplanned if f.trial is not None), key=lambda failure: failure.run)),
-        damaged=damaged,
+        lost_tries=tuple(f for run, f in failures.items() if run not in planned and f.trial is not None),
+        damaged=(*damaged, *torn),
     )
+
+
+def _read_failures(paths: Iterable[Path]) -> tuple[dict[str, Failure], tuple[str, ...]]:
+    """Return those failures that can be read, by run, and what is wrong with the others."""
+    failures, damaged = {}, []
+    for path in paths:
+        try:
+            failures[path.stem] = read_as(path, lambda data: Failure(**data))
+        except DamagedRecord as error:
+            damaged.append(str(error))
+    return failures, tuple(damaged)
 
 
 def read_records(folder: Path, runs: Iterable[str]) -> tuple[tuple[RunRecord, ...], tuple[str, ...]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.records import read_json
+from harness.records import read_as
 
 SEARCH_FILE = "search.json"
 
@@ -58,13 +58,18 @@ class ArmSearch:
 
 
 def read_searches(folder: Path) -> tuple[ArmSearch, ...]:
-    """Read how far the tuning of each arm has come; empty where nothing was searched."""
+    """Read how far the tuning of each arm has come; empty where nothing was searched.
+
+    Raises:
+        DamagedRecord: if it cannot be read.
+    """
     path = folder / SEARCH_FILE
-    if not path.exists():
-        return ()
+    return read_as(path, _arms) if path.exists() else ()
+
+
+def _arms(data: Mapping[str, Any]) -> tuple[ArmSearch, ...]:
     return tuple(
-        ArmSearch(**{**search, "trials": tuple(_trial(trial) for trial in search["trials"])})
-        for search in read_json(path)["arms"]
+        ArmSearch(**{**search, "trials": tuple(_trial(trial) for trial in search["trials"])}) for search in data["arms"]
     )
 
 

@@ -1,0 +1,234 @@
+"""``a3c-bench doctor``: what a fault left is told, made good when asked, and a look changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+
+from harness import Study
+from harness.results import load_study
+from studies.cli import run
+from tests.harness.lab import DATABASES, Lab, alive, children_of, study_data, wait_for
+
+pytestmark = DATABASES
+
+
+@pytest.fixture
+def lab(workplace: Path, blank_databases: Path) -> Lab:
+    return Lab(workplace, blank_databases)
+
+
+class Doctor:
+    """The command, given to one study."""
+
+    def __init__(self, lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+        self._storage, self._capsys = lab.storage, capsys
+        self.lines: list[str] = []
+
+    def __call__(self, *options: str) -> int:
+        """Return its exit code; what it said stands in :attr:`lines`."""
+        self._capsys.readouterr()
+        code = run(["doctor", "tiny", "--storage", self._storage, *options])
+        self.lines = self._capsys.readouterr().out.splitlines()
+        return code
+
+    def says(self, *words: str) -> bool:
+        return any(all(word in line for word in words) for line in self.lines)
+
+    def heals(self) -> None:
+        """What was found is repaired, and a second look is clean."""
+        found = [line.partition(": ")[2] for line in self.lines if line.startswith("REPAIR")]
+        assert found
+        assert self("--repair") == 0, self.lines
+        for what in found:
+            assert self.says("ok", f"repaired: {what}"), self.lines
+        assert self() == 0
+        assert self.lines == [HEALTHY]
+
+
+HEALTHY = "ok      tiny: records, Optuna and MLflow agree"
+
+
+@pytest.fixture
+def doctor(lab: Lab, capsys: pytest.CaptureFixture[str]) -> Doctor:
+    return Doctor(lab, capsys)
+
+
+def contents(folder: Path) -> dict[Path, tuple[str, int]]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns) for path in files}
+
+
+def finished(lab: Lab) -> Study:
+    return lab.run(study_data(seeds=1))
+
+
+@pytest.mark.fault(2, "SIGKILL of the parent while two runs compute; doctor tells what it left and repairs it")
+def test_what_a_killed_study_left_is_told_and_made_good(lab: Lab, doctor: Doctor) -> None:
+    data = study_data(seeds=2, cells=1, mode="wait", only_seed=1, until=str(lab.folder / "go"))
+    process = lab.start(data)
+    wait_for(lambda: len(lab.children(status="RUNNING")) == 2 == len(lab.children(status="FINISHED")), "two runs")
+    children = children_of(process.pid)
+    lab.finish(process, signal.SIGKILL)
+    wait_for(lambda: not any(map(alive, children)), "the children to end")
+    assert doctor() == 1
+    assert doctor.says("REPAIR", f"left locked by process {process.pid} on {socket.gethostname()}")
+    assert doctor.says("REPAIR", "Optuna: 2 trials left as RUNNING")
+    assert doctor.says("REPAIR", "MLflow: 2 runs left as RUNNING")
+    doctor.heals()
+    assert not [found for found in lab.mlflow_runs() if found.info.status == "RUNNING"]
+    assert not lab.trials(state="RUNNING")
+    (lab.folder / "go").touch()
+    lab.assert_invariant(lab.run(data))
+    assert doctor() == 0
+
+
+@pytest.mark.parametrize(("name", "store"), [("optuna.db", "Optuna"), ("mlflow.db", "MLflow")])
+def test_results_a_store_does_not_have_are_told_and_delivered(lab: Lab, doctor: Doctor, name: str, store: str) -> None:
+    study = finished(lab)
+    (lab.folder / name).write_bytes((lab.blank / name).read_bytes())
+    assert doctor() == 1
+    assert doctor.lines == [f"REPAIR  tiny: {store}: 4 finished runs unsynced"]
+    doctor.heals()
+    lab.assert_invariant(study)
+
+
+def test_a_run_that_stands_twice_is_told_and_put_aside(lab: Lab, doctor: Doctor) -> None:
+    study = finished(lab)
+    client, child = MlflowClient(tracking_uri=lab.tracking_uri), lab.children()[0]
+    ghost = client.create_run(child.info.experiment_id, tags=child.data.tags)
+    client.log_batch(ghost.info.run_id, metrics=[Metric("score", child.data.metrics["score"], 0, 100)])
+    client.set_terminated(ghost.info.run_id, "FINISHED")
+    assert doctor() == 1
+    assert doctor.lines == ["REPAIR  tiny: MLflow: 1 run recorded twice"]
+    doctor.heals()
+    lab.assert_invariant(study)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.fault(10, "one bit of a run's file flipped, its size as it was; doctor tells and sets the run aside")
+@pytest.mark.parametrize("name", ["curves.csv", "parameters.npz"])
+def test_a_flipped_bit_is_told_and_the_run_set_aside(lab: Lab, doctor: Doctor, name: str) -> None:
+    data = study_data(seeds=1)
+    study, before = lab.run(data), lab.table()
+    record = study.records[0]
+    content = (record.folder / name).read_bytes()
+    flip(record.folder / name)
+    assert doctor() == 1
+    assert doctor.says(
+        "REPAIR", str(Path("out", "tiny", "runs", record.run, name)), "is damaged: must be what was written"
+    )
+    assert len(doctor.lines) == 1
+    assert doctor("--repair") == 0
+    assert doctor.says("kept as", "computed again when the study is continued")
+    assert len([*(study.folder / "damaged").iterdir()]) == 1
+    assert doctor() == 0
+    again = lab.run(data)
+    assert (record.folder / name).read_bytes() == content
+    assert lab.table().equals(before)
+    lab.assert_invariant(again)
+
+
+@pytest.mark.fault(10, "half-written files and folders; doctor tells and removes them")
+def test_half_written_things_are_told_and_removed(lab: Lab, doctor: Doctor) -> None:
+    study = finished(lab)
+    (study.folder / "runs" / ".draft-0").mkdir()
+    (study.folder / "runs" / ".draft-0" / "record.json").write_text("{", encoding="utf-8")
+    (study.folder / ".study.json.0").write_text("{", encoding="utf-8")
+    (study.folder / "attempts" / ".n-1.json.0").write_text("", encoding="utf-8")
+    assert doctor() == 1
+    assert doctor.lines == ["REPAIR  tiny: 3 half-written files or folders"]
+    doctor.heals()
+    lab.assert_invariant(load_study(study.folder))
+
+
+@pytest.mark.parametrize("name", ["attempts/*.json", "identity.json"])
+def test_damaged_small_files_are_told_and_set_aside(lab: Lab, doctor: Doctor, name: str) -> None:
+    study = finished(lab)
+    path = sorted(study.folder.glob(name))[0]
+    path.write_bytes(b"\x00")
+    assert doctor() == 1
+    assert doctor.says("REPAIR", str(path.relative_to(lab.folder)), "is damaged")
+    doctor.heals()
+    lab.assert_invariant(lab.run(study_data(seeds=1)))
+
+
+def test_a_plan_that_is_damaged_is_set_aside_until_the_study_goes_on(lab: Lab, doctor: Doctor) -> None:
+    data = study_data(seeds=1)
+    study = finished(lab)
+    (study.folder / "study.json").write_bytes(b"{")
+    assert doctor() == 1
+    assert doctor.says("REPAIR", "study.json is damaged")
+    assert doctor("--repair") == 1
+    assert doctor.says("continuing the study declares it anew")
+    again = lab.run(data)
+    assert {record.run: record.metrics for record in again.records} == {r.run: r.metrics for r in study.records}
+    lab.assert_invariant(again)
+    assert doctor() == 0
+
+
+@pytest.mark.parametrize("kind", ["finished", "with a failure", "partial", "from elsewhere"])
+def test_a_healthy_study_is_clean_and_no_byte_of_it_changes(lab: Lab, doctor: Doctor, kind: str) -> None:
+    failing: dict[str, Any] = {"mode": "raise", "only_seed": 1} if kind == "with a failure" else {}
+    study = lab.run(study_data(cells=1, **failing))
+    if kind == "partial":
+        shutil.rmtree(study.records[0].folder)
+        lab.run(study_data(seeds=1, cells=1))
+    if kind == "from elsewhere":
+        (study.folder / ".lock").unlink()
+    before = contents(lab.folder)
+    for options in ([], ["--repair"]):
+        assert doctor(*options) == 0
+        assert doctor.lines == [HEALTHY]
+        assert contents(lab.folder) == before
+
+
+def test_a_study_that_is_run_is_left_alone(lab: Lab, doctor: Doctor) -> None:
+    data = study_data(seeds=1, cells=1, mode="wait", until=str(lab.folder / "go"))
+    process = lab.start(data)
+    wait_for(lambda: len(lab.children(status="RUNNING")) == 2, "two runs")
+    before = contents(lab.folder)
+    for options in ([], ["--repair"]):
+        assert doctor(*options) == 0
+        (line,) = doctor.lines
+        assert line.startswith("ok      tiny: ")
+        assert line.endswith(f"is being run by process {process.pid} on {socket.gethostname()}")
+        assert contents(lab.folder) == before
+    (lab.folder / "go").touch()
+    assert lab.finish(process)[0] == 0
+    assert doctor() == 0
+
+
+def test_every_study_is_looked_at_where_none_is_named(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    finished(lab)
+    lab.run(study_data("other", seeds=1, cells=1))
+    (lab.out / "other" / ".lock").write_text("process 1 on nowhere\n", encoding="utf-8")
+    assert run(["doctor", "--storage", lab.storage]) == 1
+    said = capsys.readouterr().out
+    assert HEALTHY in said
+    assert "REPAIR  other: left locked by process 1 on nowhere" in said
+    assert "Python" in said
+
+
+@pytest.mark.parametrize("command", ["doctor", "sync"])
+def test_an_unknown_study_is_bad_input(lab: Lab, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    finished(lab)
+    assert run([command, "tinny"]) == 2
+    errors = capsys.readouterr().err
+    assert "must have been run" in errors
+    assert "did you mean 'tiny'?" in errors
+    assert not os.path.lexists("out/tinny")
