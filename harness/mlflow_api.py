@@ -90,10 +90,15 @@ def _is_of_http(error: Exception) -> bool:
 
 def _bottom(error: BaseException) -> str:
     """Return what an error came of, as a piece of a line."""
-    while (below := error.__cause__ or error.__context__) is not None:
+    while (below := error.__cause__ or error.__context__ or _wrapped(error)) is not None:
         error = below
     text = explain(error)
     return (text if text.isprintable() else ascii(text))[:MAX_REASON]
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    """Return the error that another holds as its argument, as urllib3's do."""
+    return next((argument for argument in error.args if isinstance(argument, BaseException)), None)
 
 
 def upload(run: RunInfo, paths: Sequence[Path], uri: str) -> None:
