@@ -22,6 +22,12 @@ from harness.databases import sqlite_url
 PATIENCE = 60.0  # seconds the server is given to start, and a request to come through
 DELAY = 0.7  # seconds: shorter than any client's patience
 HOST = "127.0.0.1"
+SERVE = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()  # ends with whoever started it
+import uvicorn
+uvicorn.run("mlflow.server.fastapi_app:app", fd=int(sys.argv[1]))
+"""
 PAGE = b"<html><body>" + 500 * b"<p>Welcome!</p>" + b"\n</body></html>\n"
 NEVER_SENT_ON = ("connection", "keep-alive", "transfer-encoding", "content-length", "te", "upgrade")
 
@@ -43,7 +49,7 @@ class MlflowServer:
         with socket.create_server((HOST, 0)) as listening:
             self.port: int = listening.getsockname()[1]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", "--fd", str(listening.fileno()), "mlflow.server.fastapi_app:app"],
+                [sys.executable, "-c", SERVE, str(listening.fileno())],
                 cwd=folder,
                 env={
                     **os.environ,
@@ -56,6 +62,7 @@ class MlflowServer:
                     "_MLFLOW_SGI_NAME": "uvicorn",
                 },
                 pass_fds=[listening.fileno()],
+                stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
             )
@@ -70,7 +77,7 @@ class MlflowServer:
     def close(self) -> None:
         """End the process."""
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
         self._log.close()
 
 
