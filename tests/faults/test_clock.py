@@ -21,6 +21,7 @@ from tests.harness.lab import DATABASES, FAKE, Lab, children_of, study_data, wai
 
 pytestmark = DATABASES
 
+SLOW = pytest.mark.slow
 ASLEEP = 3.0  # seconds
 
 
@@ -65,8 +66,17 @@ def assert_durations(lab: Lab, study: Study) -> None:
 
 
 @pytest.mark.fault(20, "the clock jumps an hour back, forward, or to and fro, whenever a run begins or ends")
-@pytest.mark.parametrize("hours", [(-1, -1), (1, 1), (-1, 1)], ids=["back", "forward", "to and fro"])
-@pytest.mark.parametrize("at_start", [True, False], ids=["begins", "ends"])
+@pytest.mark.parametrize(
+    ("hours", "at_start"),
+    [
+        pytest.param((-1, 1), True, id="to and fro, when one begins"),
+        pytest.param((-1, -1), False, id="back, when one ends"),
+        pytest.param((-1, 1), False, id="to and fro, when one ends", marks=SLOW),
+        pytest.param((-1, -1), True, id="back, when one begins", marks=SLOW),
+        pytest.param((1, 1), True, id="forward, when one begins", marks=SLOW),
+        pytest.param((1, 1), False, id="forward, when one ends", marks=SLOW),
+    ],
+)
 def test_a_clock_that_jumps_makes_nothing_negative(
     lab: Lab, clock: Clock, hours: tuple[int, int], at_start: bool
 ) -> None:
@@ -75,6 +85,7 @@ def test_a_clock_that_jumps_makes_nothing_negative(
     assert_durations(lab, study)
 
 
+@SLOW
 @pytest.mark.fault(20, "the clock jumps an hour between two commands")
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_clock_that_jumps_between_commands_makes_nothing_negative(lab: Lab, clock: Clock, hours: int) -> None:
@@ -86,6 +97,7 @@ def test_a_clock_that_jumps_between_commands_makes_nothing_negative(lab: Lab, cl
     assert_durations(lab, lab.run(study_data(seeds=3, cells=1, marks=marks)))
 
 
+@SLOW
 @pytest.mark.fault(20, "the clocks of a study's processes an hour apart")
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_children_on_another_time_make_nothing_negative(lab: Lab, clock: Clock, hours: int) -> None:
@@ -113,6 +125,7 @@ def test_what_was_begun_in_the_future_ends_no_earlier(lab: Lab, clock: Clock) ->
     lab.assert_invariant(study)
 
 
+@SLOW
 @pytest.mark.fault(20, "the host sleeps in the middle of a study: SIGSTOP of all its processes, SIGCONT")
 def test_a_study_sleeps_and_goes_on(lab: Lab) -> None:
     go = lab.folder / "go"

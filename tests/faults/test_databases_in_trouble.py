@@ -10,11 +10,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 import harness.spool
 from harness import Observer, RunRecord, StoreUnavailable
@@ -28,7 +31,15 @@ from tests.harness.lab import DATABASES, ROOT, Lab, study_data
 pytestmark = DATABASES
 
 DATABASE = ("optuna.db", "mlflow.db")
+KINDS = ("IMMEDIATE", "EXCLUSIVE")
+SLOW = pytest.mark.slow
 IMPATIENT = 0.3  # seconds
+
+
+def some_fast(cases: Iterable[Any], *fast: Any) -> list[ParameterSet]:
+    """All cases as parameters, those not named for long test runs alone."""
+    as_tuples = [case if isinstance(case, tuple) else (case,) for case in cases]
+    return [pytest.param(*case, marks=[] if case in fast or case[0] in fast else [SLOW]) for case in as_tuples]
 
 
 class Trouble(Observer):
@@ -63,8 +74,9 @@ def assert_goes_on(lab: Lab, computed: int = 4) -> None:
 
 
 @pytest.mark.fault(8, "a database locked by another process when a study starts, for a while")
-@pytest.mark.parametrize("kind", ["IMMEDIATE", "EXCLUSIVE"])
-@pytest.mark.parametrize("name", DATABASE)
+@pytest.mark.parametrize(
+    ("name", "kind"), some_fast(product(DATABASE, KINDS), ("optuna.db", "EXCLUSIVE"), ("mlflow.db", "IMMEDIATE"))
+)
 def test_a_database_locked_at_the_start_is_waited_for_and_that_is_told(lab: Lab, name: str, kind: str) -> None:
     with Holder(lab.folder / name, kind) as holder:
         observer = Trouble(lambda: None, end=holder.let_go)
@@ -75,8 +87,7 @@ def test_a_database_locked_at_the_start_is_waited_for_and_that_is_told(lab: Lab,
 
 
 @pytest.mark.fault(8, "a database locked by another process when a study starts, for ever (at a shorter patience)")
-@pytest.mark.parametrize("kind", ["IMMEDIATE", "EXCLUSIVE"])
-@pytest.mark.parametrize("name", DATABASE)
+@pytest.mark.parametrize(("name", "kind"), some_fast(product(DATABASE, KINDS), ("mlflow.db", "EXCLUSIVE")))
 def test_a_database_locked_for_ever_is_code_3_with_its_path(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
 ) -> None:
@@ -95,7 +106,7 @@ def test_a_database_locked_for_ever_is_code_3_with_its_path(
 
 
 @pytest.mark.fault(8, "Optuna's database locked in the middle of a study, for a while")
-@pytest.mark.parametrize("kind", ["IMMEDIATE", "EXCLUSIVE", "reading"])
+@pytest.mark.parametrize("kind", some_fast((*KINDS, "reading")))
 def test_optuna_locked_meanwhile_is_waited_for(lab: Lab, kind: str) -> None:
     path = lab.folder / "optuna.db"
     holders: list[Holder] = []
@@ -105,7 +116,7 @@ def test_optuna_locked_meanwhile_is_waited_for(lab: Lab, kind: str) -> None:
 
 
 @pytest.mark.fault(8, "Optuna's database locked in the middle of a study, for ever (at a shorter patience)")
-@pytest.mark.parametrize("kind", ["IMMEDIATE", "EXCLUSIVE", "reading"])
+@pytest.mark.parametrize("kind", some_fast((*KINDS, "reading"), "IMMEDIATE"))
 def test_optuna_locked_for_ever_meanwhile_is_code_3(lab: Lab, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     shorten_patience(monkeypatch, IMPATIENT)
     path = lab.folder / "optuna.db"
@@ -122,7 +133,7 @@ def test_optuna_locked_for_ever_meanwhile_is_code_3(lab: Lab, monkeypatch: pytes
 
 
 @pytest.mark.fault(8, "MLflow's database locked in the middle of a study, for ever: the study goes on without it")
-@pytest.mark.parametrize("kind", ["IMMEDIATE", "EXCLUSIVE", "reading"])
+@pytest.mark.parametrize("kind", some_fast((*KINDS, "reading"), "EXCLUSIVE"))
 def test_mlflow_locked_for_ever_meanwhile_is_delivered_later(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -144,6 +155,7 @@ def test_mlflow_locked_for_ever_meanwhile_is_delivered_later(
     assert lab.parent().info.status == "FINISHED"
 
 
+@SLOW
 @pytest.mark.fault(8, "MLflow's database locked in the middle of a study, for a while: what it missed is delivered")
 def test_mlflow_locked_for_a_while_is_told_what_it_missed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_mlflows_patience(monkeypatch, IMPATIENT)
@@ -164,7 +176,7 @@ def test_mlflow_locked_for_a_while_is_told_what_it_missed(lab: Lab, monkeypatch:
     lab.assert_invariant(study)
 
 
-@pytest.mark.slow
+@SLOW
 @pytest.mark.fault(8, "each database locked for 30 s, at the start and in the middle of a study")
 @pytest.mark.parametrize("name", DATABASE)
 def test_thirty_seconds_are_waited_for(lab: Lab, name: str) -> None:
@@ -244,7 +256,13 @@ WRONG_SCHEMA = [
 
 
 @pytest.mark.fault(8, "a database of another schema, no database, or a truncated one")
-@pytest.mark.parametrize(("name", "how"), [*WRONG_SCHEMA, *((name, how) for name in DATABASE for how in BROKEN)])
+@pytest.mark.parametrize(
+    ("name", "how"),
+    some_fast(
+        [*WRONG_SCHEMA, *product(DATABASE, BROKEN)],
+        *(("optuna.db", "half of it"), ("mlflow.db", "no database"), ("mlflow.db", "an unknown revision")),
+    ),
+)
 def test_what_cannot_be_used_is_code_3_with_its_path_and_stays_as_it_is(lab: Lab, name: str, how: str) -> None:
     path = lab.folder / name
     damaged(path, how)
@@ -262,6 +280,7 @@ def test_what_cannot_be_used_is_code_3_with_its_path_and_stays_as_it_is(lab: Lab
     shutil.copy(lab.blank / name, lab.folder)
 
 
+@SLOW
 @pytest.mark.fault(8, "a database that is an empty file, lacks its last page, or has another number for its schema")
 @pytest.mark.parametrize(
     ("name", "how"),
@@ -310,7 +329,9 @@ def run_where_read_only(namespace: list[str], lab: Lab, path: Path, *command: st
 
 
 @pytest.mark.fault(8, "a read-only database, its read-only folder, or all of a study's folder (read-only mounts)")
-@pytest.mark.parametrize("where", ["optuna.db", "mlflow.db", "folder of optuna.db", "folder of mlflow.db", "out"])
+@pytest.mark.parametrize(
+    "where", some_fast([*DATABASE, *(f"folder of {name}" for name in DATABASE), "out"], "mlflow.db")
+)
 def test_what_cannot_be_written_to_is_code_3_at_once(namespace: list[str], lab: Lab, where: str) -> None:
     name = where.rpartition(" ")[2]
     home = lab.folder / "home"
@@ -337,6 +358,7 @@ def test_what_cannot_be_written_to_is_code_3_at_once(namespace: list[str], lab: 
     lab.assert_invariant(study)
 
 
+@SLOW
 @pytest.mark.fault(8, "a read-only folder under the commands that only look: status, list, doctor, sync")
 @pytest.mark.parametrize("command", ["status tiny", "list", "doctor tiny", "sync tiny"])
 def test_commands_on_a_read_only_study_end_without_a_traceback(namespace: list[str], lab: Lab, command: str) -> None:

@@ -19,6 +19,8 @@ from tests.harness.lab import DATABASES, Lab, study_data
 
 pytestmark = DATABASES
 
+SLOW = pytest.mark.slow
+
 
 class Listener(Observer):
     """Keeps the warnings."""
@@ -42,9 +44,9 @@ def computed(lab: Lab) -> int:
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"x": 0.25}, ["x was 0.5, is 0.25"]),
+        pytest.param({"x": 0.25}, ["x was 0.5, is 0.25"], marks=SLOW),
         ({"x": 0.25, "text": "new", "anything": [1]}, ["x was", "text was '', is 'new'", "anything was None, is [1]"]),
-        ({"marks": ""}, ["marks was"]),
+        pytest.param({"marks": ""}, ["marks was"], marks=SLOW),
     ],
     ids=["one", "several", "one that changes no figure"],
 )
@@ -65,7 +67,9 @@ def test_changed_settings_are_refused_by_name_and_nothing_changes(
 
 
 @pytest.mark.fault(12, "continued with more seeds, more cells, or both: what is new is computed")
-@pytest.mark.parametrize(("seeds", "cells"), [(2, 1), (1, 2), (3, 2), ([5, 0], 1)])
+@pytest.mark.parametrize(
+    ("seeds", "cells"), [(3, 2), *(pytest.param(*case, marks=SLOW) for case in ((2, 1), (1, 2), ([5, 0], 1)))]
+)
 def test_a_study_grows(lab: Lab, seeds: Any, cells: int) -> None:
     marks = str(lab.marks())
     before = {record.run: record for record in lab.run(study_data(seeds=1, cells=1, marks=marks)).records}
@@ -91,8 +95,6 @@ def test_a_finished_study_has_nothing_to_do(lab: Lab) -> None:
     assert contents(again.folder / "runs") == files
     assert computed(lab) == 2
     lab.assert_invariant(again)
-    process = lab.start(data)
-    assert lab.finish(process) == (0, "")
 
 
 def computed_elsewhere(study: Study, runs: int, **changes: Any) -> None:
@@ -109,7 +111,12 @@ def computed_elsewhere(study: Study, runs: int, **changes: Any) -> None:
 
 @pytest.mark.fault(12, "continued with other versions, on another processor, or from another commit")
 @pytest.mark.parametrize(
-    ("runs", "changes"), [(1, {"numpy": "0.1"}), (2, {"numpy": "0.1", "cpu": "abacus"}), (1, {"commit": "c0ffee"})]
+    ("runs", "changes"),
+    [
+        (2, {"numpy": "0.1", "cpu": "abacus"}),
+        pytest.param(1, {"numpy": "0.1"}, marks=SLOW),
+        pytest.param(1, {"commit": "c0ffee"}, marks=SLOW),
+    ],
 )
 def test_other_software_is_told_and_stands_in_the_records(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, runs: int, changes: dict[str, Any]
@@ -129,6 +136,7 @@ def test_other_software_is_told_and_stands_in_the_records(
     lab.assert_invariant(study)
 
 
+@SLOW
 @pytest.mark.fault(12, "continued with the same software: nobody is warned")
 def test_the_same_software_is_not_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     origin = collect()  # of a checkout that may be committed to meanwhile

@@ -59,6 +59,7 @@ def test_a_second_runner_is_refused_and_changes_nothing(lab: Lab) -> None:
     lab.assert_invariant(lab.run(data))
 
 
+@pytest.mark.slow
 @pytest.mark.fault(11, "a lock left by a process that was killed")
 def test_a_lock_left_by_a_dead_process_is_taken_over(lab: Lab) -> None:
     data = waiting_study(lab)
@@ -75,7 +76,12 @@ def test_a_lock_left_by_a_dead_process_is_taken_over(lab: Lab) -> None:
 
 @pytest.mark.fault(11, "a lock left by a dead process whose number another process has now, or with nonsense in it")
 @pytest.mark.parametrize(
-    "text", [f"process {os.getppid()} on {socket.gethostname()}\n", "process 1 on elsewhere", "¶" * 99]
+    "text",
+    [
+        f"process {os.getppid()} on {socket.gethostname()}\n",
+        *(pytest.param(text, marks=pytest.mark.slow) for text in ("process 1 on elsewhere", "¶" * 99)),
+    ],
+    ids=["alive", "elsewhere", "nonsense"],
 )
 def test_what_a_lock_says_keeps_nobody_out(lab: Lab, text: str) -> None:
     lock = lab.out / "tiny" / LOCK_FILE

@@ -21,6 +21,8 @@ from tests.harness.lab import DATABASES, Lab, alive, children_of, study_data, wa
 
 pytestmark = DATABASES
 
+SLOW = pytest.mark.slow
+
 
 @pytest.fixture
 def lab(workplace: Path, blank_databases: Path) -> Lab:
@@ -76,7 +78,8 @@ def finished(lab: Lab) -> Study:
 def test_what_a_killed_study_left_is_told_and_made_good(lab: Lab, doctor: Doctor) -> None:
     data = study_data(seeds=2, cells=1, mode="wait", only_seed=1, until=str(lab.folder / "go"))
     process = lab.start(data)
-    wait_for(lambda: len(lab.children(status="RUNNING")) == 2 == len(lab.children(status="FINISHED")), "two runs")
+    half = ["FINISHED", "FINISHED", "RUNNING", "RUNNING"]
+    wait_for(lambda: sorted(child.info.status for child in lab.children()) == half, "half of the runs")
     children = children_of(process.pid)
     lab.finish(process, signal.SIGKILL)
     wait_for(lambda: not any(map(alive, children)), "the children to end")
@@ -92,7 +95,7 @@ def test_what_a_killed_study_left_is_told_and_made_good(lab: Lab, doctor: Doctor
     assert doctor() == 0
 
 
-@pytest.mark.parametrize(("name", "store"), [("optuna.db", "Optuna"), ("mlflow.db", "MLflow")])
+@pytest.mark.parametrize(("name", "store"), [pytest.param("optuna.db", "Optuna", marks=SLOW), ("mlflow.db", "MLflow")])
 def test_results_a_store_does_not_have_are_told_and_delivered(lab: Lab, doctor: Doctor, name: str, store: str) -> None:
     study = finished(lab)
     (lab.folder / name).write_bytes((lab.blank / name).read_bytes())
@@ -102,6 +105,7 @@ def test_results_a_store_does_not_have_are_told_and_delivered(lab: Lab, doctor: 
     lab.assert_invariant(study)
 
 
+@SLOW
 def test_a_run_that_stands_twice_is_told_and_put_aside(lab: Lab, doctor: Doctor) -> None:
     study = finished(lab)
     client, child = MlflowClient(tracking_uri=lab.tracking_uri), lab.children()[0]
@@ -121,7 +125,7 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.fault(10, "one bit of a run's file flipped, its size as it was; doctor tells and sets the run aside")
-@pytest.mark.parametrize("name", ["curves.csv", "parameters.npz"])
+@pytest.mark.parametrize("name", ["curves.csv", pytest.param("parameters.npz", marks=SLOW)])
 def test_a_flipped_bit_is_told_and_the_run_set_aside(lab: Lab, doctor: Doctor, name: str) -> None:
     data = study_data(seeds=1)
     study, before = lab.run(data), lab.table()
@@ -156,7 +160,7 @@ def test_half_written_things_are_told_and_removed(lab: Lab, doctor: Doctor) -> N
     lab.assert_invariant(load_study(study.folder))
 
 
-@pytest.mark.parametrize("name", ["attempts/*.json", "identity.json"])
+@pytest.mark.parametrize("name", ["attempts/*.json", pytest.param("identity.json", marks=SLOW)])
 def test_damaged_small_files_are_told_and_set_aside(lab: Lab, doctor: Doctor, name: str) -> None:
     study = finished(lab)
     path = sorted(study.folder.glob(name))[0]
@@ -167,6 +171,7 @@ def test_damaged_small_files_are_told_and_set_aside(lab: Lab, doctor: Doctor, na
     lab.assert_invariant(lab.run(study_data(seeds=1)))
 
 
+@SLOW
 def test_a_plan_that_is_damaged_is_set_aside_until_the_study_goes_on(lab: Lab, doctor: Doctor) -> None:
     data = study_data(seeds=1)
     study = finished(lab)
@@ -181,7 +186,9 @@ def test_a_plan_that_is_damaged_is_set_aside_until_the_study_goes_on(lab: Lab, d
     assert doctor() == 0
 
 
-@pytest.mark.parametrize("kind", ["finished", "with a failure", "partial", "from elsewhere"])
+@pytest.mark.parametrize(
+    "kind", ["with a failure", "from elsewhere", *(pytest.param(kind, marks=SLOW) for kind in ("finished", "partial"))]
+)
 def test_a_healthy_study_is_clean_and_no_byte_of_it_changes(lab: Lab, doctor: Doctor, kind: str) -> None:
     failing: dict[str, Any] = {"mode": "raise", "only_seed": 1} if kind == "with a failure" else {}
     study = lab.run(study_data(cells=1, **failing))
@@ -197,6 +204,7 @@ def test_a_healthy_study_is_clean_and_no_byte_of_it_changes(lab: Lab, doctor: Do
         assert contents(lab.folder) == before
 
 
+@SLOW
 def test_a_study_that_is_run_is_left_alone(lab: Lab, doctor: Doctor) -> None:
     data = study_data(seeds=1, cells=1, mode="wait", until=str(lab.folder / "go"))
     process = lab.start(data)
@@ -213,6 +221,7 @@ def test_a_study_that_is_run_is_left_alone(lab: Lab, doctor: Doctor) -> None:
     assert doctor() == 0
 
 
+@SLOW
 def test_every_study_is_looked_at_where_none_is_named(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     finished(lab)
     lab.run(study_data("other", seeds=1, cells=1))

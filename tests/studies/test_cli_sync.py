@@ -50,6 +50,7 @@ def test_with_nothing_to_deliver_nothing_changes(lab: Lab, capsys: pytest.Captur
     lab.assert_invariant(study)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(8, "MLflow's or Optuna's database deleted after a study: sync makes it anew")
 @pytest.mark.parametrize("name", ["mlflow.db", "optuna.db"])
 def test_a_deleted_database_is_delivered_to_anew(lab: Lab, name: str) -> None:
@@ -100,6 +101,7 @@ def test_what_waits_is_delivered_once(
     lab.assert_invariant(load_study(lab.out / "tiny"))
 
 
+@pytest.mark.slow
 @pytest.mark.fault(11, "sync of a study that another process is running")
 def test_a_study_that_is_run_is_not_synced(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     data = study_data(seeds=1, cells=1, mode="wait", until=str(lab.folder / "go"))
@@ -114,6 +116,7 @@ def test_a_study_that_is_run_is_not_synced(lab: Lab, capsys: pytest.CaptureFixtu
     assert lab.finish(process)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_study_that_was_stopped_is_synced_as_it_stands(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     data = study_data(seeds=1, mode="raise", until=str(lab.folder / "mended"))
     lab.run(data)
