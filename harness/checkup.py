@@ -11,10 +11,10 @@ from harness.errors import DamagedRecord, HarnessError
 from harness.lock import last_holder, nobody_runs, study_lock
 from harness.mending import damaged_files, mend
 from harness.records import finished_runs, set_aside, verify_record
-from harness.results import PLAN_FILE, RUNS_FOLDER, load_study, study_identity
+from harness.results import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER, load_study, study_identity
 from harness.spool import SPOOL_FOLDER, Spool
-from harness.stores import default_storage
-from harness.sync import store_that_was_away, sync_study, told_runs
+from harness.stores import default_storage, stores_of
+from harness.sync import sync_study, told_runs
 
 
 def examine_study(folder: Path, storage: str | None = None, tracking_uri: str | None = None) -> list[str]:
@@ -22,8 +22,8 @@ def examine_study(folder: Path, storage: str | None = None, tracking_uri: str | 
 
     Args:
         folder: the study's.
-        storage: Optuna's storage URL; None: in the folder.
-        tracking_uri: MLflow's; None: the one that was away, or else the default.
+        storage: Optuna's storage URL; None: as the study was last run with.
+        tracking_uri: MLflow's; None: as the study was last run with.
 
     Raises:
         StudyLocked: if it is being run now, when half-written things are as they should be.
@@ -62,10 +62,11 @@ def _stores(folder: Path, storage: str | None, tracking_uri: str | None) -> Iter
     study = load_study(folder)
     told = told_runs(study)
     judged = [record.run for record in told if record.trial is None]
-    uri = tracking_uri or store_that_was_away(folder)
+    storage, uri = stores_of(folder, storage, tracking_uri)
     trials = attempts_in_optuna(storage or default_storage(folder), study.spec.name)
     yield from _differences("Optuna", "trial", trials, "COMPLETE", judged)
-    runs = attempts_in_mlflow(study.spec.name, uri, study_identity(folder))
+    owner = study_identity(folder) if (folder / IDENTITY_FILE).exists() else ""
+    runs = attempts_in_mlflow(study.spec.name, uri, owner)
     yield from _differences("MLflow", "run", runs, "FINISHED", [record.run for record in told])
 
 
@@ -93,8 +94,8 @@ def repair_study(folder: Path, storage: str | None, tracking_uri: str | None, wa
 
     Args:
         folder: the study's.
-        storage: Optuna's storage URL; None: in the folder.
-        tracking_uri: MLflow's; None: the one that was away, or else the default.
+        storage: Optuna's storage URL; None: as the study was last run with.
+        tracking_uri: MLflow's; None: as the study was last run with.
         warn: is told of everything that is set aside.
 
     Raises:
@@ -107,6 +108,6 @@ def repair_study(folder: Path, storage: str | None, tracking_uri: str | None, wa
             run = next(path for path in (error.path, *error.path.parents) if path.parent == folder / RUNS_FOLDER)
             warn(f"{error}; kept as {set_aside(run, folder)}, the run is computed again when the study is continued")
     if (folder / PLAN_FILE).exists():
-        sync_study(folder, storage, tracking_uri)
+        sync_study(folder, storage, tracking_uri, warn)
     else:
         warn(f"{folder} has no plan: continuing the study declares it anew and mends the stores")

@@ -37,8 +37,8 @@ def main(descriptor: int, core: int) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _ask_for_death_with_parent()
     from harness.algorithm import Algorithm
+    from harness.computing import compute
     from harness.events import Advanced, Begun
-    from harness.executors import compute
     from harness.wire import receive, send
 
     connection = Connection(descriptor)
@@ -88,7 +88,7 @@ def _watched(task: Task, connection: Connection, sending: threading.Lock) -> Ite
 
 
 def _end(task: Task, connection: Connection, sending: threading.Lock, others: set[int | None]) -> None:
-    from harness.executors import out_of_time
+    from harness.computing import out_of_time
     from harness.whereabouts import whereabouts
     from harness.wire import send
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from typing import Any, Literal
 from harness import provenance
 from harness.agenda import Agenda, Batch, Judge
 from harness.algorithm import Algorithm
+from harness.attempts import next_attempt
 from harness.databases import redact
 from harness.design import Design, PlannedRun, expand
 from harness.errors import BadInput, Problem, StoreUnavailable, Undelivered, disk_errors
@@ -25,13 +26,12 @@ from harness.executors import Executor, InlineExecutor, ProcessExecutor
 from harness.interrupts import Interrupts
 from harness.lock import study_lock
 from harness.machine import usable_cores
-from harness.mending import ATTEMPTS_FOLDER, mend, other_origins
+from harness.mending import mend
 from harness.observer import Observer
 from harness.projection import Projections
 from harness.records import (
     RunRecord,
     finished_runs,
-    read_json,
     write_json,
     write_record,
 )
@@ -108,7 +108,8 @@ def run_study(
             origin = provenance.collect()
             agenda = Agenda(design, folder, origin, judge, observer.warned)
             done = len(agenda.records)
-            if done and (otherwise := other_origins(agenda.records.values(), origin)):
+            before = [record.provenance for record in agenda.records.values()]
+            if otherwise := provenance.differences(before, origin):
                 observer.warned(otherwise)
             batch = agenda.more()
             chosen = _make_executor(executor, jobs, None if agenda.open_ended else len(batch.runs), interrupts)
@@ -198,8 +199,10 @@ class _Dispatcher:
                 self._projections.attach(report(load_study(self._folder)))
         except BaseException:
             self._executor.close()
-            with suppress(StoreUnavailable):  # what went wrong first is what is told
+            try:
                 self._projections.close("KILLED")
+            except StoreUnavailable as error:
+                self._observer.warned(str(error))
             raise
         self._executor.close()
         self._projections.close("FAILED" if self._lost else "FINISHED")
@@ -217,7 +220,7 @@ class _Dispatcher:
         begun = []
         while self._queue and len(self._running) < self._executor.slots:
             run = self._queue.popleft()
-            attempt = self._next_attempt(run.id)
+            attempt = next_attempt(self._folder, run.id)
             settings = run.config.model_dump(mode="json")
             self._executor.submit(Task(run.id, self._algorithm, settings, self._design.spec.study.time_limit))
             self._running[run.id] = (run, attempt)
@@ -278,11 +281,3 @@ class _Dispatcher:
             self._queue.appendleft(run)
         else:
             self._lost.add(run.id)
-
-    def _next_attempt(self, run: str) -> int:
-        """Count attempts across commands: an interrupted one leaves no other trace on disk."""
-        path = self._folder / ATTEMPTS_FOLDER / f"{run}.json"
-        path.parent.mkdir(exist_ok=True)
-        attempt = 1 + (int(read_json(path)) if path.exists() else 0)
-        write_json(path, attempt)
-        return attempt

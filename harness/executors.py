@@ -5,30 +5,31 @@ Executors compute and nothing else: a task goes in, an event comes out. They kno
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Protocol
 
-from harness.algorithm import Algorithm, RunResult
+from harness.algorithm import Algorithm
 from harness.child import GRACE_SECONDS
+from harness.computing import Cancelled, OutOfTime, compute, out_of_time
 from harness.events import Advanced, Begun, Event, Failed, Finished, Task
 from harness.machine import usable_cores
-from harness.outputs import RunOutput
 from harness.wire import receive, send
 
 START_SECONDS = 60.0  # for a child to import what it needs, before its run's time limit begins to count
 KILL_SECONDS = GRACE_SECONDS + 1.0  # after a time limit a child that has not ended itself is killed
+STALL_SECONDS = 10.0  # of silence in the middle of a message; then its sender is killed
+DYING_SECONDS = 1.0  # for a process whose end of the socket is closed
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -48,35 +49,6 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Stop at once, whatever is under way."""
-
-
-class OutOfTime(Exception):
-    """A run used up its time limit."""
-
-
-class Cancelled(Exception):
-    """A signal asked the study to stop while a run was computed in this process."""
-
-
-def compute(task: Task, emit: Callable[[Any], None]) -> Finished | Failed:
-    """Run one task to its end; whatever it raises becomes an event."""
-    started, clock = time.time(), time.monotonic()
-    try:
-        config = task.algorithm.config_type().model_validate_json(json.dumps(task.settings))
-        output = RunOutput.of(task.algorithm.train_function()(config, emit))
-    except Exception as error:
-        partial: RunResult | None = getattr(error, "result", None)
-        if partial is None or partial.outcome != "diverged":
-            cause = error.__cause__ if isinstance(error.__cause__, OutOfTime) else error
-            return Failed(task.run, f"{type(cause).__name__}: {cause}", traceback.format_exc())
-        output = RunOutput.of(partial)
-    return Finished(task.run, output, started, time.monotonic() - clock)
-
-
-def out_of_time(task: Task, where: str = "", detail: str = "") -> Failed:
-    """Return what becomes of a task that used up its time limit, and where it was then."""
-    at = f": {where}" if where else ""
-    return Failed(task.run, f"OutOfTime: took longer than its time limit of {task.time_limit:g} s{at}", detail)
 
 
 class InlineExecutor:
@@ -130,6 +102,8 @@ class _Child:
 
     def __init__(self, core: int) -> None:
         ours, theirs = socket.socketpair()
+        stall = struct.pack("ll", int(STALL_SECONDS), 0)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, stall)  # a child may stop in the middle of a message
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         self.process = subprocess.Popen(  # noqa: S603 - this interpreter
             [sys.executable, "-m", "harness.child", str(theirs.fileno()), str(core)],
@@ -215,12 +189,12 @@ class ProcessExecutor:
                 if isinstance(said, Begun):
                     child.deadline = said.clock + task.time_limit
                     return None
-                if not isinstance(said, Advanced | Finished | Failed):
-                    raise TypeError(f"{type(said).__name__} is not for the dispatcher")
+                if not isinstance(said, Advanced | Finished | Failed) or said.run != task.run:
+                    raise TypeError(f"{type(said).__name__} is not of {task.run}")
                 event = said
             except (EOFError, OSError):
                 event = self._died(child, task, late)
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 why = f"{type(error).__name__}: {error}"
                 event = Failed(task.run, "the process sent what is no message", why, crashed=True)
                 self._replace(child)
@@ -249,8 +223,11 @@ class ProcessExecutor:
         return child
 
     def _died(self, child: _Child, task: Task, late: bool) -> Failed:
-        child.process.wait()
-        code = child.process.returncode
+        try:
+            code = child.process.wait(DYING_SECONDS)
+        except subprocess.TimeoutExpired:  # it stopped in the middle of a message
+            child.process.kill()
+            code = child.process.wait()
         words = child.last_words()
         self._replace(child)
         if late:

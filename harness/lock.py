@@ -59,7 +59,9 @@ def _take(file: IO[str], kind: int, folder: Path) -> None:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        raise StudyLocked(f"{folder} is being run by {file.read().strip() or 'another process'}") from None
+        raise StudyLocked(
+            f"{folder} is being run by {file.read().strip() or 'another process, or looked at'}"
+        ) from None
 
 
 def last_holder(folder: Path) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.attempts import ATTEMPTS_FOLDER
 from harness.errors import DamagedRecord
-from harness.records import RunRecord, read_as, remove_drafts, set_aside
+from harness.records import read_as, remove_drafts, set_aside
 from harness.results import FAILURES_FOLDER, IDENTITY_FILE, Failure, read_plan, study_identity
 from harness.search import read_searches
 from harness.spool import SPOOL_FOLDER, Entry
-
-ATTEMPTS_FOLDER = "attempts"
 
 
 def mend(folder: Path, warn: Callable[[str], None]) -> None:
@@ -40,7 +39,7 @@ def damaged_files(folder: Path) -> list[DamagedRecord]:
         lambda: read_searches(folder),
         *_readers(folder / ATTEMPTS_FOLDER, int),
         *_readers(folder / FAILURES_FOLDER, lambda data: Failure(**data)),
-        *_readers(folder / SPOOL_FOLDER, lambda data: Entry(**data)),
+        *_readers(folder / SPOOL_FOLDER, Entry.of),
     ]
     found = []
     for read in readers:
@@ -53,34 +52,3 @@ def damaged_files(folder: Path) -> list[DamagedRecord]:
 
 def _readers(folder: Path, make: Callable[[Any], object]) -> list[Callable[[], object]]:
     return [partial(read_as, path, make) for path in sorted(folder.glob("*.json"))]
-
-
-def other_origins(records: Iterable[RunRecord], origin: Mapping[str, Any]) -> str:
-    """Say with what else than now finished runs were computed; empty if with the same.
-
-    Args:
-        records: the finished runs.
-        origin: provenance of this command.
-    """
-    differing: dict[str, set[str]] = {}
-    runs = 0
-    now = _basis(origin)
-    for record in records:
-        then = _basis(record.provenance)
-        names = [name for name in sorted({*now, *then}) if now.get(name) != then.get(name)]
-        runs += bool(names)
-        for name in names:
-            differing.setdefault(name, set()).add(str(then.get(name)))
-    if not differing:
-        return ""
-    clauses = [f"{name} was {' or '.join(sorted(was))}, is {now.get(name)}" for name, was in differing.items()]
-    those = "1 finished run was" if runs == 1 else f"{runs} finished runs were"
-    return (
-        f"{those} computed otherwise ({'; '.join(clauses)}): figures may differ in the last bits; "
-        "each run's record says with what"
-    )
-
-
-def _basis(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what can change a result though no setting does."""
-    return {**provenance.get("versions", {}), **{name: provenance.get(name) for name in ("commit", "cpu")}}

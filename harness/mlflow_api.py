@@ -25,7 +25,7 @@ os.environ.setdefault("MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", "false")
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunInfo, RunTag, ViewType
-from mlflow.exceptions import RestException
+from mlflow.exceptions import MlflowException, RestException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from harness.databases import explain, redact
@@ -33,7 +33,7 @@ from harness.errors import HarnessError, StoreUnavailable
 
 __all__ = [
     "Experiment", "Metric", "MlflowClient", "Param", "RestException", "Run", "RunInfo", "RunTag", "asked",
-    "impatient", "is_server", "search", "store_errors", "upload",
+    "impatient", "is_refusal", "is_server", "search", "store_errors", "upload",
 ]  # fmt: skip
 
 # what goes wrong with a database is raised, too, and told in one line; this logger tells every table it makes
@@ -62,7 +62,7 @@ class Unanswered(Exception):
 def asked(ask: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Make a request, and make it again where its answer was lost on the way: the library does so only for some.
 
-    All that is asked may be asked twice: runs made twice are found and put aside.
+    All that is asked may be asked twice: runs made twice are found and put aside when a command begins or ends.
 
     Raises:
         Unanswered: if that is what went wrong, in a few words: the library says it with the whole chain of errors, or
@@ -80,7 +80,14 @@ def asked(ask: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
             if _is_of_http(error):
                 raise Unanswered(_bottom(error)) from error
             raise
-    return None
+    raise AssertionError("the last try returns or raises")
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether MLflow says that it will never take what it was given (status 4xx), rather than that it cannot now."""
+    if not isinstance(error, MlflowException) or type(error.__cause__).__module__.startswith("sqlalchemy"):
+        return False  # of a broken database MLflow says, too, that the request was bad
+    return 400 <= error.get_http_status_code() < 500 and error.get_http_status_code() not in (408, 429)
 
 
 def _is_of_http(error: Exception) -> bool:
@@ -113,7 +120,8 @@ def upload(run: RunInfo, paths: Sequence[Path], uri: str) -> None:
         Unanswered: if not all of it has come.
     """
     artifacts = get_artifact_repository(run.artifact_uri, uri)
-    if (folder := getattr(artifacts, "artifact_dir", None)) is not None:
+    folder = getattr(artifacts, "artifact_dir", None)
+    if folder is not None and not is_server(uri):
         for torn in Path(folder).glob(".artifact.uploading.*"):
             torn.unlink(missing_ok=True)  # left by a process that died while it uploaded
     for path in paths:

@@ -79,19 +79,19 @@ class Projections:
         self._each(lambda part: part.attach(paths))
 
     def close(self, status: str) -> None:
-        """See :class:`Projection`; every part is closed, then the first error is raised."""
+        """See :class:`Projection`."""
+        self._each(lambda part: part.close(status))
+
+    def _each(self, tell: Callable[[Projection], None]) -> None:
+        """Tell every part, whatever goes wrong with those before it; then raise the first error."""
         errors = []
         for part in self._parts:
             try:
-                self._told(part, lambda part: part.close(status))
-            except HarnessError as error:
+                self._told(part, tell)
+            except StoreUnavailable as error:
                 errors.append(error)
         if errors:
             raise errors[0]
-
-    def _each(self, tell: Callable[[Projection], None]) -> None:
-        for part in self._parts:
-            self._told(part, tell)
 
     def _told(self, part: Projection, tell: Callable[[Projection], None]) -> None:
         try:

@@ -7,7 +7,7 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +73,34 @@ def _cpu() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def differences(before: Iterable[Mapping[str, Any]], now: Mapping[str, Any]) -> str:
+    """Say in a sentence with what else than now finished runs were computed; empty if with the same.
+
+    Args:
+        before: the runs' provenances.
+        now: this command's.
+    """
+    differing: dict[str, set[str]] = {}
+    runs = 0
+    here = _basis(now)
+    for origin in before:
+        then = _basis(origin)
+        names = [name for name in sorted({*here, *then}) if here.get(name) != then.get(name)]
+        runs += bool(names)
+        for name in names:
+            differing.setdefault(name, set()).add(str(then.get(name)))
+    if not differing:
+        return ""
+    clauses = [f"{name} was {' or '.join(sorted(was))}, is {here.get(name)}" for name, was in differing.items()]
+    those = "1 finished run was" if runs == 1 else f"{runs} finished runs were"
+    return (
+        f"{those} computed otherwise ({'; '.join(clauses)}): figures may differ in the last bits; "
+        "each run's record says with what"
+    )
+
+
+def _basis(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what can change a result though no setting does."""
+    return {**provenance.get("versions", {}), **{name: provenance.get(name) for name in ("commit", "cpu")}}

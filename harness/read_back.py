@@ -66,7 +66,7 @@ def _download_run(client: MlflowClient, run: Run, name: str, folder: Path) -> No
 
 
 def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list[str]]:
-    """Return, by status, the run each attempt in a study's experiment stands for.
+    """Return, by status, the run each attempt in a study's experiment stands for; empty text for the study's own.
 
     Args:
         name: the study's name, which is its experiment's.
@@ -86,7 +86,7 @@ def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list
         runs = list(search(client, experiment.experiment_id)) if experiment is not None else []
     parents = {run.info.run_id for run in runs if is_parent(run) and run.data.tags.get(OWNER_TAG) == owner}
     for run in runs:
-        if run.data.tags.get("mlflow.parentRunId") in parents:
+        if run.info.run_id in parents or run.data.tags.get("mlflow.parentRunId") in parents:
             found.setdefault(run.info.status, []).append(run.data.tags.get("run", ""))
     return found
 
@@ -95,4 +95,6 @@ def experiment_page(name: str, uri: str) -> str:
     """Return where an MLflow UI shows an experiment, after its host: by default it opens for language models."""
     with store_errors(uri):
         experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name(name)
+    if experiment is None:
+        raise StoreUnavailable(f"MLflow at {redact(uri)} has no experiment {name!r}")
     return f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"

@@ -264,7 +264,7 @@ def read_as(path: Path, make: Callable[[Any], T]) -> T:
     """
     try:
         return make(read_json(path))
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DamagedRecord(path, f"{type(error).__name__}: {error}") from error
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.design import Alias, Cell, Design, label, slug
 from harness.errors import BadInput, DamagedRecord, Problem, StudyConflict
-from harness.records import SCHEMA, RunRecord, finished_runs, read_as, read_json, read_record, write_json
+from harness.records import SCHEMA, RunRecord, finished_runs, read_as, read_record, write_json
 from harness.search import ArmSearch, read_searches
 from harness.spec import StudySpec, parse_spec
 
@@ -195,15 +195,21 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
     path = folder / PLAN_FILE
     if not path.is_file():
         return None
+    plan = read_as(path, _as_plan)
+    if plan["schema"] != SCHEMA:
+        raise StudyConflict(f"{path}: schema {plan['schema']!r}, must be {SCHEMA}: another version wrote it")
     try:
-        plan = dict(read_json(path))
-        schema = plan["schema"]
         parse_spec(plan["spec"])
-    except (ValueError, TypeError, KeyError, BadInput) as error:
-        raise DamagedRecord(path, f"{type(error).__name__}: {error}") from error
-    if schema != SCHEMA:
-        raise StudyConflict(f"{path}: schema {schema!r}, must be {SCHEMA}: another version wrote it")
+    except BadInput as error:  # whole, but not what is taken today
+        what = str(error.problems[0])
+        raise StudyConflict(f"{path}: another version wrote it, which took what this one does not: {what}") from error
     return plan
+
+
+def _as_plan(data: Any) -> dict[str, Any]:
+    if not {"schema", "spec", "planned", "arms", "cells", "aliases", "provenance"} <= data.keys():
+        raise KeyError("not a plan")
+    return dict(data)
 
 
 def load_study(folder: Path) -> Study:
@@ -245,6 +251,8 @@ def _read_failures(paths: Iterable[Path]) -> tuple[dict[str, Failure], tuple[str
             failures[path.stem] = read_as(path, lambda data: Failure(**data))
         except DamagedRecord as error:
             damaged.append(str(error))
+        except FileNotFoundError:  # tried again meanwhile, with success
+            continue
     return failures, tuple(damaged)
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import provenance
 from harness.algorithm import Algorithm
 from harness.databases import redact
-from harness.errors import HarnessError, disk_errors
+from harness.errors import HarnessError, StoreUnavailable, Undelivered, disk_errors
 from harness.events import Failed, Finished, Task
 from harness.executors import InlineExecutor
 from harness.interrupts import Interrupts
-from harness.projection import Projections
-from harness.records import RunRecord, finished_runs, read_record, write_record
-from harness.results import RUNS_FOLDER, Failure, study_folder
-from harness.stores import open_tracker
+from harness.lock import study_lock
+from harness.records import RunRecord, finished_runs, write_record
+from harness.results import RUNS_FOLDER, Failure, read_records, study_folder
+from harness.stores import open_single, open_tracker
 
 EXPERIMENT = "train"
 NO_LIMIT = 10 * 365 * 24 * 3600.0
@@ -51,8 +51,8 @@ def run_single(
 
     Raises:
         BadInput: before anything runs.
-        StoreUnavailable: if the disk or MLflow's store cannot be used; a record that is on disk is kept, and
-            :func:`sync_singles` delivers it.
+        StoreUnavailable: if the disk or MLflow's store cannot be used.
+        Undelivered: if MLflow's could not be told of the run; :func:`sync_singles` does so from its record.
         RunFailed: if the run raised; MLflow has it as FAILED.
         Interrupted: after SIGINT or SIGTERM; MLflow has it as KILLED.
     """
@@ -63,10 +63,7 @@ def run_single(
     runs = study_folder(EXPERIMENT, Path(out)) / RUNS_FOLDER
     with Interrupts() as interrupts, disk_errors():
         runs.mkdir(parents=True, exist_ok=True)  # where it cannot be, nothing is to be trained in vain
-        tracker = open_tracker(EXPERIMENT, tracking_uri, origin)
-        tracker.close_abandoned()
-        tracker.start(run, {"seed": str(seed)}, attempt=1)
-        mirror = Projections([tracker])
+        mirror = open_single(EXPERIMENT, tracking_uri, origin, run, {"seed": str(seed)})
         try:
             executor = InlineExecutor(lambda: interrupts.caught is not None, emit)
             executor.submit(Task(run, algorithm, config.model_dump(mode="json"), NO_LIMIT))
@@ -86,7 +83,10 @@ def run_single(
                     provenance=origin,
                 )
                 record = write_record(runs, record, event.output)
-                mirror.finished(record)
+                try:
+                    mirror.finished(record)
+                except StoreUnavailable as error:
+                    raise Undelivered(str(error)) from error
                 return record
             interrupts.check()
             assert isinstance(event, Failed)  # noqa: S101 - progress goes to `emit`
@@ -96,20 +96,25 @@ def run_single(
             mirror.close("FINISHED")
 
 
-def sync_singles(out: str | Path = "out", tracking_uri: str | None = None) -> int:
-    """Deliver to MLflow the single runs it does not know; return how many there are on disk.
+def sync_singles(out: str | Path = "out", tracking_uri: str | None = None) -> tuple[int, Sequence[str]]:
+    """Deliver to MLflow the single runs it does not know.
+
+    Returns:
+        How many are on disk, and what is wrong with those that cannot be read.
 
     Raises:
+        StudyLocked: if another process does the same.
         StoreUnavailable: if MLflow's store cannot be used.
     """
-    runs = study_folder(EXPERIMENT, Path(out)) / RUNS_FOLDER
-    records = [read_record(runs / run) for run in finished_runs(runs)]
-    tracker = open_tracker(EXPERIMENT, tracking_uri, provenance.collect())
-    tracker.close_abandoned()
-    mirror = Projections([tracker])
-    known = tracker.finished_names()  # other folders' runs are none of ours
-    for record in records:
-        if record.run not in known:
-            mirror.finished(record)
-    mirror.close("FINISHED")
-    return len(records)
+    folder = study_folder(EXPERIMENT, Path(out))
+    records, damaged = read_records(folder, finished_runs(folder / RUNS_FOLDER))
+    with study_lock(folder):
+        tracker = open_tracker(EXPERIMENT, tracking_uri, provenance.collect())
+        with tracker.errors():
+            tracker.close_abandoned()
+            known = tracker.told()  # other folders' runs are none of ours
+            for record in records:
+                if record.run not in known:
+                    tracker.finished(record)
+            tracker.close("FINISHED")
+    return len(records), damaged

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.databases import LOCK_SECONDS, sqlite_url
+from harness.databases import LOCK_SECONDS, redact, sqlite_path, sqlite_url
+from harness.errors import BadInput, DamagedRecord, Problem
 from harness.projection import Projections
+from harness.records import read_as, write_json
 from harness.results import PLAN_FILE, study_identity
 from harness.search import SEARCH_FILE
 from harness.spec import StudySpec
@@ -18,6 +21,15 @@ if TYPE_CHECKING:
     from harness.tracking import Tracker
 
 ARTIFACTS_FOLDER = "mlartifacts"
+STORES_FILE = "stores.json"
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where a study's results went, without passwords; ``storage`` is None for the study's own folder."""
+
+    storage: str | None
+    tracking_uri: str
 
 
 def open_tracker(
@@ -32,6 +44,28 @@ def open_tracker(
 
     uri = checked_tracking_uri(tracking_uri) or default_tracking_uri()
     return Tracker(uri, experiment, Path(ARTIFACTS_FOLDER), origin, owner, waiting)
+
+
+def open_single(
+    experiment: str, tracking_uri: str | None, origin: Mapping[str, Any], run: str, who: Mapping[str, str]
+) -> Projections:
+    """Open an MLflow experiment of single runs and begin one there.
+
+    Args:
+        experiment: its name.
+        tracking_uri: see :func:`open_tracker`.
+        origin: provenance of this command.
+        run: the run's name.
+        who: its further tags.
+
+    Raises:
+        StoreUnavailable: if the store cannot be used.
+    """
+    tracker = open_tracker(experiment, tracking_uri, origin)
+    with tracker.errors():
+        tracker.close_abandoned()
+        tracker.start(run, who, attempt=1)
+    return Projections([tracker])
 
 
 def default_tracking_uri() -> str:
@@ -52,6 +86,7 @@ def open_projections(
     origin: Mapping[str, Any],
     warn: Callable[[str], None],
     look: Callable[[], None] = lambda: None,
+    adopt: bool = False,
 ) -> Projections:
     """Open both stores for a study; MLflow's may go away later, and what it misses is spooled.
 
@@ -63,6 +98,7 @@ def open_projections(
         origin: provenance of this command.
         warn: is told when a store keeps us waiting, goes away or comes back.
         look: called now and then while a store keeps us waiting; what it raises ends the wait.
+        adopt: whether what waits for another tracking store is to go to this one.
 
     Raises:
         StoreUnavailable: if one of them cannot be used.
@@ -80,9 +116,50 @@ def open_projections(
     owner = study_identity(folder)
     trials = Trials(storage or default_storage(folder), spec, owner, waiting)
     tracker = open_tracker(spec.name, tracking_uri, origin, owner, waiting)
-    projections = Projections([trials, Spooled(tracker, Spool(folder), warn)])
+    spool = Spool(folder)
+    if not adopt and (others := spool.waiting() - spool.waiting(tracker.uri)):
+        warn(f"{others} attempts wait in {spool.folder} for another store than {tracker.address}")
+    _remember(folder, storage, tracker.uri, warn)
+    projections = Projections([trials, Spooled(tracker, spool, warn, look, adopt)])
     projections.attach(declared_files(folder))
     return projections
+
+
+def _remember(folder: Path, storage: str | None, tracking_uri: str, warn: Callable[[str], None]) -> None:
+    """Keep where a study's results went, without passwords, for commands that are not told."""
+    before = remembered(folder)
+    now = Stores(None if storage is None else redact(storage), tracking_uri)
+    if before is not None and before.tracking_uri != now.tracking_uri:
+        warn(f"the study was tracked at {before.tracking_uri} before: what is there stays as it is")
+    if before != now:
+        write_json(folder / STORES_FILE, asdict(now))
+
+
+def remembered(folder: Path) -> Stores | None:
+    """Return where a study's results went when it was last run; None if that is not known."""
+    path = folder / STORES_FILE
+    try:
+        return read_as(path, lambda data: Stores(**data)) if path.exists() else None
+    except DamagedRecord:
+        return None
+
+
+def stores_of(folder: Path, storage: str | None, tracking_uri: str | None) -> tuple[str | None, str | None]:
+    """Return both addresses as given, or else as the study was last run with.
+
+    Raises:
+        BadInput: if the one to be used holds a password, which is not kept.
+    """
+    last = remembered(folder) or Stores(None, "")
+    problems = []
+    for field, given, kept in (("storage", storage, last.storage), ("tracking URI", tracking_uri, last.tracking_uri)):
+        if given is None and kept and "***" in kept:
+            problems.append(Problem(field, kept, "must be given: its password is not kept"))
+    if problems:
+        raise BadInput(problems)
+    path = sqlite_path(last.tracking_uri)
+    moved = path is not None and not path.exists()  # with the folder it stood in
+    return storage or last.storage, tracking_uri or (None if moved else last.tracking_uri or None)
 
 
 def declared_files(folder: Path) -> list[Path]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import BadInput, Problem
+from harness.errors import StoreUnavailable, disk_errors
+from harness.interrupts import Interrupts
 from harness.lock import study_lock
+from harness.mending import mend
 from harness.records import RunRecord, finished_runs
 from harness.results import RUNS_FOLDER, Study, load_study, read_records
 from harness.spool import Spool
-from harness.stores import declared_files, open_projections
+from harness.stores import declared_files, open_projections, remembered, stores_of
 
 REPORT_FILE = "report.html"
 
@@ -22,42 +26,64 @@ class Synced:
     Attributes:
         study: the study as it stands on disk.
         records: its finished runs, those of a search included.
-        waited: attempts that had been waiting in the spool.
+        waited: attempts that had been waiting in the spool and were delivered.
+        tracking_uri: where MLflow's store is.
     """
 
     study: Study
     records: int
     waited: int
+    tracking_uri: str
 
 
-def sync_study(folder: Path, storage: str | None = None, tracking_uri: str | None = None) -> Synced:
+def sync_study(
+    folder: Path,
+    storage: str | None = None,
+    tracking_uri: str | None = None,
+    warn: Callable[[str], None] = lambda what: None,
+) -> Synced:
     """Tell Optuna and MLflow everything a study's folder holds: runs, failures that waited, plan, report, how it ended.
 
     Whatever they know already stays as it is; nothing is doubled, and nothing is left as running.
 
     Args:
         folder: the study's.
-        storage: Optuna's storage URL; None: in the folder.
-        tracking_uri: MLflow's; None: the one that was away, or else the default.
+        storage: Optuna's storage URL; None: as the study was last run with.
+        tracking_uri: MLflow's, which takes the place of any other; None: as the study was last run with.
+        warn: is told of what is damaged, refused or waited for.
 
     Raises:
-        BadInput: if no study was run there, or the store that was away has a password and is not given.
+        BadInput: if no study was run there, or a store has a password, which is not kept, and is not given.
         StudyLocked: if another process is running it.
         StoreUnavailable: if a store cannot be used, still.
+        Undelivered: if MLflow's went away meanwhile, or refused something.
+        Interrupted: after SIGINT or SIGTERM; what was delivered stays.
     """
-    study = load_study(folder)
-    with study_lock(folder):
+    load_study(folder)  # before anything is made in a folder that is none
+    with Interrupts() as interrupts, disk_errors(), study_lock(folder):
+        mend(folder, warn)
+        study = load_study(folder)
+        storage, uri = stores_of(folder, storage, tracking_uri)
         spool = Spool(folder)
-        entries, waited = spool.peek(), spool.waiting()
-        uri = tracking_uri or store_that_was_away(folder)
-        projections = open_projections(study.spec, folder, storage, uri, study.provenance, lambda what: None)
-        records = told_runs(study)
-        projections.repair(records, frozenset(finished_runs(folder / RUNS_FOLDER)))
-        projections.searched(study.searches)
-        projections.attach([*declared_files(folder), *(p for p in [folder / REPORT_FILE] if p.exists())])
-        ended = [entry.status for entry in entries if entry.kind == "closed"]
-        projections.close(ended[-1] if ended else _status(study))
-    return Synced(study, len(records), waited)
+        ended = [entry.status for _, entry in spool.entries() if entry.kind == "closed"]
+        status = ended[-1] if ended else _status(study)
+        waited = spool.waiting()
+        adopt = tracking_uri is not None
+        projections = open_projections(
+            study.spec, folder, storage, uri, study.provenance, warn, interrupts.check, adopt
+        )
+        try:
+            records = told_runs(study)
+            projections.repair(records, frozenset(finished_runs(folder / RUNS_FOLDER)))
+            projections.searched(study.searches)
+            projections.attach([*declared_files(folder), *(p for p in [folder / REPORT_FILE] if p.exists())])
+        except BaseException:
+            with suppress(StoreUnavailable):  # what went wrong first is what is told
+                projections.close("KILLED")
+            raise
+        projections.close(status)
+        last = remembered(folder)
+    return Synced(study, len(records), waited - spool.waiting(), uri or (last.tracking_uri if last else ""))
 
 
 def told_runs(study: Study) -> list[RunRecord]:
@@ -66,19 +92,6 @@ def told_runs(study: Study) -> list[RunRecord]:
     others = [run for run in finished_runs(study.folder / RUNS_FOLDER) if run not in planned]
     records, _ = read_records(study.folder, others)
     return [*(record for record in records if record.trial is not None), *study.records]
-
-
-def store_that_was_away(folder: Path) -> str | None:
-    """Return the tracking URI a study's spool waits for; None if nothing waits.
-
-    Raises:
-        BadInput: if it holds a password, which is not kept.
-    """
-    entries = Spool(folder).peek()
-    uri = entries[-1].uri if entries else ""
-    if "***" in uri:
-        raise BadInput([Problem("tracking URI", uri, "holds a password that is not kept: give it")])
-    return uri or None
 
 
 def _status(study: Study) -> str:

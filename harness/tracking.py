@@ -11,12 +11,13 @@ import math
 import os
 import socket
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from harness.databases import ensure_database, is_alive, redact
+from harness.databases import ensure_database, is_alive, redact, sqlite_path
 from harness.design import PlannedRun, slug
 from harness.mlflow_api import (
     Experiment,
@@ -29,6 +30,7 @@ from harness.mlflow_api import (
     RunTag,
     asked,
     impatient,
+    is_refusal,
     is_server,
     search,
     store_errors,
@@ -96,50 +98,69 @@ class Tracker:
         """See :class:`~harness.spool.Store`."""
         return redact(self._uri)
 
+    def errors(self) -> AbstractContextManager[None]:
+        """Name the store in whatever goes wrong with it in a ``with`` block."""
+        return store_errors(self._uri)
+
     def reach(self) -> None:
         """See :class:`~harness.spool.Store`."""
         with impatient():
             asked(self._client.search_experiments, max_results=1)
 
+    def refuses(self, error: Exception) -> bool:
+        """See :class:`~harness.spool.Store`."""
+        return is_refusal(error)
+
     def repair(self, records: Sequence[RunRecord], on_disk: Set[str]) -> None:
         """See :class:`~harness.projection.Projection`."""
+        for record in self.settle(records, on_disk):
+            self.finished(record)
+
+    def settle(self, records: Sequence[RunRecord], on_disk: Set[str]) -> list[RunRecord]:
+        """See :class:`~harness.spool.Store`."""
         missing = {record.run: record for record in records}
         complete: set[str] = set()
+        settled: set[tuple[str, str]] = set()
         unsettled: list[Run] = []
-        attempts: Counter[tuple[str, str]] = Counter()
         for run in self._runs():
             name = run.data.tags.get("run")
             if name is None or not self._is_ours(run):
                 continue
-            attempts[_attempt_of(run)] += 1
             if run.info.status == "FINISHED" and name in on_disk and name not in complete:
                 complete.add(name)
+                settled.add(_attempt_of(run))
                 missing.pop(name, None)
             elif run.info.status == "FAILED":
                 self._failed.add(_attempt_of(run))
             else:
                 unsettled.append(run)
         for run in unsettled:
-            self._settle(run, missing, attempts[_attempt_of(run)] > 1)
-        for record in missing.values():
-            self.finished(record)
+            self._settle(run, settled)
+        return list(missing.values())
 
-    def _settle(self, run: Run, missing: Mapping[str, RunRecord], has_twin: bool) -> None:
-        """End a run that a process left open, or keep it in mind for the result that was not told of it."""
-        name, attempt = _attempt_of(run)
-        record = missing.get(name)
-        if record is not None and str(record.attempt) == attempt and (name, attempt) not in self._left:
-            self._left[name, attempt] = run.info
-        elif run.info.status == "RUNNING" and has_twin:
-            self._put_aside(run.info)
-        elif run.info.status != "KILLED":
+    def _settle(self, run: Run, settled: Set[tuple[str, str]]) -> None:
+        """End a run that a process left open, and keep it in mind for what was not told of its attempt."""
+        attempt = _attempt_of(run)
+        if run.info.status == "RUNNING" and (attempt in settled or attempt in self._failed or attempt in self._left):
+            self._put_aside(run.info)  # a twin
+            return
+        if run.info.status != "KILLED":
             self._terminate(run.info, "KILLED")
+        self._left.setdefault(attempt, run.info)
 
-    def finished_names(self) -> set[str]:
-        """Return the names of the runs that stand here as finished, whoever made them."""
-        return {
-            run.data.tags["run"] for run in self._runs() if "run" in run.data.tags and run.info.status == "FINISHED"
-        }
+    def told(self) -> set[str]:
+        """Return the names of the runs that are finished here, or about to be, whoever made them.
+
+        One that this process left open is neither: it is gone on with when its record is told.
+        """
+        names = set()
+        for run in self._runs():
+            if "run" in run.data.tags and run.info.status in ("FINISHED", "RUNNING"):
+                if run.info.status == "RUNNING" and run.data.tags.get(PROCESS_TAG) == _this_process():
+                    self._left.setdefault(_attempt_of(run), run.info)
+                else:
+                    names.add(run.data.tags["run"])
+        return names
 
     def started(self, run: PlannedRun, attempt: int) -> None:
         """See :class:`~harness.projection.Projection`."""
@@ -172,7 +193,9 @@ class Tracker:
         if self._parent is not None:
             tags["mlflow.parentRunId"] = self._parent.run_id
         else:
-            tags[PROCESS_TAG] = f"{os.getpid()}@{socket.gethostname()}"
+            tags[PROCESS_TAG] = _this_process()
+        if (replaced := self._open.pop(run, None)) is not None:
+            self._terminate(replaced, "KILLED")
         start_time = None if started is None else _milliseconds(started)
         experiment = self._experiment.experiment_id
         made = asked(self._client.create_run, experiment, start_time=start_time, tags=tags, run_name=run)
@@ -180,8 +203,7 @@ class Tracker:
 
     def finished(self, record: RunRecord) -> None:
         """See :class:`~harness.projection.Projection`; may be told again: nothing is doubled."""
-        if (left := self._left.pop((record.run, str(record.attempt)), None)) is not None:
-            self._open.setdefault(record.run, left)
+        self._take_up(record.run, record.attempt)
         if record.run not in self._open:
             who = _who(record.cell, record.arm, record.seed, record.trial)
             self.start(record.run, who, record.attempt, record.started, record.provenance)
@@ -206,8 +228,9 @@ class Tracker:
     def failed(self, failure: Failure) -> None:
         """See :class:`~harness.projection.Projection`; may be told again: nothing is doubled."""
         attempt = (failure.run, str(failure.attempt))
-        if attempt in self._failed:
+        if attempt in self._failed and failure.run not in self._open:
             return
+        self._take_up(failure.run, failure.attempt)
         if failure.run not in self._open:
             self.start(failure.run, _who(failure.cell, failure.arm, failure.seed, failure.trial), failure.attempt)
         made = self._open[failure.run]
@@ -218,6 +241,11 @@ class Tracker:
         self._terminate(made, "FAILED")
         self._failed.add(attempt)
         del self._open[failure.run]
+
+    def _take_up(self, run: str, attempt: int) -> None:
+        """Go on with what stands here of an attempt whose process died, if anything does."""
+        if (left := self._left.pop((run, str(attempt)), None)) is not None:
+            self._open.setdefault(run, left)
 
     def searched(self, arms: Sequence[ArmSearch]) -> None:
         """See :class:`~harness.projection.Projection`; what was tried are runs like any other here."""
@@ -233,7 +261,7 @@ class Tracker:
             self._terminate(made, "KILLED")
             del self._open[run]
         if self._parent is not None:
-            if is_server(self._uri):
+            if sqlite_path(self._uri) is None:
                 self._remove_ghosts(self._parent)
             self._terminate(self._parent, status)
 
@@ -287,18 +315,32 @@ class Tracker:
 
     def _ensure_parent(self, owner: str) -> RunInfo:
         experiment = self._experiment.experiment_id
-        parents = [run for run in self._runs() if is_parent(run) and run.data.tags.get(OWNER_TAG) == owner]
         tags = {**_source_tags(self._provenance), "study": self._name, PARENT_TAG: PARENT, OWNER_TAG: owner}
+        parents, children = self._family(owner)
         if not parents:
-            return asked(self._client.create_run, experiment, tags=tags, run_name=self._name).info
-        kept = min(parents, key=lambda run: run.info.start_time)
-        for ghost in parents:  # a request made twice can have left a second
+            asked(self._client.create_run, experiment, tags=tags, run_name=self._name)
+            parents, children = self._family(owner)
+        kept = max(parents, key=lambda run: (len(children[run.info.run_id]), -run.info.start_time))
+        for ghost in parents:  # a request made twice can have left a second, and an earlier command gone on with it
             if ghost is not kept:
+                for child in children[ghost.info.run_id]:
+                    asked(self._client.set_tag, child, "mlflow.parentRunId", kept.info.run_id)
                 self._put_aside(ghost.info)
         asked(self._client.update_run, kept.info.run_id, status="RUNNING")
         as_tags = [RunTag(key, value) for key, value in tags.items()]
         asked(self._client.log_batch, kept.info.run_id, tags=as_tags)
         return kept.info
+
+    def _family(self, owner: str) -> tuple[list[Run], Mapping[str, list[str]]]:
+        """Return the runs that stand for the study, and by the id of each those of its children."""
+        parents: list[Run] = []
+        children: defaultdict[str, list[str]] = defaultdict(list)
+        for run in self._runs():
+            if is_parent(run) and run.data.tags.get(OWNER_TAG) == owner:
+                parents.append(run)
+            elif (parent := run.data.tags.get("mlflow.parentRunId")) is not None:
+                children[parent].append(run.info.run_id)
+        return parents, children
 
     def _runs(self) -> Iterator[Run]:
         return search(self._client, self._experiment.experiment_id)
@@ -307,6 +349,10 @@ class Tracker:
 def is_parent(run: Run) -> bool:
     """Whether a run stands for a study as a whole."""
     return bool(run.data.tags.get(PARENT_TAG) == PARENT)
+
+
+def _this_process() -> str:
+    return f"{os.getpid()}@{socket.gethostname()}"
 
 
 def _attempt_of(run: Run) -> tuple[str, str]:

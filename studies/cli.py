@@ -61,7 +61,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; problems go to standard error, one line each."""
     from harness.databases import redact
-    from harness.errors import HarnessError
+    from harness.errors import HarnessError, disk_errors
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # before anything numeric is imported
@@ -77,7 +77,8 @@ def run(arguments: Sequence[str]) -> int:
 
         add_field_options(train, TrainConfig)
     try:
-        code = app(arguments, standalone_mode=False)
+        with disk_errors():
+            code = app(arguments, standalone_mode=False)
     except HarnessError as error:
         if debug:
             print(redact("".join([getattr(error, "detail", ""), *traceback.format_exception(error)])), file=sys.stderr)
@@ -137,6 +138,8 @@ def run_command(
     except Undelivered as error:
         if error.study is not None:
             messages.show_end(error.study)
+        deliver = messages.again(["sync", study], out=out, storage=storage, tracking_uri=tracking_uri)
+        print(f"deliver:   {deliver}  (when MLflow answers again)")
         raise
     messages.show_end(result)
     messages.show_tracking(result.spec.name, tracking_uri)
@@ -180,12 +183,15 @@ def sync(
     from studies.catalogue import find_folder
 
     if study == EXPERIMENT:
-        print(f"{EXPERIMENT}: all {sync_singles(out, tracking_uri)} single runs are in MLflow")
+        count, damaged = sync_singles(out, tracking_uri)
+        for what in damaged:
+            messages.warn(f"{what}: left out")
+        print(f"{EXPERIMENT}: all {count} single runs are in MLflow")
         return
-    synced = sync_study(find_folder(study, out), storage, tracking_uri)
+    synced = sync_study(find_folder(study, out), storage, tracking_uri, messages.warn)
     waited = f", {synced.waited} attempts had been waiting" if synced.waited else ""
     print(f"{synced.study.spec.name}: all {synced.records} finished runs are in both stores{waited}")
-    messages.show_tracking(synced.study.spec.name, tracking_uri)
+    messages.show_tracking(synced.study.spec.name, synced.tracking_uri)
 
 
 @app.command()
@@ -258,6 +264,7 @@ def compare(
 @app.command("list")
 def list_command(out: Out = DEFAULT_OUT) -> None:
     """List the studies that come with the project, and those that were run."""
+    from harness.errors import HarnessError
     from harness.results import load_study
     from studies.catalogue import find_spec, named_studies, recorded_studies
 
@@ -267,8 +274,11 @@ def list_command(out: Out = DEFAULT_OUT) -> None:
     print(f"studies run under {out}:")
     folders = recorded_studies(out)
     for folder in folders:
-        found = load_study(folder)
-        print(f"  {folder.name:18} {len(found.records)} of {len(found.planned)} runs finished")
+        try:
+            found = load_study(folder)
+            print(f"  {folder.name:18} {len(found.records)} of {len(found.planned)} runs finished")
+        except HarnessError as error:
+            print(f"  {folder.name:18} {error}")
     if not folders:
         print("  none yet: try `a3c-bench run smoke`")
 
@@ -283,14 +293,20 @@ def train(
 
     Every setting is an option; values are as in a study file (--hidden-sizes "[64, 64]", --env-kwargs '{"a": 1}').
     """
-    from harness.single import run_single
+    from harness.errors import Undelivered
+    from harness.single import EXPERIMENT, run_single
     from studies import A3C
     from studies.fields import parse_value
     from studies.live import LiveRun
 
     settings = {name: parse_value(text) for name, text in fields.items() if text is not None}
-    with LiveRun(messages.console()) as live:
-        record = run_single(settings, A3C, out=out, tracking_uri=tracking_uri, emit=live.emit)
+    try:
+        with LiveRun(messages.console()) as live:
+            record = run_single(settings, A3C, out=out, tracking_uri=tracking_uri, emit=live.emit)
+    except Undelivered:
+        deliver = messages.again(["sync", EXPERIMENT], out=out, tracking_uri=tracking_uri)
+        print(f"deliver:   {deliver}  (when MLflow answers again)")
+        raise
     messages.show_run(record, tracking_uri)
 
 
@@ -369,7 +385,7 @@ def doctor(
 
 def _write_report(study: Study, folder: Path | None = None) -> Path:
     for damaged in study.damaged:
-        print(f"a3c-bench: {damaged}: left out; continue the study to compute it again", file=sys.stderr)
+        messages.warn(f"{damaged}: left out; continue the study to compute it again")
     from reports import write_report
     from studies.film import make_film
 

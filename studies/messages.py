@@ -22,6 +22,11 @@ def show_page(page: Path, open_page: bool, what: str = "report") -> None:
         typer.launch(page.absolute().as_uri())
 
 
+def warn(what: str) -> None:
+    """Say on standard error what went wrong that does not stop the command."""
+    print(f"a3c-bench: warning: {what}", file=sys.stderr)
+
+
 def console() -> Any:
     """Return a console for progress."""
     from rich.console import Console
@@ -77,10 +82,15 @@ def show_run(record: RunRecord, tracking_uri: str | None) -> None:
 def show_tracking(experiment: str, tracking_uri: str | None) -> None:
     """Print the command that shows the runs, and the page; MLflow's front page hides them behind a switch."""
     from harness.databases import redact
+    from harness.errors import StoreUnavailable
     from harness.read_back import experiment_page
     from harness.stores import default_tracking_uri
 
-    page = experiment_page(experiment, tracking_uri or default_tracking_uri())
+    try:
+        page = experiment_page(experiment, tracking_uri or default_tracking_uri())
+    except StoreUnavailable as error:  # all is done, and told: where to look is not worth a failure
+        print(f"runs:      not to be seen now: {error}")
+        return
     if tracking_uri is not None and tracking_uri.startswith(("http://", "https://")):
         print(f"runs:      {redact(tracking_uri).rstrip('/')}/{page}")
         return

@@ -16,10 +16,9 @@ from harness.events import Failed, Finished, Task
 from harness.executors import ProcessExecutor
 from harness.interrupts import Interrupts
 from harness.machine import usable_cores
-from harness.projection import Projections
 from harness.results import Failure
 from harness.single import RunFailed
-from harness.stores import open_tracker
+from harness.stores import open_single
 from studies.bench.contestants import Contestant, choose
 from studies.bench.figures import PairRow, Row, Summary, headlines, summarise
 from studies.bench.measure import MEASURE, Measurement
@@ -111,10 +110,7 @@ def run_bench(options: Options, *, out: Path, tracking_uri: str | None, watcher:
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     origin = provenance.collect()
     with Interrupts() as interrupts:
-        tracker = open_tracker(EXPERIMENT, tracking_uri, origin)
-        tracker.close_abandoned()
-        tracker.start(name, {}, attempt=1)
-        mirror = Projections([tracker])
+        mirror = open_single(EXPERIMENT, tracking_uri, origin, name, {})
         try:
             watcher.planned(options.rounds * len(chosen), left_out)
             started = time.time()

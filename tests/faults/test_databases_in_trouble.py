@@ -144,7 +144,7 @@ def test_mlflow_locked_for_ever_meanwhile_is_delivered_later(
         lab.run(study_data(seeds=1), observer=observer)
     assert error.value.exit_code == 3
     assert str(lab.folder / "mlflow.db") in str(error.value)
-    assert "a3c-bench sync" in str(error.value)
+    assert "wait in" in str(error.value)
     assert error.value.study is not None
     assert len(error.value.study.records) == 4
     assert len(observer.warnings) == 1

@@ -182,7 +182,7 @@ def test_results_are_kept_for_a_server_that_stays_away_and_sync_delivers_them(
     assert len(spooled(study.folder, "finished")) == 5, "all but the first of six"
     assert_one_line(str(caught.value), proxy.uri, lab)
     assert re.search(r"\b5\b", str(caught.value))
-    assert re.search(rf"a3c-bench sync \S*{name}", str(caught.value))
+    assert re.search(rf"wait in \S*{name}/spool", str(caught.value))
     proxy.recover()
     sync(lab, study, proxy.uri)
     assert_delivered(lab, mlflow_server, study)

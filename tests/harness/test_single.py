@@ -120,7 +120,7 @@ def test_a_run_that_mlflow_missed_is_kept_and_delivered_later(lab: Lab) -> None:
     with pytest.raises(RunFailed):
         run(lab, {"mode": "raise"})
     for _ in range(2):
-        assert sync_singles(lab.out) == 1
+        assert sync_singles(lab.out) == (1, ())
         (child,) = lab.children("train", "FINISHED")
         assert child.data.tags["run"] == kept
         assert child.data.metrics["score"] == score(Config(seed=5))

@@ -86,7 +86,7 @@ def test_what_a_killed_study_left_is_told_and_made_good(lab: Lab, doctor: Doctor
     assert doctor() == 1
     assert doctor.says("REPAIR", f"left locked by process {process.pid} on {socket.gethostname()}")
     assert doctor.says("REPAIR", "Optuna: 2 trials left as RUNNING")
-    assert doctor.says("REPAIR", "MLflow: 2 runs left as RUNNING")
+    assert doctor.says("REPAIR", "MLflow: 3 runs left as RUNNING")
     doctor.heals()
     assert not [found for found in lab.mlflow_runs() if found.info.status == "RUNNING"]
     assert not lab.trials(state="RUNNING")
