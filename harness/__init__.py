@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         StoreUnavailable,
         StudyChanged,
         StudyLocked,
+        Undelivered,
     )
     from harness.observer import Observer
     from harness.records import RunRecord
@@ -39,6 +40,7 @@ __all__ = [
     "StudyChanged",
     "StudyLocked",
     "StudySpec",
+    "Undelivered",
     "expand",
     "load_results",
     "load_study",
@@ -60,6 +62,7 @@ _HOMES = {
     "StudyChanged": "errors",
     "StudyLocked": "errors",
     "StudySpec": "spec",
+    "Undelivered": "errors",
     "expand": "design",
     "load_results": "results",
     "load_study": "results",

@@ -1,0 +1,189 @@
+"""What waits for MLflow: for its own store, in its order, kept back by nothing, heard of when it is refused."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import Algorithm, Interrupted, Observer, RunRecord, Undelivered
+from harness.databases import sqlite_url
+from harness.errors import StudyConflict
+from harness.sync import sync_study
+from tests.faults.delivery import assert_delivered, spooled
+from tests.faults.locks import Holder, shorten_mlflows_patience
+from tests.faults.servers import MlflowServer, Proxy, Way
+from tests.harness.lab import DATABASES, FAKE, Lab, study_data
+
+pytestmark = DATABASES
+
+
+class Warnings(Observer):
+    """Writes down what does not stop the study."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def warned(self, what: str) -> None:
+        self.heard.append(what)
+
+
+class Away(Warnings):
+    """Another program locks MLflow's database when the first run has finished, until it is let go."""
+
+    def __init__(self, database: Path) -> None:
+        super().__init__()
+        self._database = database
+        self._holder: Holder | None = None
+
+    def finished(self, record: RunRecord) -> None:
+        self._holder = self._holder or Holder(self._database, "IMMEDIATE")
+
+    def let_go(self) -> None:
+        if self._holder is not None:
+            self._holder.let_go()
+            self._holder = None
+
+
+@pytest.fixture
+def away(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Away]:
+    """MLflow's database, locked once the first run is finished; nobody waits for it long."""
+    shorten_mlflows_patience(monkeypatch, 0.05)
+    made = Away(lab.folder / "mlflow.db")
+    yield made
+    made.let_go()
+
+
+def leave_untold(lab: Lab, away: Away, **base: object) -> None:
+    """Run a study whose second run and all later ones MLflow is not told of."""
+    with pytest.raises(Undelivered):
+        lab.run(study_data(seeds=2, cells=1, **base), observer=away)
+    assert spooled(lab.out / "tiny")
+    away.let_go()
+
+
+@pytest.mark.fault(7, "the study is continued with another store while attempts wait for the first")
+def test_what_waits_for_one_store_is_not_told_to_another(lab: Lab, away: Away) -> None:
+    leave_untold(lab, away)
+    waiting = spooled(lab.out / "tiny")
+    warned = Warnings()
+    other = sqlite_url(lab.folder / "other.db")
+    lab.run(study_data(seeds=2, cells=1), tracking_uri=other, observer=warned)
+    assert spooled(lab.out / "tiny") == waiting
+    assert any("wait in" in what and "another store" in what for what in warned.heard)
+    assert any("tracked at" in what for what in warned.heard)
+    sync_study(lab.out / "tiny", lab.storage, lab.tracking_uri)
+    assert not spooled(lab.out / "tiny")
+    lab.assert_invariant(lab.run(study_data(seeds=2, cells=1)))
+
+
+@pytest.mark.fault(7, "an attempt that began while the store was there and failed while it was away")
+def test_an_attempt_that_failed_unheard_stands_once(lab: Lab, away: Away) -> None:
+    mended = lab.folder / "mended"
+    leave_untold(lab, away, mode="raise", only_seed=1, until=str(mended))
+    sync_study(lab.out / "tiny", lab.storage)
+    attempts = Counter((run.data.tags["run"], run.data.tags["attempt"]) for run in lab.children())
+    assert set(attempts.values()) == {1}
+    assert Counter(run.info.status for run in lab.children()) == {"FINISHED": 2, "FAILED": 2}
+    assert not [run for run in lab.mlflow_runs() if run.info.status == "RUNNING"]
+    mended.touch()
+    lab.assert_invariant(lab.run(study_data(seeds=2, cells=1, mode="raise", only_seed=1, until=str(mended))))
+
+
+REFUSED = Algorithm(FAKE.config, "tests.faults.test_spool:train_refused")
+
+
+def train_refused(config, emit=None):  # type: ignore[no-untyped-def]
+    """A run one of whose metrics has a name MLflow never takes, with seed 0."""
+    from dataclasses import replace
+
+    from tests.harness.fake_algorithm import train
+
+    result = train(config, emit)
+    return replace(result, metrics={**result.metrics, "loss(critic)": 1.0}) if config.seed == 0 else result
+
+
+@pytest.mark.fault(19, "a metric whose name MLflow refuses")
+def test_what_is_refused_is_told_and_keeps_nothing_back(lab: Lab) -> None:
+    data = study_data(seeds=2, cells=1)
+    for _ in range(2):
+        warned = Warnings()
+        with pytest.raises(Undelivered, match="refused 2 of what it was told") as caught:
+            lab.run(data, REFUSED, observer=warned)
+        assert caught.value.exit_code == 3
+        assert caught.value.study is not None
+        assert len(caught.value.study.records) == 4
+        told = {run.data.tags["run"] for run in lab.children(status="FINISHED")}
+        assert told == {"n-1__a__seed-1", "n-1__b__seed-1"}
+        assert sum("refused n-1" in what for what in warned.heard) == 2
+        assert not [run for run in lab.mlflow_runs() if run.info.status == "RUNNING"]
+
+
+@pytest.mark.fault(3, "SIGINT once, while a backlog is delivered")
+def test_an_interrupt_is_heard_between_deliveries(lab: Lab, away: Away, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_untold(lab, away)
+    told = 0
+
+    def count(self, record):  # type: ignore[no-untyped-def]
+        nonlocal told
+        told += 1
+
+    def check(self) -> None:  # type: ignore[no-untyped-def]
+        if told:
+            raise Interrupted(2)
+
+    monkeypatch.setattr("harness.tracking.Tracker.finished", count)
+    monkeypatch.setattr("harness.interrupts.Interrupts.check", check)
+    with pytest.raises(Interrupted):
+        sync_study(lab.out / "tiny", lab.storage)
+    assert told == 1
+    monkeypatch.undo()
+    assert not [run for run in lab.mlflow_runs() if run.info.status == "RUNNING"]
+    sync_study(lab.out / "tiny", lab.storage)
+    lab.assert_invariant(lab.run(study_data(seeds=2, cells=1)))
+
+
+@pytest.mark.fault(7, "the answer to the making of the study's own run is lost, and the server away at the end")
+def test_a_study_has_one_parent_whichever_of_twins_was_gone_on_with(
+    lab: Lab, mlflow_server: MlflowServer, proxy: Proxy
+) -> None:
+    class GoneLater(Observer):
+        def finished(self, record: RunRecord) -> None:
+            proxy.behave(Way.REFUSE)
+
+    name = "one-parent"
+    proxy.behave(Way.RESET_AFTER_COMMIT, only="runs/create", times=1)
+    with pytest.raises(Undelivered) as caught:
+        lab.run(study_data(name, seeds=2, cells=1), tracking_uri=proxy.uri, observer=GoneLater())
+    proxy.recover()
+    assert caught.value.study is not None
+    sync_study(caught.value.study.folder, lab.storage)
+    assert_delivered(lab, mlflow_server, caught.value.study)
+
+
+@pytest.mark.fault(10, "a torn count of attempts, of a run that failed before")
+def test_an_attempt_is_never_counted_twice(lab: Lab) -> None:
+    data = study_data(seeds=1, cells=1, mode="kill", until=str(lab.folder / "mended"))
+    lab.run(data, executor="processes", jobs=1)
+    for count in (lab.out / "tiny" / "attempts").glob("*.json"):
+        count.write_text("{", encoding="utf-8")
+    lab.run(data, executor="processes", jobs=1)
+    attempts = Counter((run.data.tags["run"], run.data.tags["attempt"]) for run in lab.children())
+    assert attempts == {(f"n-1__{arm}__seed-0", str(number)): 1 for arm in "ab" for number in range(1, 7)}
+    assert {run.info.status for run in lab.children()} == {"FAILED"}
+
+
+@pytest.mark.fault(12, "a plan written by a newer version, or whole but no longer taken")
+@pytest.mark.parametrize("change", [{"schema": 2}, {"spec": {"study": {"name": "tiny"}}}])
+def test_a_plan_of_another_version_is_refused_and_stays_where_it_is(lab: Lab, change: dict[str, object]) -> None:
+    lab.run(study_data(seeds=1, cells=1))
+    plan = lab.out / "tiny" / "study.json"
+    plan.write_text(json.dumps({**json.loads(plan.read_text(encoding="utf-8")), **change}), encoding="utf-8")
+    before = plan.read_bytes()
+    with pytest.raises(StudyConflict, match="another version"):
+        lab.run(study_data(seeds=1, cells=1))
+    assert plan.read_bytes() == before
+    assert not (lab.out / "tiny" / "damaged").exists()
