@@ -48,8 +48,10 @@ class Holder:
         assert self._process.stdout.readline() == "held\n"
 
     def let_go(self) -> None:
-        """End it; what it held is free when this returns."""
-        self._process.communicate("")
+        """End it, or wait for its end; what it held is free when this returns."""
+        assert self._process.stdin is not None
+        if not self._process.stdin.closed:
+            self._process.communicate("")
 
     def __enter__(self) -> Self:
         return self
@@ -57,8 +59,7 @@ class Holder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process.poll() is None:
-            self.let_go()
+        self.let_go()
 
 
 def shorten_patience(patch: pytest.MonkeyPatch, seconds: float) -> None:
