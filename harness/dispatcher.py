@@ -107,11 +107,11 @@ def run_study(
             mend(folder, observer.warned)
             origin = provenance.collect()
             agenda = Agenda(design, folder, origin, judge, observer.warned)
+            batch = agenda.more()
             done = len(agenda.records)
             before = [record.provenance for record in agenda.records.values()]
             if otherwise := provenance.differences(before, origin):
                 observer.warned(otherwise)
-            batch = agenda.more()
             chosen = _make_executor(executor, jobs, None if agenda.open_ended else len(batch.runs), interrupts)
             observer.planned(design, batch.total, done, chosen.slots)
             interrupts.check()

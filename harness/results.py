@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.design import Alias, Cell, Design, label, slug
 from harness.errors import BadInput, DamagedRecord, Problem, StudyConflict
-from harness.records import SCHEMA, RunRecord, finished_runs, read_as, read_record, write_json
+from harness.records import SCHEMA, RunRecord, finished_runs, read_as, read_record, verify_record, write_json
 from harness.search import ArmSearch, read_searches
 from harness.spec import StudySpec, parse_spec
 
@@ -212,8 +212,12 @@ def _as_plan(data: Any) -> dict[str, Any]:
     return dict(data)
 
 
-def load_study(folder: Path) -> Study:
+def load_study(folder: Path, verify: bool = False) -> Study:
     """Read a study's folder.
+
+    Args:
+        folder: the study's.
+        verify: whether to read every byte of its records, too, as is due before something is made of all of them.
 
     Raises:
         BadInput: if no study was run there.
@@ -224,7 +228,7 @@ def load_study(folder: Path) -> Study:
     planned = tuple(plan["planned"])
     finished = set(finished_runs(folder / RUNS_FOLDER))
     failed = {path.stem: path for path in sorted((folder / FAILURES_FOLDER).glob("*.json"))}
-    records, damaged = read_records(folder, [run for run in planned if run in finished])
+    records, damaged = read_records(folder, [run for run in planned if run in finished], verify)
     failures, torn = _read_failures(path for run, path in failed.items() if run not in finished)
     return Study(
         spec=parse_spec(plan["spec"]).with_views(),
@@ -256,12 +260,15 @@ def _read_failures(paths: Iterable[Path]) -> tuple[dict[str, Failure], tuple[str
     return failures, tuple(damaged)
 
 
-def read_records(folder: Path, runs: Iterable[str]) -> tuple[tuple[RunRecord, ...], tuple[str, ...]]:
+def read_records(
+    folder: Path, runs: Iterable[str], verify: bool = False
+) -> tuple[tuple[RunRecord, ...], tuple[str, ...]]:
     """Return those records that can be read, and what is wrong with the others."""
     records, damaged = [], []
+    read = verify_record if verify else read_record
     for run in runs:
         try:
-            records.append(read_record(folder / RUNS_FOLDER / run))
+            records.append(read(folder / RUNS_FOLDER / run))
         except DamagedRecord as error:
             damaged.append(str(error))
     return tuple(records), tuple(damaged)

@@ -211,7 +211,7 @@ def report(
     from studies.catalogue import find_folder, find_spec, named_studies
 
     if tracking_uri is None:
-        page = _write_report(load_study(find_folder(study, out)))
+        page = _write_report(load_study(find_folder(study, out), verify=True))
     else:
         from harness.read_back import download_study
 
@@ -236,7 +236,7 @@ def calibrate(
     from reports.calibration import write_calibration
     from studies.catalogue import find_folder
 
-    found = load_study(find_folder(study, out))
+    found = load_study(find_folder(study, out), verify=True)
     calibration = measure(found, replicates, seed)
     write_calibration(found.folder, calibration)
     for rate in calibration.rates:
@@ -257,7 +257,9 @@ def compare(
     from reports import write_comparison
     from studies.catalogue import find_folder
 
-    a, b = (load_study(find_folder(name, out)) for name in (one, other))
+    a, b = (load_study(find_folder(name, out), verify=True) for name in (one, other))
+    for damaged in (*a.damaged, *b.damaged):
+        messages.warn(f"{damaged}: left out")
     messages.show_page(write_comparison(a, b, out / f"{a.folder.name}--{b.folder.name}"), open_page, "comparison")
 
 

@@ -163,3 +163,10 @@ def babble(config: Config, emit: Callable[[Progress], None] | None = None) -> Re
     Connection(os.dup(int(sys.argv[1]))).send_bytes(b"\x80nonsense")
     time.sleep(60)
     return result(config)
+
+
+def stop_half_way(config: Config, emit: Callable[[Progress], None] | None = None) -> Result:
+    """Send half a message to the dispatcher, and stop there as a process does whose host is frozen."""
+    os.write(int(sys.argv[1]), (100).to_bytes(4, "big") + b"half")
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return result(config)

@@ -86,9 +86,18 @@ def test_what_is_no_message_is_refused_and_never_executed(pair: Pair, tmp_path: 
             return Path.touch, (tmp_path / "executed",)
 
     ours, theirs = pair
-    for frame in (pickle.dumps(Attack()), b"", b"{}", b"[1, 2]", b'["Nothing", {}]', b'["Failed", {"run": "x"}]'):
+    for frame in (
+        pickle.dumps(Attack()),
+        b"",
+        b"{}",
+        b"[1, 2]",
+        b'["Nothing", {}]',
+        b'["Failed", {"run": "x"}]',
+        b'["Failed", []]',
+        b"[" * 10**6,
+    ):
         ours.send_bytes(frame)
-        with pytest.raises((ValueError, TypeError, KeyError)):
+        with pytest.raises((ValueError, TypeError, KeyError, AttributeError, RecursionError)):
             receive(theirs)
     assert not (tmp_path / "executed").exists()
 
@@ -112,18 +121,23 @@ def test_a_table_named_like_a_path_fails_its_run_alone() -> None:
         RunOutput.of(PlainResult(tables={"../x": _table()}))
 
 
-@pytest.mark.fault(1, "a child that sends nonsense")
-def test_a_child_that_sends_nonsense_is_replaced_and_its_run_tried_again() -> None:
+@pytest.mark.parametrize("train", ["babble", "stop_half_way"])
+@pytest.mark.fault(1, "a child that sends nonsense, or stops in the middle of a message")
+def test_a_child_that_sends_nonsense_is_replaced_and_its_run_tried_again(
+    train: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.executors.STALL_SECONDS", 1.0)
     executor = ProcessExecutor(1)
     try:
-        executor.submit(Task("one", Algorithm(FAKE.config, "tests.harness.fake_algorithm:babble"), {}, 60.0))
+        executor.submit(Task("one", Algorithm(FAKE.config, f"tests.harness.fake_algorithm:{train}"), {}, 60.0))
         found: list[object] = []
         while not found:
             found = [event for event in executor.events(1.0) if not isinstance(event, Advanced)]
         (failed,) = found
         assert isinstance(failed, Failed)
         assert failed.crashed
-        assert failed.reason == "the process sent what is no message"
+        what = {"babble": "sent what is no message", "stop_half_way": "was killed by signal 9 (SIGKILL)"}
+        assert failed.reason == f"the process {what[train]}"
     finally:
         executor.close()
 
