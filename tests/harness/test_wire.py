@@ -94,7 +94,7 @@ def test_what_is_no_message_is_refused_and_never_executed(pair: Pair, tmp_path: 
         b'["Nothing", {}]',
         b'["Failed", {"run": "x"}]',
         b'["Failed", []]',
-        b"[" * 10**6,
+        b"[" * 10**4,
     ):
         ours.send_bytes(frame)
         with pytest.raises((ValueError, TypeError, KeyError, AttributeError, RecursionError)):
