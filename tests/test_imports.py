@@ -101,8 +101,8 @@ def test_what_is_imported_at_every_command_is_light(statement: str) -> None:
 PUBLIC = {
     "harness": [
         "Algorithm", "BadInput", "Design", "HarnessError", "Interrupted", "Observer", "RunRecord", "StoreUnavailable",
-        "Study", "StudyChanged", "StudyLocked", "StudySpec", "Undelivered", "expand", "load_results", "load_study", "parse_spec",
-        "read_spec", "run_study",
+        "Study", "StudyChanged", "StudyLocked", "StudySpec", "Undelivered", "expand", "load_results", "load_study",
+        "parse_spec", "read_spec", "run_study",
     ],
     "studies": ["A3C", "load_results", "run_study"],
 }  # fmt: skip
