@@ -16,7 +16,7 @@ from tests.harness.lab import DATABASES, ROOT
 
 pytestmark = DATABASES
 
-FAST_STRIDE = 131
+FAST_STRIDE = 197
 KINDS = {"open", "write", "fsync", "rename", "remove", "mkdir", "commit", "committed"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
