@@ -48,7 +48,7 @@ audit: $(READY) ## look the pinned packages up among known vulnerabilities (need
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-faults: $(READY) ## run the long tests, too: every write killed, a hundred kills, a full disk, a soak (about half an hour)
+faults: $(READY) ## run the long tests, too: every write killed, a hundred kills, a full disk, a soak (about an hour)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: $(READY) ## format, lint and strict types
