@@ -65,8 +65,7 @@ def sync_study(
         study = load_study(folder)
         storage, uri = stores_of(folder, storage, tracking_uri)
         spool = Spool(folder)
-        ended = [entry.status for _, entry in spool.entries() if entry.kind == "closed"]
-        status = ended[-1] if ended else _status(study)
+        status = _status(study)
         waited = spool.waiting()
         adopt = tracking_uri is not None
         projections = open_projections(
@@ -79,7 +78,7 @@ def sync_study(
             projections.attach([*declared_files(folder), *(p for p in [folder / REPORT_FILE] if p.exists())])
         except BaseException:
             with suppress(StoreUnavailable):  # what went wrong first is what is told
-                projections.close("KILLED")
+                projections.close(status)
             raise
         projections.close(status)
         last = remembered(folder)
@@ -95,6 +94,7 @@ def told_runs(study: Study) -> list[RunRecord]:
 
 
 def _status(study: Study) -> str:
-    if len(study.records) == len(study.planned):
-        return "FINISHED"
-    return "FAILED" if len(study.records) + len(study.failures) == len(study.planned) else "KILLED"
+    """Return how the study ended, as its last command noted it or would have."""
+    if len(study.records) + len(study.failures) < len(study.planned):
+        return "KILLED"
+    return "FAILED" if study.failures or study.lost_tries else "FINISHED"
