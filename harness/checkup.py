@@ -10,7 +10,7 @@ from harness.databases import explain
 from harness.errors import DamagedRecord, HarnessError
 from harness.lock import last_holder, nobody_runs, study_lock
 from harness.mending import damaged_files, mend
-from harness.records import finished_runs, set_aside, verify_record
+from harness.records import drafts, finished_runs, set_aside, verify_record
 from harness.results import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER, load_study, study_identity
 from harness.spool import SPOOL_FOLDER, Spool
 from harness.stores import default_storage, stores_of
@@ -35,9 +35,8 @@ def examine_study(folder: Path, storage: str | None = None, tracking_uri: str | 
 def _findings(folder: Path, storage: str | None, tracking_uri: str | None) -> Iterator[str]:
     if holder := last_holder(folder):
         yield f"left locked by {holder}, which ended without unlocking it: nobody is kept out"
-    drafts = [*folder.glob("*/.draft-*"), *folder.glob(".*.json.*"), *folder.glob("*/.*.json.*")]
-    if drafts:
-        yield f"{len(drafts)} half-written files or folders"
+    if half_written := drafts(folder):
+        yield f"{len(half_written)} half-written files or folders"
     yield from map(str, [*damaged_files(folder), *_damaged_records(folder)])
     if waiting := Spool(folder).waiting():
         yield f"{waiting} attempts wait in {folder / SPOOL_FOLDER} for MLflow"

@@ -229,12 +229,17 @@ def finished_runs(runs: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith("."))
 
 
+def drafts(folder: Path) -> list[Path]:
+    """Return what is being written in a study's folder, or was when its writer died: records and JSON files."""
+    return [path for pattern in ("*/.draft-*", ".*.json.*", "*/.*.json.*") for path in folder.glob(pattern)]
+
+
 def remove_drafts(folder: Path) -> None:
     """Remove what interrupted writes left behind in a study's folder; call it only while holding the study's lock."""
-    for draft in folder.glob("*/.draft-*"):
-        shutil.rmtree(draft, ignore_errors=True)
-    for pattern in (".*.json.*", "*/.*.json.*"):
-        for draft in folder.glob(pattern):
+    for draft in drafts(folder):
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
             draft.unlink(missing_ok=True)
 
 

@@ -33,7 +33,6 @@ class Entry:
         run: id of the run; its record is on disk where it finished.
         failure: the attempt that failed.
         paths: the files attached.
-        status: how the command ended.
         uri: where the store is, without passwords.
         why: what went wrong with it.
     """
@@ -42,7 +41,6 @@ class Entry:
     run: str = ""
     failure: Failure | None = None
     paths: tuple[str, ...] = ()
-    status: str = ""
     uri: str = ""
     why: str = ""
 
@@ -204,7 +202,7 @@ class Spooled:
         """
         if status != "KILLED":
             self._next = 0.0  # the last chance; who interrupts does not wait for what may be a long delivery
-        self._tell(lambda: self._store.close(status), Entry("closed", status=status))
+        self._tell(lambda: self._store.close(status), Entry("closed"))
         waiting = self._spool.waiting(self._store.uri)
         what = "1 attempt waits" if waiting == 1 else f"{waiting} attempts wait"
         if self._why is not None:

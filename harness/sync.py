@@ -14,7 +14,7 @@ from harness.mending import mend
 from harness.records import RunRecord, finished_runs
 from harness.results import RUNS_FOLDER, Study, load_study, read_records
 from harness.spool import Spool
-from harness.stores import declared_files, open_projections, remembered, stores_of
+from harness.stores import declared_files, open_projections, stores_of
 
 REPORT_FILE = "report.html"
 
@@ -27,13 +27,13 @@ class Synced:
         study: the study as it stands on disk.
         records: its finished runs, those of a search included.
         waited: attempts that had been waiting in the spool and were delivered.
-        tracking_uri: where MLflow's store is.
+        tracking_uri: where MLflow's store is; None: the default.
     """
 
     study: Study
     records: int
     waited: int
-    tracking_uri: str
+    tracking_uri: str | None
 
 
 def sync_study(
@@ -81,8 +81,7 @@ def sync_study(
                 projections.close(status)
             raise
         projections.close(status)
-        last = remembered(folder)
-    return Synced(study, len(records), waited - spool.waiting(), uri or (last.tracking_uri if last else ""))
+    return Synced(study, len(records), waited - spool.waiting(), uri)
 
 
 def told_runs(study: Study) -> list[RunRecord]:

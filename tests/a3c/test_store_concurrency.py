@@ -356,6 +356,15 @@ def test_every_law_has_a_mutant_that_breaks_it():
 # Many threads at once
 
 
+def at_once(work, workers):
+    """Let each worker do its work in a thread of its own."""
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3, 8, 32])
 def test_many_workers_lose_nothing_and_read_nothing_torn(workers, switch_interval):
     """Gradients are multiples of 1/8 and the rate is 1/4, so sums are exact; the first entry and the last count pushes.
@@ -387,11 +396,7 @@ def test_many_workers_lose_nothing_and_read_nothing_torn(workers, switch_interva
                 out[...] = np.nan
 
     with switch_interval(1e-6):
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(workers)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(work, workers)
     total = pushes * workers
     np.testing.assert_array_equal(store.parameters, (-rate * sums.sum(axis=0)).astype(np.float32))
     assert torn == []
@@ -417,9 +422,5 @@ def test_round_robin_gives_update_u_to_worker_u_mod_w(workers, switch_interval):
                 store.push_and_pull(push_of(1, number), out)
 
     with switch_interval(1e-6):
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(workers)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(work, workers)
     assert store.log.updates()["worker"].tolist() == list(range(workers)) * 40

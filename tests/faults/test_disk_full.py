@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.faults.full_disk import PARTS, VARIANTS
-from tests.faults.test_kill_points import ONE_THREAD
-from tests.harness.lab import DATABASES, ROOT
+from tests.faults.programs import what_came
+from tests.harness.lab import DATABASES
 
 pytestmark = DATABASES
 
@@ -35,18 +32,12 @@ def namespace() -> list[str]:
 
 def filled(namespace: list[str], place: Path, blank: Path, variant: str, *kib: int) -> list[dict[str, Any]]:
     """Run a study with so many KiB free (first, last, step); return how each ended, having shown what is wrong."""
-    process = subprocess.run(
-        [*namespace, sys.executable, "-m", "tests.faults.full_disk", str(place), str(blank), variant, *map(str, kib)],
-        cwd=ROOT,
-        env={**os.environ, **ONE_THREAD},
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 0, process.stderr
-    told = [json.loads(line) for line in process.stdout.splitlines()]
-    wrong = [f"{end['free']} KiB free, {end['message']!r}: {end['wrong']}" for end in told if end["wrong"]]
-    assert not wrong, f"{len(wrong)} of {len(told)}\n" + "\n".join(wrong)
-    assert "Traceback" not in process.stderr, process.stderr
+    told, errors = what_came(
+        "tests.faults.full_disk", str(place), str(blank), variant, *map(str, kib),
+        show=lambda end: f"{end['free']} KiB free, {end['message']!r}",
+        within=namespace,
+    )  # fmt: skip
+    assert "Traceback" not in errors, errors
     return told
 
 

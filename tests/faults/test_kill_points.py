@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness.lab import DATABASES, ROOT
+from tests.faults.programs import what_came
+from tests.harness.lab import DATABASES
 
 pytestmark = DATABASES
 
 FAST_STRIDE = 197
 KINDS = {"open", "write", "fsync", "rename", "remove", "mkdir", "commit", "committed"}
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 def killed(place: Path, blank: Path, *deaths: str) -> list[dict[str, Any]]:
     """Kill studies there; return what came of each, having shown what was wrong."""
-    process = subprocess.run(
-        [sys.executable, "-m", "tests.faults.kill_points", str(place), str(blank), *deaths],
-        cwd=ROOT,
-        env={**os.environ, **ONE_THREAD},
-        capture_output=True,
-        text=True,
+    program = "tests.faults.kill_points"
+    told, _ = what_came(
+        program, str(place), str(blank), *deaths, show=lambda death: f"{death['died']}, before {death['before']}"
     )
-    assert process.returncode == 0, process.stderr
-    told = [json.loads(line) for line in process.stdout.splitlines()]
-    wrong = [f"{death['died']}, before {death['before']}: {death['wrong']}" for death in told if death["wrong"]]
-    assert not wrong, f"{len(wrong)} of {len(told)}\n" + "\n".join(wrong)
     return told
 
 
