@@ -47,8 +47,10 @@ def make(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") 
     Not thread-safe (it silences Gymnasium's notice that a version is out of date): make all before threads start.
 
     Raises:
-        EnvironmentUnsuitable: if it is not registered, lacks a package, or refuses its arguments.
+        EnvironmentUnsuitable: if it is not registered, lacks a package, refuses its arguments, or opens a window.
     """
+    if env_kwargs.get("render_mode") == "human":
+        raise EnvironmentUnsuitable(field, dict(env_kwargs), "must not open a window (render_mode)")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)

@@ -37,6 +37,7 @@ UNSUITABLE = [
     fault("lacks an extra (LunarLander-v3)", {"env_id": "LunarLander-v3"}, "env_id", "not installed", more=[BOX2D]),
     fault("leaves the process when made", odd("exit"), "env_kwargs", "arguments"),
     fault("wrong arguments", {"env_kwargs": {"gravity": 9.8}}, "env_kwargs", "arguments"),
+    fault("a window to be opened", {"env_kwargs": {"render_mode": "human"}}, "env_kwargs", "window"),
     fault(
         "wrong arguments for evaluation",
         {"evaluation_env_kwargs": {"gravity": 9.8}},
