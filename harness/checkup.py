@@ -8,9 +8,10 @@ from pathlib import Path
 
 from harness.databases import explain
 from harness.errors import DamagedRecord, HarnessError
+from harness.files import drafts
 from harness.lock import last_holder, nobody_runs, study_lock
 from harness.mending import damaged_files, mend
-from harness.records import drafts, finished_runs, set_aside, verify_record
+from harness.records import finished_runs, set_aside, verify_record
 from harness.results import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER, load_study, study_identity
 from harness.spool import SPOOL_FOLDER, Spool
 from harness.stores import default_storage, stores_of
@@ -98,10 +99,12 @@ def repair_study(folder: Path, storage: str | None, tracking_uri: str | None, wa
         warn: is told of everything that is set aside.
 
     Raises:
+        BadInput: if a store must be given and is not.
         StudyLocked: if it is being run.
         StoreUnavailable: if a store cannot be used.
     """
     with study_lock(folder):
+        stores_of(folder, storage, tracking_uri)  # must be known before what is damaged is set aside
         mend(folder, warn)
         for error in list(_damaged_records(folder)):
             run = next(path for path in (error.path, *error.path.parents) if path.parent == folder / RUNS_FOLDER)

@@ -1,10 +1,9 @@
-"""SQLite databases that are there whole or not at all, and URIs that may be shown."""
+"""SQLite databases that are there whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from harness.errors import BadInput, Problem
+from harness.redaction import redact
 
 LOCK_SECONDS = 60.0  # how long a database that another program has locked is waited for
 _LOOK_SECONDS = 0.2
@@ -109,6 +109,8 @@ def _remove_abandoned(path: Path) -> None:
 
 def is_alive(pid: int) -> bool:
     """Whether a process of this machine runs."""
+    if pid <= 0:  # which stand for groups of processes
+        return False
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -126,14 +128,3 @@ def explain(error: BaseException) -> str:
             error = cause
         cause = cause.__cause__
     return redact(next(iter(str(error).strip().splitlines()), type(error).__name__))
-
-
-_USER = re.compile(r"://(?:[^/\s]*:\S*|[^/\s]+)@")  # a password may hold a slash that should have been %2F
-_SECRET_PARAMETER = re.compile(
-    r"([?&;][\w.-]*(?:pass|pwd|secret|token|key|auth|credential)[\w.-]*=)[^&\s]*?(?=[&\s'\"]|$)", re.I
-)
-
-
-def redact(text: str) -> str:
-    """Hide user names and passwords of every URI in a text, and parameters that are named like secrets."""
-    return _SECRET_PARAMETER.sub(r"\1***", _USER.sub("://***@", text))

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.redaction import redact
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -115,12 +117,12 @@ class Interrupted(HarnessError):
 
 
 @contextmanager
-def disk_errors() -> Iterator[None]:
-    """Say of an error of the file system what it is, and where."""
+def disk_errors(folder: Path | None = None) -> Iterator[None]:
+    """Say of an error of the file system what it is and where: in ``folder``, if it does not tell itself."""
     try:
         yield
     except OSError as error:
-        raise StoreUnavailable(f"{error.filename or 'disk'}: {error.strerror or error}") from error
+        raise StoreUnavailable(redact(f"{error.filename or folder or 'disk'}: {error.strerror or error}")) from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -137,5 +139,6 @@ def _shown(value: object) -> str:
 
 
 def _printable(text: str, limit: int) -> str:
+    text = redact(text)
     cut = text if len(text) <= limit else text[: limit - 3] + "..."
     return cut if cut.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)

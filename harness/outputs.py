@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CURVES_FILE = "curves.csv"
+OUTCOMES = ("complete", "diverged")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.(csv|npz)")
 
 
@@ -47,7 +48,8 @@ class RunOutput:
         files: name → content: ``curves.csv``, a CSV for every table, an ``.npz`` for every group of arrays.
 
     Raises:
-        ValueError: if a file is named otherwise: what a child sends must stay in the run's folder.
+        ValueError: if a file is named otherwise (what a child sends must stay in the run's folder), there is no such
+            outcome, or a name cannot be written as UTF-8.
     """
 
     outcome: str
@@ -60,6 +62,10 @@ class RunOutput:
         for name in self.files:
             if not _FILE.fullmatch(name):
                 raise ValueError(f"a table or group of arrays cannot be kept as {name!r}")
+        if self.outcome not in OUTCOMES:
+            raise ValueError(f"the outcome is {self.outcome!r}, must be one of {', '.join(OUTCOMES)}")
+        for text in (*self.metrics, *self.timings, *self.labels, *self.labels.values()):
+            text.encode()
 
     @classmethod
     def of(cls, result: RunResult) -> RunOutput:
@@ -74,6 +80,8 @@ class RunOutput:
             for step, value in curve
         )
         files = {CURVES_FILE: _csv(("metric", "step", "value"), points)}
+        if "curves" in result.tables:
+            raise ValueError("a table cannot be kept as 'curves': the run's curves are")
         for name, table in result.tables.items():
             columns = [_cells(column) for _, column in table.items()]
             files[f"{name}.csv"] = _csv(table.columns, zip(*columns, strict=True))

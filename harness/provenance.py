@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.databases import redact
 from harness.machine import usable_cores
+from harness.redaction import redact
 
 PACKAGES = ("gymnasium", "mlflow", "numba", "numpy", "optuna", "pandas", "scipy", "torch")
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import DamagedRecord, StudyConflict
+from harness.files import draft_of, drafts, sync_folder, write_synced, write_whole
 from harness.outputs import CURVES_FILE, RunOutput
 
 if TYPE_CHECKING:
@@ -139,20 +140,20 @@ def write_record(runs: Path, record: RunRecord, output: RunOutput) -> RunRecord:
     A folder of that name that is already there wins: a finished run is never replaced.
     """
     runs.mkdir(parents=True, exist_ok=True)
-    draft = runs / f".draft-{uuid.uuid4().hex}"
+    draft = draft_of(runs / record.run)
     draft.mkdir()
     try:
         contents = {**output.files, CONFIG_FILE: _json(record.config)}
         for name, content in contents.items():
-            _write(draft / name, content)
+            write_synced(draft / name, content)
         body = {key: value for key, value in asdict(record).items() if key not in ("config", "folder")}
         files = {name: [len(content), _digest(content)] for name, content in contents.items()}
-        _write(draft / RECORD_FILE, _json({"schema": SCHEMA, **body, "files": files}))
-        _sync(draft)
+        write_synced(draft / RECORD_FILE, _json({"schema": SCHEMA, **body, "files": files}))
+        sync_folder(draft)
         final = runs / record.run
         if not final.exists():
             draft.rename(final)
-            _sync(runs)
+            sync_folder(runs)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return read_record(final)
@@ -172,7 +173,7 @@ def read_record(folder: Path) -> RunRecord:
                 raise DamagedRecord(folder / name, f"{found} bytes, must be {size}")
         body["provenance"] = _shared(body["provenance"])
         return RunRecord(**body, config=read_json(folder / CONFIG_FILE), folder=folder)
-    except (ValueError, TypeError, KeyError, FileNotFoundError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, FileNotFoundError) as error:
         raise DamagedRecord(folder, f"{type(error).__name__}: {error}") from error
 
 
@@ -201,7 +202,7 @@ def _body(folder: Path) -> tuple[dict[str, Any], Mapping[str, tuple[int, str]]]:
     try:
         body = dict(read_json(path))
         schema, files = body.pop("schema"), dict(body.pop("files", {}))
-    except (ValueError, TypeError, KeyError, FileNotFoundError, NotADirectoryError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, FileNotFoundError, NotADirectoryError) as error:
         raise DamagedRecord(path, f"{type(error).__name__}: {error}") from error
     if schema != SCHEMA:
         raise StudyConflict(f"{path}: schema {schema!r}, must be {SCHEMA}: another version wrote it")
@@ -217,7 +218,7 @@ def set_aside(path: Path, folder: Path) -> Path:
     """
     home = folder / DAMAGED_FOLDER
     home.mkdir(exist_ok=True)
-    kept = home / f"{path.name}.{uuid.uuid4().hex[:8]}"
+    kept = home / f"{path.name[:200]}.{uuid.uuid4().hex[:8]}"  # a name has at most 255 bytes
     path.rename(kept)
     return kept
 
@@ -227,11 +228,6 @@ def finished_runs(runs: Path) -> list[str]:
     if not runs.is_dir():
         return []
     return sorted(entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith("."))
-
-
-def drafts(folder: Path) -> list[Path]:
-    """Return what is being written in a study's folder, or was when its writer died: records and JSON files."""
-    return [path for pattern in ("*/.draft-*", ".*.json.*", "*/.*.json.*") for path in folder.glob(pattern)]
 
 
 def remove_drafts(folder: Path) -> None:
@@ -245,12 +241,7 @@ def remove_drafts(folder: Path) -> None:
 
 def write_json(path: Path, data: object) -> None:
     """Write JSON atomically; NaN and infinities are written as text, since JSON has none."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        _write(draft, _json(data))
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, _json(data))
 
 
 def read_json(path: Path) -> Any:
@@ -269,7 +260,7 @@ def read_as(path: Path, make: Callable[[Any], T]) -> T:
     """
     try:
         return make(read_json(path))
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise DamagedRecord(path, f"{type(error).__name__}: {error}") from error
 
 
@@ -302,26 +293,3 @@ def _json(data: object) -> bytes:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file and wait until it is on disk.
-
-    Raises:
-        OSError: with the file's name, which a write that fails does not tell by itself.
-    """
-    try:
-        with path.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from harness.databases import redact
 from harness.errors import BadInput, Problem
+from harness.redaction import redact
 
 _DIALECTS = ("sqlite", "postgresql", "mysql", "mssql", "oracle")
 _MAX_LENGTH = 4096

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.design import label
+from harness.files import write_text
 from harness.results import Study
 from reports import views
 from reports.answer import overall_answer
@@ -16,7 +17,7 @@ from reports.cells import Comparison, compare_cells
 from reports.downloads import downloads
 from reports.matching import Match, match_cells, same_runs
 from reports.rendering import render
-from reports.tables import csv_text, write_text
+from reports.tables import csv_text
 from reports.text import arm_name, count, interval, levels_name, listing, show, signed
 from reports.units import unit_of
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.files import write_text
 from harness.results import Study
 from harness.scores import SCALED
 from reports import views
@@ -26,7 +27,7 @@ from reports.selection import select_cells
 from reports.statistics import MIN_PAIRS
 from reports.style import arm_colours, dark_colour
 from reports.summary import summarise
-from reports.tables import csv_text, write_text
+from reports.tables import csv_text
 from reports.text import cell_name, number, percent, show
 from reports.throughput import shows_cells, throughput_figure, throughput_table
 from reports.units import scale_of, unit_of

@@ -1,10 +1,7 @@
-"""Tables as files: CSV that a spreadsheet opens without running anything, written whole or not at all."""
+"""Tables as files: CSV that a spreadsheet opens without running anything."""
 
 from __future__ import annotations
 
-import os
-import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,20 +38,3 @@ def _has_formulas(column: pd.Series) -> bool:
     except TypeError:  # lists and the like cannot be told apart so
         return True
     return any(neutral(value) is not value for value in values)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that readers see the old one or the new one, never a part.
-
-    Raises:
-        OSError: if the disk takes no more; the file that was there stays.
-    """
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("w", encoding="utf-8", errors="replace", newline="") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -149,6 +149,21 @@ def misbehave(config: Config, emit: Callable[[Progress], None]) -> None:
 def train_badly(config: Config, emit: Callable[[Progress], None] | None = None) -> Any:
     """Return something that is no result."""
     return Result("complete", {"score": "high"}) if config.misbehaves() else result(config)
+
+
+def train_from_odd_file(config: Config, emit: Callable[[Progress], None] | None = None) -> Result:
+    """Raise an error that names a file whose name is not UTF-8."""
+    if config.misbehaves():
+        raise OSError(f"cannot read {os.fsdecode(b'/data/' + bytes([255]))}")
+    return result(config)
+
+
+def train_to_odd_end(config: Config, emit: Callable[[Progress], None] | None = None) -> Result:
+    """Return a result whose outcome there is not, or whose figure has a name that is not UTF-8."""
+    done = result(config)
+    if not config.misbehaves():
+        return done
+    return replace(done, outcome="Complete") if config.text == "outcome" else replace(done, metrics={"\udcff": 1.0})
 
 
 def train_unmeasured(config: Config, emit: Callable[[Progress], None] | None = None) -> Result:

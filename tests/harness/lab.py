@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 ROOT = Path(__file__).parents[2]
+NOBODY = 2**22 + 1  # the number of no process: Linux counts to 2**22
 FAKE = Algorithm("tests.harness.fake_algorithm:Config", "tests.harness.fake_algorithm:train")
 # Modules whose tests touch the databases start with `pytestmark = DATABASES`.
 DATABASES = [

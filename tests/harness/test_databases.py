@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.databases import ensure_database, redact, sqlite_path, sqlite_url
+from harness.databases import ensure_database, sqlite_path, sqlite_url
+from harness.redaction import redact
 from tests.harness.lab import DATABASES, ROOT, wait_for
 
 pytestmark = DATABASES

@@ -141,6 +141,20 @@ def test_a_run_that_returns_no_result_fails_alone(lab: Lab, executor: str) -> No
     assert all(failure.attempt == 1 for failure in study.failures), "trying again gives the same"
 
 
+@pytest.mark.fault(4, "an error whose message is not UTF-8")
+def test_an_error_whose_message_is_not_utf_8_fails_its_run_alone(lab: Lab) -> None:
+    algorithm = Algorithm(FAKE.config, "tests.harness.fake_algorithm:train_from_odd_file")
+    study = lab.run(study_data(cells=1, mode="raise", only_seed=1), algorithm)
+    assert_half_done(lab, study, r"cannot read /data/\udcff")
+
+
+@pytest.mark.parametrize(("text", "reason"), [("outcome", "the outcome is 'Complete'"), ("name", "surrogates")])
+def test_a_result_that_cannot_be_kept_fails_its_run_alone(lab: Lab, text: str, reason: str) -> None:
+    algorithm = Algorithm(FAKE.config, "tests.harness.fake_algorithm:train_to_odd_end")
+    study = lab.run(study_data(cells=1, mode="rubbish", only_seed=1, text=text), algorithm)
+    assert_half_done(lab, study, reason)
+
+
 def test_a_diverged_run_counts_as_the_worst_seen_unless_told_otherwise(lab: Lab) -> None:
     study = lab.run(study_data(cells=1, mode="diverge", only_seed=1))
     worst = min(record.metrics["score"] for record in study.records if record.outcome == "complete")

@@ -36,6 +36,21 @@ def test_long_names_are_read_back(lab: Lab, tmp_path_factory: pytest.TempPathFac
     assert [record.run for record in found.records] == [record.run for record in study.records]
 
 
+@pytest.mark.fault(17, "levels and seeds as long as they may be: a run's name fills a file's")
+def test_names_as_long_as_can_be_run_fail_and_are_set_aside(lab: Lab) -> None:
+    data = study_data(seeds=1, cells=1, mode="raise", until=str(lab.folder / "mended"))
+    data["study"]["seeds"] = [2**31 - 1]
+    data["sweep"] = {"text": ["t" * 200, "u"], "arm": ["a" * 200, "b" * 150]}
+    data["compare"] = {"factor": "arm", "baseline": "b" * 150, "metric": "score"}
+    assert len(lab.run(data).failures) == 4
+    for kept in (lab.out / "tiny" / "failures").iterdir():
+        kept.write_text("torn", encoding="utf-8")
+    (lab.folder / "mended").touch()
+    study = lab.run(data)
+    lab.assert_invariant(study)
+    assert max(len(record.run) for record in study.records) > 230
+
+
 @pytest.mark.fault(
     17, "study names that hold paths, markup, NUL, right-to-left marks, quotes, or are devices on Windows"
 )

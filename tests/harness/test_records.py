@@ -28,7 +28,7 @@ from harness.records import (
     write_json,
     write_record,
 )
-from tests.harness.lab import ROOT, wait_for
+from tests.harness.lab import NOBODY, ROOT, wait_for
 
 
 def record_of(folder: Path, **changes: Any) -> RunRecord:
@@ -221,13 +221,15 @@ def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
 def test_drafts_count_as_nothing_and_are_removed(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     write_record(runs, record_of(runs), output_of())
-    (draft := runs / ".draft-0123").mkdir()
+    (draft := runs / f".draft-{NOBODY}-0123").mkdir()
     (draft / "record.json").write_text("{", encoding="utf-8")
-    (half := tmp_path / ".study.json.0123").write_text("{", encoding="utf-8")
+    (half := tmp_path / f".draft-{NOBODY}-4567").write_text("{", encoding="utf-8")
+    (others := tmp_path / f".draft-{os.getppid()}-89ab").write_text("<html>", encoding="utf-8")
     assert finished_runs(runs) == ["n-1__a__seed-0"]
     remove_drafts(tmp_path)
     assert not draft.exists()
     assert not half.exists()
+    assert others.exists(), "its writer lives: reports need no lock"
     assert finished_runs(runs) == ["n-1__a__seed-0"]
 
 

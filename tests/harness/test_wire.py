@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from harness import Algorithm
 from harness.events import Advanced, Begun, Failed, Finished, Task
 from harness.executors import ProcessExecutor
-from harness.outputs import PlainResult, RunOutput
+from harness.outputs import OUTCOMES, PlainResult, RunOutput
 from harness.wire import Message, receive, send
 from tests.harness.lab import FAKE
 
@@ -32,7 +32,7 @@ anything = st.recursive(
 algorithm = st.builds(Algorithm, config=text, train=text)
 output = st.builds(
     RunOutput,
-    outcome=text,
+    outcome=st.sampled_from(OUTCOMES),
     metrics=st.dictionaries(text, number, max_size=3),
     timings=st.dictionaries(text, number, max_size=3),
     labels=st.dictionaries(text, text, max_size=3),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports.tables import csv_text, neutral, write_text
+from harness.files import write_text
+from reports.tables import csv_text, neutral
 from reports.text import brief, count, interval, listing, number, percent, show, signed
 
 FORMULAS = [

@@ -1,0 +1,73 @@
+"""Files that are there whole or not at all: written under another name, synced, and renamed."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+from harness.databases import is_alive
+
+_DRAFT = ".draft-"
+
+
+def draft_of(path: Path) -> Path:
+    """Return where a file or folder may be written before it takes its name; short, however long that is."""
+    return path.with_name(f"{_DRAFT}{os.getpid()}-{uuid.uuid4().hex}")
+
+
+def drafts(folder: Path) -> list[Path]:
+    """Return what writers that have died left half written in a folder and those in it.
+
+    Call it only where this process writes nothing there; others may (reports are written without a lock).
+    """
+    found = [path for pattern in (f"{_DRAFT}*", f"*/{_DRAFT}*") for path in folder.glob(pattern)]
+    return [path for path in found if not _is_written(path)]
+
+
+def _is_written(draft: Path) -> bool:
+    pid = draft.name.removeprefix(_DRAFT).partition("-")[0]
+    return pid.isdecimal() and int(pid) != os.getpid() and is_alive(int(pid))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that readers see the old one or the new one, never a part.
+
+    Raises:
+        OSError: if the disk takes no more, with the file's name; the file that was there stays.
+    """
+    draft = draft_of(path)
+    try:
+        write_synced(draft, content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as :func:`write_whole` does; a question mark stands for what UTF-8 cannot hold."""
+    write_whole(path, text.encode("utf-8", "replace"))
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file and wait until it is on disk.
+
+    Raises:
+        OSError: with the file's name, which a write that fails does not tell by itself.
+    """
+    try:
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's names are on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
