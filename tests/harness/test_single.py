@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from harness import Algorithm, BadInput, RunRecord, StoreUnavailable
+from harness import Algorithm, BadInput, RunRecord
+from harness.errors import Interrupted, Undelivered
 from harness.records import finished_runs, read_record
 from harness.single import RunFailed, run_single, sync_singles
-from tests.harness.fake_algorithm import Config, Progress, score
+from tests.harness.fake_algorithm import Config, Progress, Result, result, score
 from tests.harness.lab import DATABASES, FAKE, ROOT, Lab
 
 pytestmark = DATABASES
@@ -103,20 +106,33 @@ def test_a_run_whose_process_died_is_closed_by_the_next(lab: Lab) -> None:
     assert sorted(child.info.status for child in lab.mlflow_runs("train")) == ["FINISHED", "KILLED"]
 
 
+def away(lab: Lab) -> None:
+    """Take MLflow's database away, if that was not done before; nothing can be made anew in its place."""
+    if (lab.folder / "mlflow.db").is_file():
+        (lab.folder / "mlflow.db").rename(lab.folder / "away.db")
+        (lab.folder / "mlflow.db").mkdir()
+
+
+def back(lab: Lab) -> None:
+    (lab.folder / "mlflow.db").rmdir()
+    (lab.folder / "away.db").rename(lab.folder / "mlflow.db")
+
+
+def raise_late(config: Config, emit: Callable[[Progress], None]) -> Result:
+    """Get on, then raise what holds a password."""
+    emit(Progress(0.5))
+    raise ValueError("cannot reach http://bob:s3cret@host/x")
+
+
+RAISING = Algorithm(FAKE.config, "tests.harness.test_single:raise_late")
+
+
 @pytest.mark.fault(7, "MLflow's store gone while a single run trains")
 def test_a_run_that_mlflow_missed_is_kept_and_delivered_later(lab: Lab) -> None:
-    database, away = lab.folder / "mlflow.db", lab.folder / "away.db"
-
-    def take_away(progress: Progress) -> None:
-        if database.exists():
-            database.rename(away)
-            database.mkdir()  # nothing can be made anew in its place
-
-    with pytest.raises(StoreUnavailable, match="results on disk are kept"):
-        run(lab, {"seed": 5}, emit=take_away)
+    with pytest.raises(Undelivered, match="results on disk are kept"):
+        run(lab, {"seed": 5}, emit=lambda progress: away(lab))
     (kept,) = finished_runs(lab.out / "train" / "runs")
-    database.rmdir()
-    away.rename(database)
+    back(lab)
     with pytest.raises(RunFailed):
         run(lab, {"mode": "raise"})
     for _ in range(2):
@@ -125,3 +141,62 @@ def test_a_run_that_mlflow_missed_is_kept_and_delivered_later(lab: Lab) -> None:
         assert child.data.tags["run"] == kept
         assert child.data.metrics["score"] == score(Config(seed=5))
     assert len(lab.children("train", "FAILED")) == 1, "who failed stays failed"
+
+
+@pytest.mark.fault(7, "MLflow's store gone while a single run trains that then raises")
+def test_why_a_run_failed_is_told_though_mlflow_is_away(lab: Lab) -> None:
+    with pytest.raises(RunFailed) as caught:
+        run_single({}, RAISING, out=lab.out, emit=lambda progress: away(lab))
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("ValueError: cannot reach ")
+    assert "MLflow" in second
+    assert "kept" not in second, "nothing of it is"
+    assert "raise_late" in caught.value.detail
+
+
+@pytest.mark.fault(7, "MLflow's store gone while a single run trains that is then interrupted")
+def test_an_interrupt_is_told_though_mlflow_is_away(lab: Lab) -> None:
+    def leave(progress: Progress) -> None:
+        away(lab)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted) as caught:
+        run(lab, {"mode": "slow"}, emit=leave)
+    assert caught.value.exit_code == 130
+
+
+@pytest.mark.fault(18, "a password in what a single run raises")
+def test_what_a_run_raised_holds_no_password(lab: Lab) -> None:
+    with pytest.raises(RunFailed) as caught:
+        run_single({}, RAISING, out=lab.out)
+    assert "ValueError: cannot reach http://***@host/x" in str(caught.value)
+    assert "s3cret" not in str(caught.value) + caught.value.detail
+    (child,) = lab.children("train", "FAILED")
+    assert child.data.tags["reason"] == str(caught.value)
+
+
+def badly_named(config: Config, emit: Callable[[Progress], None]) -> Result:
+    """Return a metric whose name MLflow does not take."""
+    made = result(config)
+    return replace(made, metrics={**made.metrics, "a\tb?": 1.0})
+
+
+@pytest.mark.fault(7, "a single run that MLflow refuses, before one that it missed")
+def test_what_mlflow_refuses_keeps_nothing_else_back(lab: Lab) -> None:
+    with pytest.raises(Undelivered):
+        run_single({}, Algorithm(FAKE.config, "tests.harness.test_single:badly_named"), out=lab.out)
+    (first,) = finished_runs(lab.out / "train" / "runs")
+    (lab.out / "train" / "runs" / first).rename(lab.out / "train" / "runs" / f"0{first}")  # which comes first, surely
+    with pytest.raises(Undelivered):
+        run(lab, {"seed": 5}, emit=lambda progress: away(lab))
+    back(lab)
+    with pytest.raises(Undelivered, match=rf"refused 1 of 2 runs, first: {first}: .*a\\tb"):
+        sync_singles(lab.out)
+    assert [child.data.tags["seed"] for child in lab.children("train", "FINISHED")] == ["5"]
+    assert not lab.children("train", "RUNNING")
+
+
+def test_where_nothing_was_trained_nothing_is_synced(lab: Lab) -> None:
+    with pytest.raises(BadInput, match="study = 'train': must have been run"):
+        sync_singles(lab.out)
+    assert not lab.out.exists()
