@@ -13,13 +13,15 @@ from harness.records import read_as, remove_drafts, set_aside
 from harness.results import FAILURES_FOLDER, IDENTITY_FILE, Failure, read_plan, study_identity
 from harness.search import read_searches
 from harness.spool import SPOOL_FOLDER, Entry
+from harness.stores import remembered
 
 
 def mend(folder: Path, warn: Callable[[str], None]) -> None:
     """Remove what interrupted writes left, and set aside what cannot be read; the caller holds the study's lock.
 
     Nothing of it is lost for good: the plan is declared anew, proposals of a search follow from its records, attempts
-    are counted anew, a failure is tried again, and what waits for MLflow is told from the records.
+    are counted anew, a failure is tried again, what waits for MLflow is told from the records, and where results go is
+    noted anew.
 
     Args:
         folder: the study's.
@@ -37,6 +39,7 @@ def damaged_files(folder: Path) -> list[DamagedRecord]:
         lambda: read_plan(folder),
         lambda: (folder / IDENTITY_FILE).exists() and study_identity(folder),
         lambda: read_searches(folder),
+        lambda: remembered(folder),
         *_readers(folder / ATTEMPTS_FOLDER, int),
         *_readers(folder / FAILURES_FOLDER, lambda data: Failure(**data)),
         *_readers(folder / SPOOL_FOLDER, Entry.of),

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.databases import LOCK_SECONDS, redact, sqlite_path, sqlite_url
+from harness.databases import LOCK_SECONDS, sqlite_path, sqlite_url
 from harness.errors import BadInput, DamagedRecord, Problem
 from harness.projection import Projections
 from harness.records import read_as, write_json
+from harness.redaction import redact
 from harness.results import PLAN_FILE, study_identity
 from harness.search import SEARCH_FILE
 from harness.spec import StudySpec
@@ -30,6 +31,18 @@ class Stores:
 
     storage: str | None
     tracking_uri: str
+
+    @classmethod
+    def of(cls, data: Any) -> Stores:
+        """Make it of what was written.
+
+        Raises:
+            TypeError: if that is none.
+        """
+        stores = cls(**data)
+        if not isinstance(stores.storage, str | None) or not isinstance(stores.tracking_uri, str):
+            raise TypeError("must be texts")
+        return stores
 
 
 def open_tracker(
@@ -136,21 +149,28 @@ def _remember(folder: Path, storage: str | None, tracking_uri: str, warn: Callab
 
 
 def remembered(folder: Path) -> Stores | None:
-    """Return where a study's results went when it was last run; None if that is not known."""
+    """Return where a study's results went when it was last run; None if that is not known.
+
+    Raises:
+        DamagedRecord: if what was noted cannot be read.
+    """
     path = folder / STORES_FILE
-    try:
-        return read_as(path, lambda data: Stores(**data)) if path.exists() else None
-    except DamagedRecord:
-        return None
+    return read_as(path, Stores.of) if path.exists() else None
 
 
 def stores_of(folder: Path, storage: str | None, tracking_uri: str | None) -> tuple[str | None, str | None]:
     """Return both addresses as given, or else as the study was last run with.
 
     Raises:
-        BadInput: if the one to be used holds a password, which is not kept.
+        BadInput: if the one to be used holds a password, which is not kept, or what was noted cannot be read.
     """
-    last = remembered(folder) or Stores(None, "")
+    try:
+        last = remembered(folder) or Stores(None, "")
+    except DamagedRecord as error:  # results must not go to stores nobody chose
+        if storage is None or tracking_uri is None:
+            allowed = "is damaged: both --storage and --tracking-uri must be given, as the study was run with"
+            raise BadInput([Problem("stores", str(error.path), allowed)]) from error
+        return storage, tracking_uri
     problems = []
     for field, given, kept in (("storage", storage, last.storage), ("tracking URI", tracking_uri, last.tracking_uri)):
         if given is None and kept and "***" in kept:

@@ -53,17 +53,18 @@ def sync_study(
         warn: is told of what is damaged, refused or waited for.
 
     Raises:
-        BadInput: if no study was run there, or a store has a password, which is not kept, and is not given.
+        BadInput: if no study was run there, or a store must be given and is not: it has a password, which is not
+            kept, or what was noted of it is damaged.
         StudyLocked: if another process is running it.
         StoreUnavailable: if a store cannot be used, still.
         Undelivered: if MLflow's went away meanwhile, or refused something.
         Interrupted: after SIGINT or SIGTERM; what was delivered stays.
     """
     load_study(folder)  # before anything is made in a folder that is none
-    with Interrupts() as interrupts, disk_errors(), study_lock(folder):
+    with Interrupts() as interrupts, disk_errors(folder), study_lock(folder):
+        storage, uri = stores_of(folder, storage, tracking_uri)  # before what is damaged is set aside
         mend(folder, warn)
         study = load_study(folder)
-        storage, uri = stores_of(folder, storage, tracking_uri)
         spool = Spool(folder)
         status = _status(study)
         waited = spool.waiting()

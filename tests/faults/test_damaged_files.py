@@ -25,7 +25,7 @@ from tests.studies.command import TINY
 pytestmark = DATABASES
 
 SLOW = pytest.mark.slow
-SMALL_FILES = ("study.json", "identity.json", "search.json", "attempts/*.json")
+SMALL_FILES = ("study.json", "identity.json", "search.json", "attempts/*.json", "stores.json")
 
 
 def cut(path: Path) -> None:
@@ -105,7 +105,9 @@ def searching(lab: Lab) -> dict[str, Any]:
     return {**study_data(seeds=1, cells=1, marks=str(lab.marks())), "search": search}
 
 
-@pytest.mark.fault(10, "a study's plan, identity, search or counts of attempts: missing, empty, truncated, garbage")
+@pytest.mark.fault(
+    10, "a study's plan, identity, search, note of its stores or counts of attempts: missing, empty, truncated, garbage"
+)
 @pytest.mark.parametrize(
     ("name", "ways"),
     [
@@ -131,7 +133,7 @@ def test_a_damaged_small_file_is_kept_and_made_anew(lab: Lab, name: str, ways: I
             kept.append(path.name)
             assert f"kept as {study.folder / DAMAGED_FOLDER}" in warning
         assert backups(again) == sorted(kept)
-        if name in ("identity.json", "search.json"):
+        if name in ("identity.json", "search.json", "stores.json"):
             assert path.read_bytes() == text
         lab.assert_invariant(again)
         if not path.exists():  # nothing was attempted since

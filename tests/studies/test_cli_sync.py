@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import socket
 import sqlite3
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness import Observer, RunRecord
+from harness.databases import sqlite_url
 from harness.errors import Undelivered
 from harness.results import load_study
 from studies.cli import run
@@ -125,3 +127,32 @@ def test_a_study_that_was_stopped_is_synced_as_it_stands(lab: Lab, capsys: pytes
     assert lab.parent().info.status == "FAILED"
     (lab.folder / "mended").touch()
     lab.assert_invariant(lab.run(data))
+
+
+@pytest.mark.fault(10, "the note of a study's stores truncated: sync and doctor go to no other, but ask for them")
+def test_stores_that_are_not_known_any_more_must_be_given(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    team = lab.folder / "team.db"
+    shutil.copy(lab.blank / "mlflow.db", team)
+    lab.tracking_uri = sqlite_url(team)
+    study = lab.run(study_data(seeds=1, cells=1), tracking_uri=lab.tracking_uri)
+    note, default = study.folder / "stores.json", lab.folder / "mlflow.db"
+    note.write_bytes(note.read_bytes()[:30])
+    before = note.read_bytes(), default.read_bytes()
+    given = ["--storage", lab.storage, "--tracking-uri", lab.tracking_uri]
+    for command in (["sync", "tiny"], ["sync", "tiny", *given[:2]], ["sync", "tiny", *given[2:]]):
+        capsys.readouterr()
+        assert run(command) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("a3c-bench: stores = 'out/tiny/stores.json': is damaged: both --storage and")
+    for command in (["doctor", "tiny"], ["doctor", "tiny", "--repair"]):
+        assert run(command) == 1
+        assert "stores.json" in capsys.readouterr().out
+    assert (note.read_bytes(), default.read_bytes()) == before
+    assert not (study.folder / "optuna.db").exists()
+    assert not (study.folder / "damaged").exists()
+    assert run(["sync", "tiny", *given]) == 0
+    (kept,) = (study.folder / "damaged").iterdir()
+    assert kept.read_bytes() == before[0]
+    assert f"kept as {kept.relative_to(lab.folder)}" in capsys.readouterr().err
+    assert run(["sync", "tiny"]) == 0
+    lab.assert_invariant(study)
