@@ -27,6 +27,6 @@ def _count(path: Path) -> int:
 
 def _failed(path: Path) -> int:
     try:
-        return read_as(path, lambda data: Failure(**data)).attempt if path.exists() else 0
+        return read_as(path, Failure.of).attempt if path.exists() else 0
     except DamagedRecord:
         return 0

@@ -47,6 +47,15 @@ class Failure:
     detail: str = ""
     trial: int | None = None
 
+    @classmethod
+    def of(cls, data: Any) -> Failure:
+        """Make a failure of what was written of it.
+
+        Raises:
+            TypeError: if that is none.
+        """
+        return cls(**data)
+
 
 @dataclass(frozen=True)
 class Revision:
@@ -252,7 +261,7 @@ def _read_failures(paths: Iterable[Path]) -> tuple[dict[str, Failure], tuple[str
     failures, damaged = {}, []
     for path in paths:
         try:
-            failures[path.stem] = read_as(path, lambda data: Failure(**data))
+            failures[path.stem] = read_as(path, Failure.of)
         except DamagedRecord as error:
             damaged.append(str(error))
         except FileNotFoundError:  # tried again meanwhile, with success

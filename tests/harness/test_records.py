@@ -218,6 +218,16 @@ def test_a_record_of_another_version_is_refused(tmp_path: Path) -> None:
         read_record(record.folder)
 
 
+@pytest.mark.fault(10, "a record's file nested so deeply that no reader gets to its end")
+@pytest.mark.parametrize("name", ["record.json", "config.json"])
+def test_json_without_end_is_damage(tmp_path: Path, name: str) -> None:
+    folder = write_record(tmp_path, record_of(tmp_path), output_of()).folder
+    size = (folder / name).stat().st_size
+    (folder / name).write_text(("[" * 100_000)[: None if name == "record.json" else size], encoding="utf-8")
+    with pytest.raises(DamagedRecord, match="n-1__a__seed-0"):
+        read_record(folder)
+
+
 def test_drafts_count_as_nothing_and_are_removed(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     write_record(runs, record_of(runs), output_of())
