@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.databases import redact, sqlite_path
+from harness.databases import sqlite_path
 from harness.errors import BadInput, Problem, StoreUnavailable
 from harness.mlflow_api import MlflowClient, Run, asked, impatient, search, store_errors
 from harness.records import write_json
+from harness.redaction import redact
 from harness.results import FAILURES_FOLDER, PLAN_FILE, RUNS_FOLDER, Failure, Study, load_study
 from harness.search import SEARCH_FILE
 from harness.stores import default_tracking_uri
@@ -41,13 +43,18 @@ def download_study(name: str, uri: str, folder: Path) -> Study:
         client.download_artifacts(parent.info.run_id, PLAN_FILE, str(folder))
         if any(file.path == SEARCH_FILE for file in client.list_artifacts(parent.info.run_id)):
             client.download_artifacts(parent.info.run_id, SEARCH_FILE, str(folder))
-        for run in runs:
-            child = run.data.tags.get("run")
-            if child is not None and run.data.tags.get("mlflow.parentRunId") == parent.info.run_id:
-                if not child or Path(child).name != child or child.startswith("."):
-                    raise StoreUnavailable(f"MLflow run {run.info.run_id} has no run's name: {child[:80]!r}")
-                _download_run(client, run, child, folder)
+        children = [run for run in _children(runs, {parent.info.run_id}) if "run" in run.data.tags]
+        for run in sorted(children, key=lambda run: int(run.data.tags["attempt"])):  # the last failure is what counts
+            child = run.data.tags["run"]
+            if not child or Path(child).name != child or child.startswith("."):
+                raise StoreUnavailable(f"MLflow run {run.info.run_id} has no run's name: {child[:80]!r}")
+            _download_run(client, run, child, folder)
     return load_study(folder)
+
+
+def _children(runs: Iterable[Run], parents: Collection[str]) -> list[Run]:
+    """Return those runs that stand for attempts of a study, by the ids of the runs that stand for it as a whole."""
+    return [run for run in runs if run.data.tags.get("mlflow.parentRunId") in parents]
 
 
 def _download_run(client: MlflowClient, run: Run, name: str, folder: Path) -> None:
@@ -58,9 +65,9 @@ def _download_run(client: MlflowClient, run: Run, name: str, folder: Path) -> No
         target.mkdir(parents=True)
         client.download_artifacts(run.info.run_id, "", str(target))
     elif run.info.status == "FAILED":
-        failure = Failure(
-            name, tags["cell"], tags["arm"], int(tags["seed"]), int(tags["attempt"]), tags.get("reason", "")
-        )
+        trial = int(tags["trial"]) if "trial" in tags else None
+        seed, attempt = int(tags["seed"]), int(tags["attempt"])
+        failure = Failure(name, tags["cell"], tags["arm"], seed, attempt, tags.get("reason", ""), trial=trial)
         (folder / FAILURES_FOLDER).mkdir(exist_ok=True)
         write_json(folder / FAILURES_FOLDER / f"{name}.json", asdict(failure))
 
@@ -84,10 +91,9 @@ def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list
         client = MlflowClient(tracking_uri=uri)
         experiment = asked(client.get_experiment_by_name, name)
         runs = list(search(client, experiment.experiment_id)) if experiment is not None else []
-    parents = {run.info.run_id for run in runs if is_parent(run) and run.data.tags.get(OWNER_TAG) == owner}
-    for run in runs:
-        if run.info.run_id in parents or run.data.tags.get("mlflow.parentRunId") in parents:
-            found.setdefault(run.info.status, []).append(run.data.tags.get("run", ""))
+    parents = [run for run in runs if is_parent(run) and run.data.tags.get(OWNER_TAG) == owner]
+    for run in (*parents, *_children(runs, {parent.info.run_id for parent in parents})):
+        found.setdefault(run.info.status, []).append(run.data.tags.get("run", ""))
     return found
 
 

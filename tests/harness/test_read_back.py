@@ -47,6 +47,25 @@ def test_only_results_are_read_back(lab: Lab, tmp_path_factory: pytest.TempPathF
     assert load_results(whole).equals(load_results(study))
 
 
+def test_failures_read_back_are_those_of_the_last_attempts(lab: Lab, tmp_path: Path) -> None:
+    data = study_data(seeds=1, cells=1, mode="raise")
+    for _ in range(2):
+        study = lab.run(data)
+    assert [failure.attempt for failure in study.failures] == [2, 2]
+    found = download_study("tiny", lab.tracking_uri, tmp_path / "download")
+    assert found.failures == tuple(dataclasses.replace(failure, detail="") for failure in study.failures)
+
+
+def test_tries_a_search_lost_are_read_back(lab: Lab, tmp_path: Path) -> None:
+    search = {"trials": 2, "seeds": 1, "batch": 1, "space": {"x": {"low": 0.0, "high": 1.0}}}
+    study = lab.run({**study_data(seeds=1, cells=1, mode="raise"), "search": search})
+    assert study.lost_tries
+    found = download_study("tiny", lab.tracking_uri, tmp_path / "download")
+    assert {(lost.run, lost.trial) for lost in found.lost_tries} == {
+        (lost.run, lost.trial) for lost in study.lost_tries
+    }
+
+
 def test_a_study_that_was_not_recorded_is_named(lab: Lab, tmp_path: Path) -> None:
     lab.run(study_data(seeds=1, cells=1))
     with pytest.raises(BadInput, match="study = 'tinny'"):
