@@ -3,7 +3,8 @@
 An algorithm may be sent ahead of its tasks, to be imported meanwhile.
 
 ``python -m harness.child FD CORE`` talks over the socket FD, pins itself to CORE (where the system can) before it
-imports anything numeric, and ends when its standard input does, which is when its parent dies.
+imports anything numeric, and is ended, with all that it has started, when its standard input ends, which is when its
+parent dies.
 """
 
 from __future__ import annotations
@@ -30,12 +31,11 @@ GRACE_SECONDS = 1.0  # after a time limit, for the watchdog to say where the run
 def main(descriptor: int, core: int) -> None:
     """Serve tasks until the parent closes the socket or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _leave_a_guard(descriptor)
     faulthandler.enable()
     if hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, {core})
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    _ask_for_death_with_parent()
     from harness.algorithm import Algorithm
     from harness.computing import compute
     from harness.events import Advanced, Begun
@@ -98,20 +98,25 @@ def _end(task: Task, connection: Connection, sending: threading.Lock, others: se
         os._exit(1)
 
 
-def _ask_for_death_with_parent() -> None:
-    """On Linux have the kernel end this process too: code that never lets go of the GIL keeps a thread from it."""
-    if sys.platform == "linux":
-        import ctypes
+def _leave_a_guard(descriptor: int) -> None:
+    """Leave a process that waits for the end of standard input, which a parent that dies closes, and ends the group.
 
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
-
-
-def _die_with_parent() -> None:
-    """Wait for the end of standard input, which a parent that dies closes, however it dies."""
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    os._exit(1)
+    A thread would not do: code that never lets go of the GIL keeps it waiting. Nor is it a child of this process,
+    which might wait for all of its children.
+    """
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
+    if between := os.fork():
+        os.waitpid(between, 0)
+        return
+    try:
+        if not os.fork():
+            os.close(descriptor)  # whose end tells the parent that this process's has come
+            while os.read(sys.stdin.fileno(), 4096):
+                pass
+            os.kill(0, signal.SIGKILL)
+    finally:
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 from harness.algorithm import Algorithm
@@ -30,6 +31,7 @@ START_SECONDS = 60.0  # for a child to import what it needs, before its run's ti
 KILL_SECONDS = GRACE_SECONDS + 1.0  # after a time limit a child that has not ended itself is killed
 STALL_SECONDS = 10.0  # of silence in the middle of a message; then its sender is killed
 DYING_SECONDS = 1.0  # for a process whose end of the socket is closed
+LOOK_SECONDS = 0.25  # between two looks at whether a child still lives, where something it started holds its socket
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -104,28 +106,48 @@ class _Child:
         ours, theirs = socket.socketpair()
         stall = struct.pack("ll", int(STALL_SECONDS), 0)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, stall)  # a child may stop in the middle of a message
+        start = struct.pack("ll", int(START_SECONDS), 0)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, start)  # or read none, as while it imports
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         self.process = subprocess.Popen(  # noqa: S603 - this interpreter
-            [sys.executable, "-m", "harness.child", str(theirs.fileno()), str(core)],
+            [sys.executable, "-P", "-m", "harness.child", str(theirs.fileno()), str(core)],
             stdin=subprocess.PIPE,  # closes when this process dies, however it dies
             stdout=self.errors,
             stderr=self.errors,
             pass_fds=[theirs.fileno()],
-            env={**os.environ, **SINGLE_THREADED, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            start_new_session=True,  # a Ctrl-C in the terminal is for the dispatcher to handle
+            env={**os.environ, **SINGLE_THREADED, "PYTHONPATH": os.pathsep.join(_import_path())},
+            start_new_session=True,  # a Ctrl-C in the terminal is for the dispatcher; what it starts ends with it
         )
         theirs.close()
         self.connection = Connection(ours.detach())
         self.task: Task | None = None
         self.deadline = 0.0
+        self._group_ended = False
 
     def give(self, task: Task) -> None:
         self.task, self.deadline = task, time.monotonic() + START_SECONDS + task.time_limit
         send(self.connection, task)
 
+    def gone(self) -> bool:
+        """Whether it has ended by itself; then what it had started ends, too."""
+        if self.process.poll() is None:
+            return False
+        self._end_group()
+        return True
+
+    def end(self) -> int:
+        """End it with all that it has started, and return its exit code."""
+        self._end_group()
+        return self.process.wait()
+
+    def _end_group(self) -> None:
+        if not self._group_ended:  # once it is empty its number may become somebody else's
+            self._group_ended = True
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.end()
         self.connection.close()
         assert self.process.stdin is not None  # noqa: S101 - asked for above
         self.process.stdin.close()
@@ -162,8 +184,10 @@ class ProcessExecutor:
         for slot in range(self.slots):
             child = self._child(slot)
             if child.task is None:
-                with suppress(OSError):  # it died while idle: `events` reports that
+                try:
                     child.give(task)
+                except OSError:  # it died while idle, or reads nothing: `events` reports that
+                    child.end()
                 return
         raise RuntimeError("every slot is taken")
 
@@ -173,7 +197,8 @@ class ProcessExecutor:
         if not busy:
             return []
         overdue = min(child.deadline for child in busy) + KILL_SECONDS
-        ready = wait([child.connection for child in busy], min(timeout, max(0.0, overdue - time.monotonic())))
+        patience = min(timeout, LOOK_SECONDS, max(0.0, overdue - time.monotonic()))
+        ready = wait([child.connection for child in busy], patience)
         found = (self._look_at(child, child.connection in ready) for child in busy)
         return [event for event in found if event is not None]
 
@@ -182,8 +207,9 @@ class ProcessExecutor:
         task = child.task
         assert task is not None  # noqa: S101 - busy
         late = time.monotonic() > child.deadline
+        gone = child.gone()  # asked first: whatever it sent before is there then
         event: Event
-        if ready:
+        if ready or (gone and child.connection.poll()):
             try:
                 said = receive(child.connection)
                 if isinstance(said, Begun):
@@ -198,6 +224,8 @@ class ProcessExecutor:
                 why = f"{type(error).__name__}: {error}"
                 event = Failed(task.run, "the process sent what is no message", why, crashed=True)
                 self._replace(child)
+        elif gone:  # and something it started holds its end of the socket
+            event = self._died(child, task, late)
         elif time.monotonic() > child.deadline + KILL_SECONDS:
             event = out_of_time(task)
             self._replace(child)
@@ -223,11 +251,9 @@ class ProcessExecutor:
         return child
 
     def _died(self, child: _Child, task: Task, late: bool) -> Failed:
-        try:
-            code = child.process.wait(DYING_SECONDS)
-        except subprocess.TimeoutExpired:  # it stopped in the middle of a message
-            child.process.kill()
-            code = child.process.wait()
+        with suppress(subprocess.TimeoutExpired):  # it stopped in the middle of a message
+            child.process.wait(DYING_SECONDS)
+        code = child.end()
         words = child.last_words()
         self._replace(child)
         if late:
@@ -239,6 +265,15 @@ class ProcessExecutor:
         if child in self._children:
             self._children[self._children.index(child)] = None
             child.kill()
+
+
+def _import_path() -> list[str]:
+    """Return where this process looks for modules, in its order; the working directory by its name."""
+    found = []
+    for entry in sys.path:
+        with suppress(FileNotFoundError):  # the working directory is gone
+            found.append(entry or str(Path.cwd()))
+    return found
 
 
 def _signal(number: int) -> str:

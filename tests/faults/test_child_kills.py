@@ -30,6 +30,7 @@ from harness import Algorithm, Observer, RunRecord, Study
 from harness.results import Failure
 from tests.harness import fake_algorithm
 from tests.harness.fake_algorithm import Config, Progress, Result
+from tests.harness.forking import end_helpers, helpers
 from tests.harness.lab import DATABASES, FAKE, ROOT, Lab, alive, children_of, study_data, wait_for
 
 pytestmark = DATABASES
@@ -330,3 +331,24 @@ run_study(parse_spec({data!r}), algorithm(train_without_letting_go), storage={la
     finally:
         for pid in filter(alive, children):
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.fault(2, "SIGKILL of the parent while its children have processes of their own")
+def test_what_children_have_started_does_not_outlive_the_parent(lab: Lab) -> None:
+    data = study_data(seeds=1, cells=1, mode="wait", until=str(lab.folder / "never"), marks=str(lab.marks()))
+    code = f"""
+from harness import Algorithm, parse_spec, run_study
+forking = Algorithm({FAKE.config!r}, "tests.harness.forking:train_with_helper")
+run_study(parse_spec({data!r}), forking, storage={lab.storage!r}, jobs=2)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=lab.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    try:
+        wait_for(lambda: len(helpers(lab.marks())) == 2, "two runs to begin")
+        others = [*children_of(process.pid), *helpers(lab.marks())]
+        assert len(others) == 4
+        lab.finish(process, signal.SIGKILL)
+        wait_for(lambda: not any(map(alive, others)), "the children and theirs to end", 5.0)
+    finally:
+        end_helpers(lab.marks())

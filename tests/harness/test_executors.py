@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -18,7 +19,10 @@ from harness.events import Advanced, Event, Failed, Finished, Task
 from harness.executors import Executor, InlineExecutor, ProcessExecutor
 from harness.outputs import RunOutput
 from tests.harness.fake_algorithm import Config, result, score
+from tests.harness.forking import end_helpers, helpers
 from tests.harness.lab import FAKE, PATIENCE, alive, children_of, wait_for
+
+FORKING = "tests.harness.forking"
 
 
 def task_of(run: str = "one", limit: float = 60.0, **settings: Any) -> Task:
@@ -189,3 +193,66 @@ def test_an_algorithm_that_cannot_be_imported_fails_its_task_and_not_the_prepara
     assert isinstance(event, Failed)
     assert "nothing" in event.reason
     assert not event.crashed
+
+
+@pytest.mark.fault(1, "SIGKILL of a child while a process it has started holds its end of the socket")
+def test_a_child_that_leaves_a_helper_behind_is_missed_at_once_and_the_helper_ends(tmp_path: Path) -> None:
+    forking = Algorithm(FAKE.config, f"{FORKING}:train_with_helper")
+    settings = Config(mode="kill", marks=str(tmp_path)).model_dump(mode="json")
+    executor = ProcessExecutor(1)
+    try:
+        executor.submit(Task("one", forking, settings, 60.0))
+        wait_for(lambda: helpers(tmp_path), "the helper")
+        began = time.monotonic()
+        event = outcome(executor)
+        assert time.monotonic() - began < 5.0
+        assert isinstance(event, Failed)
+        assert event.reason == "the process was killed by signal 9 (SIGKILL)"
+        assert event.crashed
+        (helper,) = helpers(tmp_path)
+        wait_for(lambda: not alive(helper), "the helper to end", 5.0)
+    finally:
+        executor.close()
+        end_helpers(tmp_path)
+
+
+def test_closing_ends_what_a_child_has_started(tmp_path: Path) -> None:
+    forking = Algorithm(FAKE.config, f"{FORKING}:train_with_helper")
+    executor = ProcessExecutor(1)
+    try:
+        executor.submit(Task("one", forking, Config(marks=str(tmp_path)).model_dump(mode="json"), 60.0))
+        assert isinstance(outcome(executor), Finished)
+        (helper,) = helpers(tmp_path)
+        assert alive(helper)
+        executor.close()
+        wait_for(lambda: not alive(helper), "the helper to end", 5.0)
+    finally:
+        executor.close()
+        end_helpers(tmp_path)
+
+
+def test_a_run_may_wait_for_all_of_its_children() -> None:
+    executor = ProcessExecutor(1)
+    try:
+        waiting = Algorithm(FAKE.config, f"{FORKING}:train_and_wait_for_children")
+        executor.submit(Task("one", waiting, Config().model_dump(mode="json"), 10.0))
+        assert isinstance(outcome(executor), Finished)
+    finally:
+        executor.close()
+
+
+def test_children_look_for_modules_where_their_parent_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "queue.py").write_text("raise ImportError('not the one of the standard library')", encoding="utf-8")
+    (tmp_path / "only_here.py").write_text(
+        "import queue\nfrom tests.harness.fake_algorithm import train\n", encoding="utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*filter(None, sys.path), ""])
+    executor = ProcessExecutor(1)
+    try:
+        settings = Config().model_dump(mode="json")
+        executor.submit(Task("one", Algorithm(FAKE.config, "only_here:train"), settings, 60.0))
+        event = outcome(executor)
+        assert isinstance(event, Finished), event
+    finally:
+        executor.close()
