@@ -27,7 +27,7 @@ def compute(task: Task, emit: Callable[[Any], None]) -> Finished | Failed:
     try:
         config = task.algorithm.config_type().model_validate_json(json.dumps(task.settings))
         output = RunOutput.of(task.algorithm.train_function()(config, emit))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # leaving is the process's own affair, not its run's
         partial: RunResult | None = getattr(error, "result", None)
         if partial is None or partial.outcome != "diverged":
             cause = error.__cause__ if isinstance(error.__cause__, OutOfTime) else error

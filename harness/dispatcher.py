@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import gc
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,6 @@ from harness import provenance
 from harness.agenda import Agenda, Batch, Judge
 from harness.algorithm import Algorithm
 from harness.attempts import next_attempt
-from harness.databases import redact
 from harness.design import Design, PlannedRun, expand
 from harness.errors import BadInput, Problem, StoreUnavailable, Undelivered, disk_errors
 from harness.events import Advanced, Event, Failed, Finished, Task
@@ -35,6 +34,7 @@ from harness.records import (
     write_json,
     write_record,
 )
+from harness.redaction import redact
 from harness.results import (
     FAILURES_FOLDER,
     RUNS_FOLDER,
@@ -100,7 +100,7 @@ def run_study(
     checked_tracking_uri(tracking_uri)
     if spec.study.looks and judge is None:
         raise BadInput([Problem("study.looks", list(spec.study.looks), "need a judge of which cells are undecided")])
-    with Interrupts() as interrupts, disk_errors():
+    with Interrupts() as interrupts, disk_errors(Path(out)):
         design = expand(spec, algorithm)
         folder = study_folder(spec.name, Path(out))
         with study_lock(folder):
@@ -212,8 +212,12 @@ class _Dispatcher:
         while self._queue or self._running:
             self._interrupts.check()
             self._announce(self._submit())
-            for event in self._executor.events(POLL_SECONDS):
-                self._handle(event, agenda)
+            arrived = deque(self._executor.events(POLL_SECONDS))
+            try:
+                while arrived:
+                    self._handle(arrived.popleft(), agenda)
+            finally:
+                self._keep_all(arrived)
 
     def _submit(self) -> list[tuple[PlannedRun, int]]:
         """Give every free slot a run; return the runs begun, with their attempts."""
@@ -239,14 +243,24 @@ class _Dispatcher:
         run, attempt = self._running.pop(event.run)
         stopping = self._interrupts.caught is not None
         if isinstance(event, Finished):
-            begun = [] if stopping else self._submit()  # children need not wait for disk and databases
-            record = self._keep(run, attempt, event)
+            try:
+                begun = [] if stopping else self._submit()  # children need not wait for disk and databases
+            finally:
+                record = self._keep(run, attempt, event)
             agenda.finished(record)
             self._observer.finished(record)
             self._projections.finished(record)
             self._announce(begun)
         elif not stopping:  # a run that is being stopped may fail of it
             self._give_up_or_retry(run, attempt, event)
+
+    def _keep_all(self, events: Iterable[Event]) -> None:
+        """Keep the results that came together with one that could not be handled; the stores hear of them on resume."""
+        for event in events:
+            if isinstance(event, Finished):
+                run, attempt = self._running.pop(event.run)
+                with suppress(OSError):  # what went wrong first is told
+                    self._keep(run, attempt, event)
 
     def _keep(self, run: PlannedRun, attempt: int, event: Finished) -> RunRecord:
         record = RunRecord.of(

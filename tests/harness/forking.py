@@ -1,9 +1,10 @@
-"""Runs that start helper processes, as a vectorised environment does."""
+"""Runs that start helper processes, as a vectorised environment does, or leave their own."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,11 @@ def train_and_wait_for_children(config: Config, emit: Callable[[Progress], None]
             os.wait()
     except ChildProcessError:
         return train(config, emit)
+
+
+def train_and_leave(config: Config, emit: Callable[[Progress], None] | None = None) -> Result:
+    """Leave the process as a script does that is done."""
+    sys.exit(0)
 
 
 def helpers(marks: Path) -> list[int]:

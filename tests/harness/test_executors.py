@@ -67,6 +67,16 @@ def test_an_exception_comes_back_with_its_traceback(executor: Executor) -> None:
     assert not event.crashed
 
 
+@pytest.mark.fault(4, "SystemExit in a run, in this process and in a child")
+def test_a_run_that_leaves_fails_as_its_own_and_nothing_else_ends(executor: Executor) -> None:
+    executor.submit(Task("one", Algorithm(FAKE.config, f"{FORKING}:train_and_leave"), task_of().settings, 60.0))
+    event = outcome(executor)
+    assert isinstance(event, Failed)
+    assert event.reason == "SystemExit: 0"
+    assert "Traceback" in event.detail
+    assert not event.crashed
+
+
 def test_settings_that_are_refused_come_back_as_a_failure(executor: Executor) -> None:
     executor.submit(Task("one", FAKE, {"n": 0}, 60.0))
     event = outcome(executor)
