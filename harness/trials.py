@@ -16,10 +16,11 @@ import sqlalchemy
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from harness.databases import LOCK_SECONDS, ensure_database, explain, redact, sqlite_path
+from harness.databases import LOCK_SECONDS, ensure_database, explain, sqlite_path
 from harness.design import PlannedRun, label
 from harness.errors import HarnessError, StoreUnavailable, StudyConflict
 from harness.records import RunRecord
+from harness.redaction import redact
 from harness.results import Failure
 from harness.sampler import mirror
 from harness.scores import score
@@ -27,7 +28,9 @@ from harness.search import ArmSearch
 from harness.spec import StudySpec
 
 RUN = "run"  # the user attribute that names a trial's run
-WITHOUT_METRIC = "without metric"  # set on failed trials of runs that finished but have no figure to tell
+# set on failed trials of runs that finished but have no figure to tell, as of one that diverged where nothing says what
+# is worst
+WITHOUT_METRIC = "without metric"
 _ENDED_BEFORE_BEGUN = sqlalchemy.text(
     "UPDATE trials SET datetime_complete = datetime_start"
     " WHERE study_id = :study AND datetime_complete < datetime_start"
@@ -57,7 +60,6 @@ class Trials:
         self._search = spec.search
         self._distributions = _distributions(spec)
         self._open: dict[str, int] = {}
-        self._seen: list[float] = []
         try:
             ensure_database(url, lambda draft: _close(optuna.storages.RDBStorage(draft)), waiting)
             patient = {"connect_args": {"timeout": LOCK_SECONDS}} if sqlite_path(url) is not None else None
@@ -82,15 +84,11 @@ class Trials:
             self._open_study(anew=True)  # a record was removed, and a trial cannot be
             trials = []
         records = [record for record in records if record.trial is None]  # a search has studies of its own
-        scored = [score(record, self._compare, ()) for record in records if record.outcome == "complete"]
-        self._seen = [value for value in scored if value is not None]
         told = {trial.user_attrs.get(RUN) for trial in trials if trial.state == TrialState.COMPLETE}
         told |= {t.user_attrs.get(RUN) for t in trials if t.state == TrialState.FAIL and WITHOUT_METRIC in t.user_attrs}
         for record in records:
             if record.run not in told:
                 self._add(record)
-        while any(trial.state == TrialState.WAITING for trial in self._study.get_trials(deepcopy=False)):
-            self._study.ask()  # enqueued when the process died; it fails below like any other that was running
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._study.tell(trial.number, state=TrialState.FAIL)
 
@@ -149,9 +147,10 @@ class Trials:
     def _open_study(self, anew: bool = False) -> None:
         """Open the study, or make it anew where what it holds has changed: it is a mirror, not a source."""
         direction = "maximize" if self._compare.higher_is_better else "minimize"
+        worst = self._compare.diverged_score
         described = {
             "owner": self._owner,
-            "metric": f"{direction} {self._compare.metric}",
+            "metric": f"{direction} {self._compare.metric}" + ("" if worst is None else f", {worst} if diverged"),
             **{key: optuna.distributions.distribution_to_json(value) for key, value in self._distributions.items()},
         }
 
@@ -194,10 +193,8 @@ class Trials:
         self._study.add_trial(trial)
 
     def _value(self, record: RunRecord) -> float | None:
-        value = score(record, self._compare, self._seen)
-        if value is not None and record.outcome == "complete":
-            self._seen.append(value)
-        return value
+        """Return what a run counts as whatever others came to: a trial cannot change when more of them are known."""
+        return score(record, self._compare, ())
 
 
 def attempts_in_optuna(url: str, name: str) -> dict[str, list[str]]:

@@ -101,16 +101,10 @@ def test_an_experiment_made_elsewhere_is_used(lab: Lab) -> None:
     assert lab.parent().info.experiment_id == made
 
 
-@pytest.mark.parametrize("moment", ["enqueued", "asked"])
-def test_a_trial_left_open_is_closed_and_the_run_has_one_complete(lab: Lab, moment: str) -> None:
+def test_a_trial_left_open_is_closed_and_the_run_has_one_complete(lab: Lab) -> None:
     design = expand(parse_spec(study_data(cells=1)), FAKE)
     trials = Trials(lab.storage, design.spec, study_identity(lab.out / "tiny"))
-    run = design.runs[0]
-    if moment == "asked":
-        trials.started(run, 1)
-    else:
-        trials._study.enqueue_trial({**run.levels, "seed": run.seed}, user_attrs={"run": run.id, "attempt": 1})
-    trials.close("KILLED")
+    trials.started(design.runs[0], 1)
     study = lab.run(study_data(cells=1))
     assert [trial.state.name for trial in lab.trials()].count("FAIL") == 1
     lab.assert_invariant(study)
