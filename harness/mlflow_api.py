@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,12 +29,13 @@ from mlflow.entities import Experiment, Metric, Param, Run, RunInfo, RunTag, Vie
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from harness.databases import explain, redact
+from harness.databases import explain
 from harness.errors import HarnessError, StoreUnavailable
+from harness.redaction import redact
 
 __all__ = [
     "Experiment", "Metric", "MlflowClient", "Param", "RestException", "Run", "RunInfo", "RunTag", "asked",
-    "impatient", "is_refusal", "is_server", "search", "store_errors", "upload",
+    "impatient", "is_refusal", "is_server", "search", "store_errors", "upload", "upload_text",
 ]  # fmt: skip
 
 # what goes wrong with a database is raised, too, and told in one line; this logger tells every table it makes
@@ -118,6 +120,7 @@ def upload(run: RunInfo, paths: Sequence[Path], uri: str) -> None:
 
     Raises:
         Unanswered: if not all of it has come.
+        OSError: if a folder on this machine takes no more, with its name.
     """
     artifacts = get_artifact_repository(run.artifact_uri, uri)
     folder = getattr(artifacts, "artifact_dir", None)
@@ -125,11 +128,32 @@ def upload(run: RunInfo, paths: Sequence[Path], uri: str) -> None:
         for torn in Path(folder).glob(".artifact.uploading.*"):
             torn.unlink(missing_ok=True)  # left by a process that died while it uploaded
     for path in paths:
-        asked(artifacts.log_artifact, str(path))
+        with _named(folder):
+            asked(artifacts.log_artifact, str(path))
     if is_server(uri):
         come = {file.path: file.file_size or 0 for file in asked(artifacts.list_artifacts)}
         if lost := [path.name for path in paths if come.get(path.name) != path.stat().st_size]:
             raise Unanswered(f"it was sent {', '.join(lost)} and does not have it")
+
+
+def upload_text(run: RunInfo, text: str, name: str, uri: str) -> None:
+    """Send a text as :func:`upload` does a file of that name."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        with _named(folder):
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        upload(run, [path], uri)
+
+
+@contextmanager
+def _named(folder: str | None) -> Iterator[None]:
+    """Name a folder in an error of the file system, which tells no file where a write fails."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or folder is None:  # requests' own, or of no folder
+            raise
+        raise OSError(f"{error.filename or folder}: {error.strerror}") from error
 
 
 @contextmanager

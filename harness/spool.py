@@ -7,16 +7,16 @@ restarts. Results themselves are records on disk; an entry names them, or holds 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.databases import explain
 from harness.design import PlannedRun
-from harness.errors import DamagedRecord, Interrupted, Undelivered
+from harness.errors import DamagedRecord, HarnessError, Interrupted, StudyConflict, Undelivered, disk_errors
 from harness.projection import Projection
-from harness.records import RunRecord, read_as, read_record, write_json
+from harness.records import RunRecord, read_as, verify_record, write_json
 from harness.results import RUNS_FOLDER, Failure
 from harness.search import ArmSearch
 
@@ -51,8 +51,17 @@ class Entry:
         Raises:
             TypeError, KeyError: if that is none.
         """
-        failure = None if data["failure"] is None else Failure(**data["failure"])
-        return cls(**{**data, "failure": failure, "paths": tuple(data["paths"])})
+        failure = None if data["failure"] is None else Failure.of(data["failure"])
+        entry = cls(**{**data, "failure": failure, "paths": tuple(data["paths"])})
+        told = () if failure is None else (failure.run, failure.cell, failure.arm, failure.reason, failure.detail)
+        if not all(isinstance(text, str) for text in (entry.run, *entry.paths, *told)):
+            raise TypeError("must be texts")
+        return entry
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells it from others."""
+        return self.kind, self.run, self.paths, None if self.failure is None else self.failure.attempt
 
 
 class Spool:
@@ -64,10 +73,15 @@ class Spool:
         self._last = max((int(path.stem.partition("-")[0]) for path in self._paths()), default=0)
 
     def add(self, entry: Entry) -> None:
-        """Keep an entry."""
-        self.folder.mkdir(exist_ok=True)
-        self._last += 1
-        write_json(self.folder / f"{self._last:08d}-{entry.kind}.json", asdict(entry))
+        """Keep an entry.
+
+        Raises:
+            StoreUnavailable: if the disk does not take it.
+        """
+        with disk_errors(self.folder):
+            self.folder.mkdir(exist_ok=True)
+            self._last += 1
+            write_json(self.folder / f"{self._last:08d}-{entry.kind}.json", asdict(entry))
 
     def entries(self) -> list[tuple[Path, Entry]]:
         """Return the entries, oldest first, and the file each stands in; those that are torn are left to be mended."""
@@ -80,18 +94,34 @@ class Spool:
         return found
 
     def remove(self, path: Path) -> None:
-        """Forget an entry, by its file; the folder goes with the last."""
-        path.unlink(missing_ok=True)
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        """Forget an entry, by its file; the folder goes with the last.
+
+        Raises:
+            StoreUnavailable: if the disk does not allow it.
+        """
+        with disk_errors(self.folder):
+            path.unlink(missing_ok=True)
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
 
     def waiting(self, uri: str | None = None) -> int:
         """Return how many attempts wait, for one store or for all."""
-        kinds = [entry.kind for _, entry in self.entries() if uri in (None, entry.uri)]
+        kinds = self._kinds(uri)
         return kinds.count("finished") + kinds.count("failed")
 
+    def what_waits(self, uri: str) -> str:
+        """Return what waits for one store, and where, as a clause."""
+        if attempts := self.waiting(uri):
+            what = "1 attempt waits" if attempts == 1 else f"{attempts} attempts wait"
+        else:
+            what = "the study's files wait" if "attached" in self._kinds(uri) else "how the study ended waits"
+        return f"{what} in {self.folder}"
+
+    def _kinds(self, uri: str | None) -> list[str]:
+        return [entry.kind for _, entry in self.entries() if uri in (None, entry.uri)]
+
     def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob("[0-9]*-*.json"))
+        return sorted(path for path in self.folder.glob("*-*.json") if path.name.partition("-")[0].isdecimal())
 
 
 class Store(Projection, Protocol):
@@ -108,15 +138,15 @@ class Store(Projection, Protocol):
         """Do what :meth:`~harness.projection.Projection.repair` does, but for telling; return what is to be told."""
 
     def refuses(self, error: Exception) -> bool:
-        """Whether an error says that the store is there and will never take what it was told."""
+        """Whether an error says that the store is there and will never take what it was told, or cannot be told it."""
 
 
 class Spooled:
     """A projection that goes on while its store is away.
 
     Opening a store must succeed; afterwards whatever it cannot be told is spooled, it is tried again after a pause that
-    doubles each time, and what waits is delivered when it answers. What it refuses stays in the spool and keeps nothing
-    back.
+    doubles each time, and what waits is delivered when it answers. What it refuses, and a record that is damaged, stays
+    in the spool and keeps nothing back. Records told late are read whole: much may have become of them since.
 
     Args:
         store: the store.
@@ -143,7 +173,7 @@ class Spooled:
         self._adopt = adopt
         self._clock = clock
         self._why: str | None = None
-        self._refused: dict[Path | str, str] = {}  # what stands in the spool refused, and why
+        self._refused: dict[tuple[object, ...], Exception] = {}  # by the keys of entries: what will not be told
         self._pause, self._next = FIRST_PAUSE, 0.0
 
     @property
@@ -157,19 +187,16 @@ class Spooled:
         Raises:
             Exception: whatever goes wrong with a store that has just been there.
         """
-        for record in self._store.settle(records, on_disk):
+        mine, planned = self._mine(), {record.run for record in records}
+        waiting = [entry for _, entry in mine if entry.kind == "finished" and entry.run in on_disk - planned]
+        for record in self._store.settle([*records, *self._read(waiting)], on_disk):
             self._look()
-            try:
-                self._store.finished(record)
-            except Exception as error:
-                if not self._store.refuses(error):
-                    raise
-                self._refuse(f"{record.run}", error)
-        for path, entry in self._mine():
+            self._tell_late(Entry("finished", run=record.run))
+        for path, entry in mine:
             self._look()
             if entry.kind in ("failed", "attached"):  # finished runs are settled, and the command's end is yet to come
                 self._deliver(path, entry)
-            else:
+            elif entry.key not in self._refused:
                 self._spool.remove(path)
 
     def started(self, run: PlannedRun, attempt: int) -> None:
@@ -203,13 +230,20 @@ class Spooled:
         if status != "KILLED":
             self._next = 0.0  # the last chance; who interrupts does not wait for what may be a long delivery
         self._tell(lambda: self._store.close(status), Entry("closed"))
-        waiting = self._spool.waiting(self._store.uri)
-        what = "1 attempt waits" if waiting == 1 else f"{waiting} attempts wait"
         if self._why is not None:
-            raise Undelivered(f"{self.address} is away ({self._why}); {what} in {self._spool.folder}")
+            waiting = self._spool.what_waits(self._store.uri)
+            raise Undelivered(f"{self.address} is away ({self._why}); {waiting}")
         if self._refused:
-            why = next(iter(self._refused.values()))
-            raise Undelivered(f"{self.address} refused {len(self._refused)} of what it was told, first: {why}")
+            raise Undelivered("; ".join(self._what_is_refused()))
+
+    def _what_is_refused(self) -> Iterator[str]:
+        damaged = [str(error) for error in self._refused.values() if isinstance(error, HarnessError)]
+        refused = [explain(error) for error in self._refused.values() if not isinstance(error, HarnessError)]
+        if refused:
+            yield f"{self.address} refused {len(refused)} of what it was told, first: {refused[0]}"
+        if damaged:
+            what = "1 damaged record" if len(damaged) == 1 else f"{len(damaged)} damaged records, first"
+            yield f"{self.address} cannot be told of {what}: {damaged[0]}"
 
     def _mine(self) -> list[tuple[Path, Entry]]:
         return [(path, entry) for path, entry in self._spool.entries() if self._adopt or entry.uri == self._store.uri]
@@ -220,20 +254,27 @@ class Spooled:
             try:
                 tell()
             except Exception as error:
-                if self._store.refuses(error):
-                    self._refuse(entry.run or entry.kind if entry is not None else "", error)
-                else:
+                if not self._refuses(error):
                     self._leave(error)
+                elif entry is not None:  # else its end says all, and that may be taken
+                    self._refuse(entry, error)
             else:
                 return
         if entry is not None:
             self._spool.add(replace(entry, uri=self._store.uri, why=self._why or ""))
 
-    def _refuse(self, what: Path | str, error: Exception) -> None:
-        if what not in self._refused:
-            self._refused[what] = explain(error)
-            name = what.stem if isinstance(what, Path) else what
-            self._warn(f"{self.address} refused {name or 'something'}: {explain(error)}")
+    def _refuses(self, error: Exception) -> bool:
+        """Whether what the store was told is at fault, rather than the store."""
+        return isinstance(error, DamagedRecord | StudyConflict) or self._store.refuses(error)
+
+    def _refuse(self, entry: Entry, error: Exception) -> None:
+        if entry.key in self._refused:
+            return
+        self._refused[entry.key] = error
+        if isinstance(error, HarnessError):
+            self._warn(f"{error}; {self.address} cannot be told of it")
+        else:
+            self._warn(f"{self.address} refused {entry.run or entry.kind}: {explain(error)}")
 
     def _leave(self, error: Exception) -> None:
         self._why = explain(error)
@@ -253,6 +294,8 @@ class Spooled:
                 self._deliver(path, entry)
         except Interrupted:  # the dispatcher hears of it, too, as soon as it has kept what it was about to tell
             return False
+        except HarnessError:  # of the spool's own disk
+            raise
         except Exception as error:
             self._why = explain(error)
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
@@ -264,18 +307,44 @@ class Spooled:
 
     def _deliver(self, path: Path, entry: Entry) -> None:
         """Tell the store what an entry says, and forget it; what is refused stays."""
-        if path in self._refused:
-            return
+        if self._tell_late(entry):
+            self._spool.remove(path)
+
+    def _tell_late(self, entry: Entry) -> bool:
+        """Tell the store what an entry says, unless it refused that; return whether it took it."""
+        if entry.key in self._refused:
+            return False
         try:
             if entry.kind == "finished":
-                self._store.finished(read_record(self._spool.study / RUNS_FOLDER / entry.run))
+                self._store.finished(self._record(entry))
             elif entry.failure is not None:
                 self._store.failed(entry.failure)
             elif entry.kind == "attached":
                 self._store.attach([file for file in map(Path, entry.paths) if file.exists()])
         except Exception as error:
-            if not (isinstance(error, DamagedRecord) or self._store.refuses(error)):
+            if not self._refuses(error):
                 raise
-            self._refuse(path, error)
-        else:
-            self._spool.remove(path)
+            self._refuse(entry, error)
+            return False
+        return True
+
+    def _record(self, entry: Entry) -> RunRecord:
+        """Read the record of a finished run, every byte of it.
+
+        Raises:
+            DamagedRecord: if it is not what was written, or cannot be read.
+            StudyConflict: if another version wrote it.
+        """
+        folder = self._spool.study / RUNS_FOLDER / entry.run
+        try:
+            return verify_record(folder)
+        except OSError as error:
+            raise DamagedRecord(Path(error.filename or folder), error.strerror or str(error)) from error
+
+    def _read(self, entries: Sequence[Entry]) -> Iterator[RunRecord]:
+        """Yield the records of finished runs that can be read."""
+        for entry in entries:
+            try:
+                yield self._record(entry)
+            except (DamagedRecord, StudyConflict) as error:
+                self._refuse(entry, error)

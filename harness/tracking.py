@@ -6,8 +6,6 @@ uses MLflow's fluent calls, which keep their state per thread.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import socket
 import time
@@ -17,13 +15,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from harness.databases import ensure_database, is_alive, redact, sqlite_path
+from harness.databases import ensure_database, is_alive, sqlite_path
 from harness.design import PlannedRun, slug
+from harness.errors import DamagedRecord
 from harness.mlflow_api import (
     Experiment,
-    Metric,
     MlflowClient,
-    Param,
     RestException,
     Run,
     RunInfo,
@@ -35,16 +32,18 @@ from harness.mlflow_api import (
     search,
     store_errors,
     upload,
+    upload_text,
 )
+from harness.mlflow_data import MAX_TAG_LENGTH, FinishedRun, milliseconds, source_tags, who
 from harness.records import RunRecord
+from harness.redaction import redact
 from harness.results import Failure
 from harness.search import ArmSearch
 
-MAX_PARAM_LENGTH, MAX_TAG_LENGTH = 6000, 5000  # MLflow's
-CURVE_POINTS = 100  # of one metric of one run in MLflow: a row costs 60 µs, and a chart shows no more
 PARENT_TAG, PARENT = "role", "study"
 OWNER_TAG = "folder"
 PROCESS_TAG = "process"
+TRACEBACK_FILE = "traceback.txt"
 
 
 class Tracker:
@@ -109,7 +108,7 @@ class Tracker:
 
     def refuses(self, error: Exception) -> bool:
         """See :class:`~harness.spool.Store`."""
-        return is_refusal(error)
+        return isinstance(error, DamagedRecord) or is_refusal(error)
 
     def repair(self, records: Sequence[RunRecord], on_disk: Set[str]) -> None:
         """See :class:`~harness.projection.Projection`."""
@@ -164,65 +163,38 @@ class Tracker:
 
     def started(self, run: PlannedRun, attempt: int) -> None:
         """See :class:`~harness.projection.Projection`."""
-        self.start(run.id, _who(run.cell.id, run.arm, run.seed, run.trial), attempt)
+        self.start(run.id, who(run.cell.id, run.arm, run.seed, run.trial), attempt)
 
-    def start(
-        self,
-        run: str,
-        who: Mapping[str, str],
-        attempt: int,
-        started: float | None = None,
-        provenance: Mapping[str, Any] | None = None,
-    ) -> None:
+    def start(self, run: str, tags: Mapping[str, str], attempt: int, started: int | None = None) -> None:
         """Create a child run.
 
         Args:
             run: its name.
-            who: further tags.
+            tags: what tells it from others; where it is computed is this command's, if that is not among them.
             attempt: 1 for the first try.
-            started: seconds since the epoch; None: now.
-            provenance: of the attempt; None: this command's.
+            started: milliseconds since the epoch; None: now.
         """
-        tags = {
-            **_source_tags(provenance or self._provenance),
-            **who,
-            "study": self._name,
-            "run": run,
-            "attempt": str(attempt),
-        }
+        tags = {**source_tags(self._provenance), **tags, "study": self._name, "run": run, "attempt": str(attempt)}
         if self._parent is not None:
             tags["mlflow.parentRunId"] = self._parent.run_id
         else:
             tags[PROCESS_TAG] = _this_process()
         if (replaced := self._open.pop(run, None)) is not None:
             self._terminate(replaced, "KILLED")
-        start_time = None if started is None else _milliseconds(started)
         experiment = self._experiment.experiment_id
-        made = asked(self._client.create_run, experiment, start_time=start_time, tags=tags, run_name=run)
+        made = asked(self._client.create_run, experiment, start_time=started, tags=tags, run_name=run)
         self._open[run] = made.info
 
     def finished(self, record: RunRecord) -> None:
         """See :class:`~harness.projection.Projection`; may be told again: nothing is doubled."""
+        told = FinishedRun.of(record)
         self._take_up(record.run, record.attempt)
         if record.run not in self._open:
-            who = _who(record.cell, record.arm, record.seed, record.trial)
-            self.start(record.run, who, record.attempt, record.started, record.provenance)
+            self.start(record.run, told.who, record.attempt, told.started)
         made = self._open[record.run]
-        ended = _milliseconds(record.started + record.seconds)
-        last_step = int(record.metrics.get("steps", 0))
-        finals = {**record.metrics, **{f"time/{name}": value for name, value in record.timings.items()}}
-        points = [(name, value, last_step) for name, value in finals.items()]
-        for name, curve in record.curve_points().items():  # the prefix gives them a section of their own in the UI
-            points += [(f"curve/{name}", value, step) for step, value in _thinned(curve)]
-        metrics = [Metric(name, value, ended, step) for name, value, step in points if not math.isinf(value)]
-        tags = [RunTag("outcome", record.outcome)]
-        tags += [RunTag(f"label/{slug(name)}", text[:MAX_TAG_LENGTH]) for name, text in record.labels.items()]
-        if infinite := sorted({name for name, value, _ in points if math.isinf(value)}):  # MLflow would say 1.8e308
-            tags.append(RunTag("infinite", ", ".join(infinite)[:MAX_TAG_LENGTH]))
-        params = _params(record.config)
-        asked(self._client.log_batch, made.run_id, metrics, params, tags)  # split where it is too long
+        asked(self._client.log_batch, made.run_id, told.metrics, told.params, told.tags)  # split where it is too long
         upload(made, sorted(record.folder.iterdir()), self._uri)
-        self._terminate(made, "FINISHED", ended)
+        self._terminate(made, "FINISHED", told.ended)
         del self._open[record.run]  # only now: `close` ends what is open
 
     def failed(self, failure: Failure) -> None:
@@ -232,12 +204,12 @@ class Tracker:
             return
         self._take_up(failure.run, failure.attempt)
         if failure.run not in self._open:
-            self.start(failure.run, _who(failure.cell, failure.arm, failure.seed, failure.trial), failure.attempt)
+            self.start(failure.run, who(failure.cell, failure.arm, failure.seed, failure.trial), failure.attempt)
         made = self._open[failure.run]
         tags = [RunTag("outcome", "failed"), RunTag("reason", failure.reason[:MAX_TAG_LENGTH])]
         asked(self._client.log_batch, made.run_id, tags=tags)
         if failure.detail:
-            asked(self._client.log_text, made.run_id, failure.detail, "traceback.txt")
+            upload_text(made, failure.detail, TRACEBACK_FILE, self._uri)
         self._terminate(made, "FAILED")
         self._failed.add(attempt)
         del self._open[failure.run]
@@ -277,7 +249,7 @@ class Tracker:
 
     def _terminate(self, run: RunInfo, status: str, ended: int | None = None) -> None:
         """End a run, never before it began: the clock may have been set back meanwhile."""
-        ended = max(ended or _milliseconds(time.time()), run.start_time)
+        ended = max(ended or milliseconds(time.time()), run.start_time)
         asked(self._client.set_terminated, run.run_id, status, end_time=ended)
 
     def _is_ours(self, run: Run) -> bool:
@@ -315,7 +287,7 @@ class Tracker:
 
     def _ensure_parent(self, owner: str) -> RunInfo:
         experiment = self._experiment.experiment_id
-        tags = {**_source_tags(self._provenance), "study": self._name, PARENT_TAG: PARENT, OWNER_TAG: owner}
+        tags = {**source_tags(self._provenance), "study": self._name, PARENT_TAG: PARENT, OWNER_TAG: owner}
         parents, children = self._family(owner)
         if not parents:
             asked(self._client.create_run, experiment, tags=tags, run_name=self._name)
@@ -361,40 +333,3 @@ def _attempt_of(run: Run) -> tuple[str, str]:
 
 def _touch(url: str) -> None:
     MlflowClient(tracking_uri=url).search_experiments(max_results=1)
-
-
-def _who(cell: str, arm: str, seed: int, trial: int | None) -> dict[str, str]:
-    """Return the tags that tell a run from others; a search's are marked, so that they can be filtered out."""
-    search = {} if trial is None else {"phase": "search", "trial": str(trial)}
-    return {"cell": cell, "arm": arm, "seed": str(seed), **search}
-
-
-def _source_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags MLflow's fluent calls would have set, and ours."""
-    tags = {
-        "mlflow.source.name": str(provenance["command"]),
-        "mlflow.source.type": "LOCAL",
-        "git_commit": str(provenance["commit"]),
-        "git_dirty": str(provenance["dirty"]).lower(),
-    }
-    if provenance["commit"]:
-        tags["mlflow.source.git.commit"] = str(provenance["commit"])
-    return tags
-
-
-def _params(config: Mapping[str, Any]) -> list[Param]:
-    """Return settings as MLflow params; what is longer than it takes stands in the config artifact."""
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
-    return [Param(key, text if len(text) <= MAX_PARAM_LENGTH else "see config.json") for key, text in texts.items()]
-
-
-def _thinned(curve: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Return at most ``CURVE_POINTS`` of a curve's points, evenly spread, its ends among them."""
-    if len(curve) <= CURVE_POINTS:
-        return curve
-    last = len(curve) - 1
-    return [curve[i * last // (CURVE_POINTS - 1)] for i in range(CURVE_POINTS)]
-
-
-def _milliseconds(seconds: float) -> int:
-    return int(seconds * 1000)

@@ -15,9 +15,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from harness import Algorithm, Observer, RunRecord, StoreUnavailable
+from harness.mlflow_data import CURVE_POINTS
 from harness.provenance import collect
 from harness.results import study_identity
-from harness.tracking import CURVE_POINTS, Tracker
+from harness.tracking import Tracker
 from tests.harness.lab import DATABASES, FAKE, Lab, children_of, study_data
 
 pytestmark = DATABASES

@@ -116,9 +116,10 @@ def test_a_file_is_named_so_that_it_stays_in_its_folder(pair: Pair, name: str) -
         receive(theirs)
 
 
-def test_a_table_named_like_a_path_fails_its_run_alone() -> None:
-    with pytest.raises(ValueError, match="cannot be kept"):
-        RunOutput.of(PlainResult(tables={"../x": _table()}))
+@pytest.mark.parametrize("name", ["../x", "curves"])
+def test_a_table_named_like_a_path_or_like_the_curves_fails_its_run_alone(name: str) -> None:
+    with pytest.raises(ValueError, match=f"cannot be kept as '{name}"):
+        RunOutput.of(PlainResult(tables={name: _table()}))
 
 
 @pytest.mark.parametrize("train", ["babble", "stop_half_way"])
