@@ -24,7 +24,7 @@ from harness.events import Advanced, Event, Failed, Finished, Task
 from harness.executors import Executor, InlineExecutor, ProcessExecutor
 from harness.interrupts import Interrupts
 from harness.lock import study_lock
-from harness.machine import usable_cores
+from harness.machine import allow_open_files, usable_cores
 from harness.mending import mend
 from harness.observer import Observer
 from harness.projection import Projections
@@ -50,6 +50,8 @@ from harness.uris import checked_storage_url, checked_tracking_uri
 RESERVED = {"train": "single runs", "bench": "benchmarks"}  # experiments and folders that are no study's
 MAX_TRIES = 3  # of one run in one command, where its process dies under it
 POLL_SECONDS = 0.2
+MAX_JOBS = 1024
+CHILD_FILES, OWN_FILES = 3, 64  # open at a time: for each child, and for the stores and what reads them
 
 
 def run_study(
@@ -92,8 +94,8 @@ def run_study(
         Interrupted: after SIGINT or SIGTERM; what was finished is kept.
     """
     observer = observer or Observer()
-    if jobs is not None and not 1 <= jobs <= 1024:
-        raise BadInput([Problem("jobs", jobs, "must be from 1 to 1024")])
+    if jobs is not None and not 1 <= jobs <= MAX_JOBS:
+        raise BadInput([Problem("jobs", jobs, f"must be from 1 to {MAX_JOBS}")])
     if spec.name in RESERVED:
         raise BadInput([Problem("study.name", spec.name, f"is where {RESERVED[spec.name]} are kept: choose another")])
     checked_storage_url(storage)
@@ -102,6 +104,7 @@ def run_study(
         raise BadInput([Problem("study.looks", list(spec.study.looks), "need a judge of which cells are undecided")])
     with Interrupts() as interrupts, disk_errors(Path(out)):
         design = expand(spec, algorithm)
+        slots = 1 if executor == "inline" else _slots(jobs, design)
         folder = study_folder(spec.name, Path(out))
         with study_lock(folder):
             mend(folder, observer.warned)
@@ -112,7 +115,7 @@ def run_study(
             before = [record.provenance for record in agenda.records.values()]
             if otherwise := provenance.differences(before, origin):
                 observer.warned(otherwise)
-            chosen = _make_executor(executor, jobs, None if agenda.open_ended else len(batch.runs), interrupts)
+            chosen = _make_executor(executor, slots, None if agenda.open_ended else len(batch.runs), interrupts)
             observer.planned(design, batch.total, done, chosen.slots)
             interrupts.check()
             observer.preparing("opening Optuna's and MLflow's stores")
@@ -132,11 +135,27 @@ def run_study(
         return load_study(folder)
 
 
-def _make_executor(kind: str, jobs: int | None, missing: int | None, interrupts: Interrupts) -> Executor:
+def _slots(jobs: int | None, design: Design) -> int:
+    """Return how many runs to compute at a time, for which there must be files enough that may be open.
+
+    Raises:
+        BadInput: if there are not for as many as were asked for.
+    """
+    grows = design.spec.search is not None or design.spec.study.looks
+    slots = jobs or len(usable_cores())
+    slots = slots if grows else min(slots, len(design.runs))
+    files = allow_open_files(OWN_FILES + CHILD_FILES * slots)
+    most = max(1, (files - OWN_FILES) // CHILD_FILES)
+    if jobs is not None and slots > most:
+        allowed = f"must be from 1 to {most} where a process may have {files} files open (see `ulimit -n`)"
+        raise BadInput([Problem("jobs", jobs, allowed)])
+    return min(slots, most)
+
+
+def _make_executor(kind: str, slots: int, missing: int | None, interrupts: Interrupts) -> Executor:
     """Make what computes the runs that are missing; no more at a time than there are, where that is known."""
     if kind == "inline":
         return InlineExecutor(lambda: interrupts.caught is not None)
-    slots = jobs or len(usable_cores())
     return ProcessExecutor(slots if missing is None else min(slots, max(1, missing)))
 
 

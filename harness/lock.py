@@ -13,6 +13,7 @@ from typing import IO
 from harness.errors import StoreUnavailable, StudyLocked
 
 LOCK_FILE = ".lock"
+_held: set[IO[str]] = set()
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def study_lock(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK_FILE).open("a+", encoding="utf-8")
+        file = (folder / LOCK_FILE).open("a+", encoding="utf-8", errors="replace")
     except OSError as error:
         raise StoreUnavailable(f"{error.filename or folder}: {error.strerror or error}") from error
     with file:
@@ -33,10 +34,13 @@ def study_lock(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
+        _held.add(file)
         try:
             yield
         finally:
-            file.truncate(0)
+            _held.discard(file)
+            if not file.closed:
+                file.truncate(0)
 
 
 @contextmanager
@@ -49,7 +53,7 @@ def nobody_runs(folder: Path) -> Iterator[None]:
     if not (folder / LOCK_FILE).exists():  # it came from elsewhere
         yield
         return
-    with (folder / LOCK_FILE).open(encoding="utf-8") as file:
+    with (folder / LOCK_FILE).open(encoding="utf-8", errors="replace") as file:
         _take(file, fcntl.LOCK_SH, folder)
         yield
 
@@ -67,4 +71,13 @@ def _take(file: IO[str], kind: int, folder: Path) -> None:
 def last_holder(folder: Path) -> str:
     """Return who held a study's folder and ended without letting go of it; empty if nobody did."""
     path = folder / LOCK_FILE
-    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    return path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else ""
+
+
+def _leave_to_parent() -> None:
+    """Close what a fork has copied: a process that an environment starts may outlive the one that holds the lock."""
+    while _held:
+        _held.pop().close()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -264,5 +265,29 @@ def test_children_look_for_modules_where_their_parent_does(tmp_path: Path, monke
         executor.submit(Task("one", Algorithm(FAKE.config, "only_here:train"), settings, 60.0))
         event = outcome(executor)
         assert isinstance(event, Finished), event
+    finally:
+        executor.close()
+
+
+@pytest.mark.fault(5, "a child that is stopped when a task is sent that is longer than its socket's buffer")
+def test_a_child_that_does_not_read_its_task_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.executors.START_SECONDS", 1.0)
+    executor = ProcessExecutor(1)
+    before = {*children_of(os.getpid())}
+    try:
+        executor.prepare(FAKE)
+        (child,) = {*children_of(os.getpid())} - before
+        os.kill(child, signal.SIGSTOP)
+        watchdog = threading.Timer(10.0, os.kill, (child, signal.SIGKILL))
+        watchdog.start()
+        began = time.monotonic()
+        executor.submit(task_of(text="x" * 1_000_000))
+        assert time.monotonic() - began < 8.0
+        watchdog.cancel()
+        event = outcome(executor)
+        assert isinstance(event, Failed)
+        assert event.crashed
+        executor.submit(task_of(text="x" * 1_000_000))
+        assert isinstance(outcome(executor), Finished)
     finally:
         executor.close()
