@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.databases import LOCK_SECONDS, sqlite_path, sqlite_url
-from harness.errors import BadInput, DamagedRecord, Problem
-from harness.projection import Projections
+from harness.errors import BadInput, DamagedRecord, Problem, StoreUnavailable
+from harness.projection import Projection, Projections
 from harness.records import read_as, write_json
 from harness.redaction import redact
 from harness.results import PLAN_FILE, study_identity
@@ -127,14 +128,20 @@ def open_projections(
         look()
 
     owner = study_identity(folder)
-    trials = Trials(storage or default_storage(folder), spec, owner, waiting)
-    tracker = open_tracker(spec.name, tracking_uri, origin, owner, waiting)
-    spool = Spool(folder)
-    if not adopt and (others := spool.waiting() - spool.waiting(tracker.uri)):
-        warn(f"{others} attempts wait in {spool.folder} for another store than {tracker.address}")
-    _remember(folder, storage, tracker.uri, warn)
-    projections = Projections([trials, Spooled(tracker, spool, warn, look, adopt)])
-    projections.attach(declared_files(folder))
+    parts: list[Projection] = [Trials(storage or default_storage(folder), spec, owner, waiting)]
+    try:
+        tracker = open_tracker(spec.name, tracking_uri, origin, owner, waiting)
+        spool = Spool(folder)
+        parts.append(Spooled(tracker, spool, warn, look, adopt))
+        if not adopt and (others := spool.waiting() - spool.waiting(tracker.uri)):
+            warn(f"{others} attempts wait in {spool.folder} for another store than {tracker.address}")
+        _remember(folder, storage, tracker.uri, warn)
+        projections = Projections(parts)
+        projections.attach(declared_files(folder))
+    except BaseException:
+        with suppress(StoreUnavailable):  # what went wrong first is what is told
+            Projections(parts).close("KILLED")
+        raise
     return projections
 
 

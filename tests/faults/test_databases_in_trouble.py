@@ -303,6 +303,26 @@ def test_what_looks_whole_is_used_or_told_of(lab: Lab, name: str, how: str) -> N
 # nothing that can be written to
 
 
+@pytest.mark.fault(8, "a study's folder that takes no note of its stores, once both are open")
+def test_stores_that_cannot_be_noted_are_not_left_open(lab: Lab) -> None:
+    note = lab.out / "tiny" / "stores.json"
+    lab.run(study_data(seeds=1, cells=1))
+    lab.tracking_uri = sqlite_url(lab.folder / "team.db")
+    shutil.copy(lab.blank / "mlflow.db", lab.folder / "team.db")
+
+    class Careless(Observer):
+        def warned(self, what: str) -> None:
+            assert "was tracked at" in what
+            note.unlink()
+            note.mkdir()
+
+    with pytest.raises(StoreUnavailable, match="Is a directory"):
+        lab.run(study_data(seeds=1, cells=1), tracking_uri=lab.tracking_uri, observer=Careless())
+    assert [run.info.status for run in lab.mlflow_runs()] == ["KILLED"]
+    note.rmdir()
+    lab.assert_invariant(lab.run(study_data(seeds=1, cells=1), tracking_uri=lab.tracking_uri))
+
+
 @pytest.fixture(scope="module")
 def namespace() -> list[str]:
     """How to start a program in whose eyes a path is read-only: permissions do not keep everybody out."""
