@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from studies import messages
+from studies.streams import make_patient
 
 if TYPE_CHECKING:
     from harness.results import Study
@@ -55,12 +55,12 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 runs failed, 2 bad input, 3 a store unavailable, 4 conflict."""
+    make_patient()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; problems go to standard error, one line each."""
-    from harness.databases import redact
     from harness.errors import HarnessError, disk_errors
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -81,15 +81,15 @@ def run(arguments: Sequence[str]) -> int:
             code = app(arguments, standalone_mode=False)
     except HarnessError as error:
         if debug:
-            print(redact("".join([getattr(error, "detail", ""), *traceback.format_exception(error)])), file=sys.stderr)
+            messages.trace(error)
             return error.exit_code
-        for line in str(error).splitlines():
-            print(f"a3c-bench: {line if line.isprintable() else ascii(line)[1:-1]}", file=sys.stderr)
+        for problem in str(error).splitlines():
+            messages.complain(problem)
         return error.exit_code
     except TyperException as error:
         if debug:
-            raise
-        print(f"a3c-bench: {error.format_message() or 'see a3c-bench --help'}", file=sys.stderr)
+            messages.trace(error)
+        messages.complain(error.format_message() or "see a3c-bench --help")
         return 2
     except (KeyboardInterrupt, typer.Abort):
         return 130
@@ -373,6 +373,7 @@ def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Make good what is wrong with studies.")] = False,
 ) -> int:
     """Say what is wrong: with the machine, and with studies after a crash (locks, runs left open, unsynced results)."""
+    from reports.text import show
     from studies.catalogue import find_folder, recorded_studies
     from studies.doctor import examine, examine_studies
 
@@ -381,7 +382,7 @@ def doctor(
     findings = examine() if study is None else iter(())
     for finding in itertools.chain(findings, examine_studies(folders, storage, tracking_uri, repair)):
         healthy &= finding.good
-        print(f"{'ok     ' if finding.good else finding.bad:7} {finding.what}: {finding.detail}")
+        print(f"{'ok     ' if finding.good else finding.bad:7} {show(finding.what)}: {show(finding.detail, 1000)}")
     return 0 if healthy else 1
 
 

@@ -11,9 +11,11 @@ from harness.design import Design, PlannedRun
 from harness.observer import Observer
 from harness.records import RunRecord
 from harness.results import Failure
+from reports.text import show
 from studies.bars import WithBar
 
 LINE_SECONDS = 10.0
+LONGEST = 2000  # letters of a line
 
 
 class StudyDisplay(WithBar, Observer):
@@ -87,7 +89,7 @@ class StudyDisplay(WithBar, Observer):
         """See :class:`Observer`."""
         self._running.pop(failure.run, None)
         self._failures += not will_retry
-        self._say(f"{failure.run}: {failure.reason}" + (", trying again" if will_retry else ""))
+        self._say(f"{failure.run}: {show(failure.reason, 500)}" + (", trying again" if will_retry else ""))
 
     def _show(self, last: bool = False) -> None:
         now = time.monotonic()
@@ -102,7 +104,7 @@ class StudyDisplay(WithBar, Observer):
             self._say(f"{self._done}/{self._planned} runs, {text}")
 
     def _say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(show(text, LONGEST), highlight=False, markup=False, soft_wrap=True)
 
 
 def _duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,22 @@ def show_page(page: Path, open_page: bool, what: str = "report") -> None:
 
 def warn(what: str) -> None:
     """Say on standard error what went wrong that does not stop the command."""
-    print(f"a3c-bench: warning: {what}", file=sys.stderr)
+    complain(f"warning: {what}")
+
+
+def complain(what: str) -> None:
+    """Say on standard error what is wrong, in one printable line without passwords."""
+    from harness.redaction import redact
+
+    line = redact(what)
+    print(f"a3c-bench: {line if line.isprintable() else ascii(line)[1:-1]}", file=sys.stderr)
+
+
+def trace(error: BaseException) -> None:
+    """Say on standard error where an error came from, without passwords."""
+    from harness.redaction import redact
+
+    print(redact("".join([getattr(error, "detail", ""), *traceback.format_exception(error)])), file=sys.stderr)
 
 
 def console() -> Any:
@@ -81,9 +97,9 @@ def show_run(record: RunRecord, tracking_uri: str | None) -> None:
 
 def show_tracking(experiment: str, tracking_uri: str | None) -> None:
     """Print the command that shows the runs, and the page; MLflow's front page hides them behind a switch."""
-    from harness.databases import redact
     from harness.errors import StoreUnavailable
     from harness.read_back import experiment_page
+    from harness.redaction import redact
     from harness.stores import default_tracking_uri
 
     try:
@@ -116,7 +132,7 @@ def again(command: list[str], **options: Any) -> str:
     """Return the command that continues, with the options this one was given."""
     import shlex
 
-    from harness.databases import redact
+    from harness.redaction import redact
 
     defaults = {"out": Path("out")}
     words = [_program("a3c-bench"), *command]

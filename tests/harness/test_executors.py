@@ -287,6 +287,7 @@ def test_a_child_that_does_not_read_its_task_is_replaced(monkeypatch: pytest.Mon
         event = outcome(executor)
         assert isinstance(event, Failed)
         assert event.crashed
+        monkeypatch.undo()
         executor.submit(task_of(text="x" * 1_000_000))
         assert isinstance(outcome(executor), Finished)
     finally:
