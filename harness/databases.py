@@ -16,6 +16,7 @@ from harness.redaction import redact
 LOCK_SECONDS = 60.0  # how long a database that another program has locked is waited for
 _LOOK_SECONDS = 0.2
 _SQLITE = "sqlite:///"
+_WITH_DRIVER = "sqlite+pysqlite:///"  # which says that it is Python's own: the same
 
 
 def sqlite_url(path: Path) -> str:
@@ -31,8 +32,9 @@ def sqlite_url(path: Path) -> str:
 
 def sqlite_path(url: str) -> Path | None:
     """Return the file behind a ``sqlite:///`` URL, or None for any other store."""
-    name = url.removeprefix(_SQLITE).partition("?")[0]
-    return Path(name) if url.startswith(_SQLITE) and name else None
+    prefix = _WITH_DRIVER if url.startswith(_WITH_DRIVER) else _SQLITE
+    name = url.removeprefix(prefix).partition("?")[0]
+    return Path(name) if url.startswith(prefix) and name else None
 
 
 def ensure_database(

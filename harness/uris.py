@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from harness.databases import sqlite_path
 from harness.errors import BadInput, Problem
 from harness.redaction import redact
 
@@ -55,10 +56,9 @@ def _problem(field: str, uri: str, schemes: tuple[str, ...]) -> Problem | None:
         scheme, host, parts = "", None, urlsplit("")
     if " " in uri and scheme != "sqlite":  # not shown: it could be in a password, which could not be told from text
         return Problem(field, "...", "must hold no space: write %20")
-    kept_on_disk = uri.startswith(f"{parts.scheme}:///") and len(parts.path) > 1
     if len(uri) > _MAX_LENGTH or not uri.isprintable() or scheme not in schemes:
         allowed = f"must be a URI that begins with one of {', '.join(schemes)}, of at most {_MAX_LENGTH} characters"
-    elif scheme == "sqlite" and not kept_on_disk:
+    elif scheme == "sqlite" and (sqlite_path(uri) is None or parts.path == "/:memory:"):
         allowed = "must name a file: sqlite:///PATH, or sqlite:////PATH where PATH begins at the root"
     elif scheme in ("http", "https") and not host:
         allowed = f"must name a host: {scheme}://HOST:PORT"

@@ -14,6 +14,7 @@ import pytest
 
 from harness.databases import ensure_database, sqlite_path, sqlite_url
 from harness.redaction import redact
+from harness.uris import storage_url_problem, tracking_uri_problem
 from tests.harness.lab import DATABASES, ROOT, wait_for
 
 pytestmark = DATABASES
@@ -132,6 +133,17 @@ def test_the_first_of_two_processes_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["plain.db", "with space.db", "ünï.db", "a#b.db", "100%41.db"])
 def test_a_path_survives_being_a_url(tmp_path: Path, name: str) -> None:
     assert sqlite_path(sqlite_url(tmp_path / name)) == tmp_path / name
+
+
+@pytest.mark.fault(8, "a SQLite URL that names a driver: waited for and made whole like any other, or refused")
+def test_a_url_may_name_pythons_own_driver_and_no_other(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "x.db").replace("sqlite", "sqlite+pysqlite")
+    ensure_database(url, make)
+    assert tables(tmp_path / "x.db") == {"one", "two"}
+    for ask in (storage_url_problem, tracking_uri_problem):
+        assert ask(url) is None
+        for other in ("sqlite+aiosqlite:///x.db", "sqlite+pysqlite://", "sqlite:///:memory:"):
+            assert "must name a file" in str(ask(other))
 
 
 def test_a_url_means_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
