@@ -144,9 +144,9 @@ class Store(Projection, Protocol):
 class Spooled:
     """A projection that goes on while its store is away.
 
-    Opening a store must succeed; afterwards whatever it cannot be told is spooled, it is tried again after a pause that
-    doubles each time, and what waits is delivered when it answers. What it refuses, and a record that is damaged, stays
-    in the spool and keeps nothing back. Records told late are read whole: much may have become of them since.
+    Until it is repaired it must be there; afterwards whatever it cannot be told is spooled, it is tried again after a
+    pause that doubles each time, and what waits is delivered when it answers. What it refuses, and a record that is
+    damaged, stays in the spool and keeps nothing back. Records told late are read whole: much may have become of them.
 
     Args:
         store: the store.
@@ -172,6 +172,7 @@ class Spooled:
         self._look = look
         self._adopt = adopt
         self._clock = clock
+        self._repaired = False
         self._why: str | None = None
         self._refused: dict[tuple[object, ...], Exception] = {}  # by the keys of entries: what will not be told
         self._pause, self._next = FIRST_PAUSE, 0.0
@@ -198,6 +199,7 @@ class Spooled:
                 self._deliver(path, entry)
             elif entry.key not in self._refused:
                 self._spool.remove(path)
+        self._repaired = True
 
     def started(self, run: PlannedRun, attempt: int) -> None:
         """See :class:`~harness.projection.Projection`; it need not be told later: its end says all."""
@@ -255,6 +257,8 @@ class Spooled:
                 tell()
             except Exception as error:
                 if not self._refuses(error):
+                    if not self._repaired:
+                        raise
                     self._leave(error)
                 elif entry is not None:  # else its end says all, and that may be taken
                     self._refuse(entry, error)

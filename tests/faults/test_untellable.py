@@ -207,6 +207,22 @@ def test_artifacts_that_are_not_taken_are_told_with_their_folder(lab: Lab) -> No
     lab.assert_invariant(lab.run(data, algorithm))
 
 
+@pytest.mark.fault(9, "the disk takes no artifact when a study starts")
+def test_artifacts_that_are_not_taken_at_the_start_are_told_before_anything_runs(lab: Lab) -> None:
+    data = study_data(seeds=1, cells=1, marks=str(lab.marks()))
+    place = lab.folder / "mlartifacts"
+    place.touch()
+    listener = Listener()
+    with pytest.raises(StoreUnavailable, match=rf"{place}/tiny\S*: Not a directory; results on disk are kept$"):
+        lab.run(data, observer=listener)
+    assert not listener.heard
+    assert not spooled(lab.out / "tiny")
+    assert not [*lab.marks().iterdir()]
+    assert {run.info.status for run in lab.mlflow_runs()} == {"KILLED"}
+    place.unlink()
+    lab.assert_invariant(lab.run(data))
+
+
 @pytest.mark.fault(9, "the disk takes the report no more, when all runs are told")
 def test_a_report_that_waits_is_called_by_its_name(lab: Lab) -> None:
     def report(study: Study) -> list[Path]:
