@@ -65,8 +65,9 @@ def run(arguments: Sequence[str]) -> int:
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # before anything numeric is imported
-    if "" not in sys.path:
-        sys.path.append("")  # a console script does not look for modules in the working directory
+    for place in (str(Path(__file__).parents[1]), ""):  # a console script does not look in the working directory;
+        if place not in sys.path:  # one that holds a package named like one of ours must not stand in for it
+            sys.path.append(place)
     arguments = list(arguments)
     debug = "--debug" in arguments
     if debug:
@@ -82,8 +83,7 @@ def run(arguments: Sequence[str]) -> int:
     except HarnessError as error:
         if debug:
             messages.trace(error)
-            return error.exit_code
-        for problem in str(error).splitlines():
+        for problem in () if debug else str(error).splitlines():
             messages.complain(problem)
         return error.exit_code
     except TyperException as error:
