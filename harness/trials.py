@@ -59,6 +59,7 @@ class Trials:
         self._compare = spec.compare
         self._search = spec.search
         self._distributions = _distributions(spec)
+        self._levels = {factor.name: _levels(factor.values) for factor in spec.sweep}
         self._open: dict[str, int] = {}
         try:
             ensure_database(url, lambda draft: _close(optuna.storages.RDBStorage(draft)), waiting)
@@ -98,7 +99,7 @@ class Trials:
             return
         trial = create_trial(
             state=TrialState.RUNNING,
-            params=_parameters(run.levels, run.seed),
+            params=self._parameters(run.levels, run.seed),
             distributions=self._distributions,
             user_attrs={RUN: run.id, "attempt": attempt},
         )
@@ -182,7 +183,7 @@ class Trials:
         trial: FrozenTrial = create_trial(
             state=TrialState.COMPLETE if value is not None else TrialState.FAIL,
             value=value,
-            params=_parameters(record.levels, record.seed),
+            params=self._parameters(record.levels, record.seed),
             distributions=self._distributions,
             user_attrs={
                 RUN: record.run,
@@ -191,6 +192,9 @@ class Trials:
             },
         )
         self._study.add_trial(trial)
+
+    def _parameters(self, levels: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        return {**{name: self._levels[name][label(level)] for name, level in levels.items()}, "seed": seed}
 
     def _value(self, record: RunRecord) -> float | None:
         """Return what a run counts as whatever others came to: a trial cannot change when more of them are known."""
@@ -224,19 +228,21 @@ def _distributions(spec: StudySpec) -> Mapping[str, BaseDistribution]:
     """Describe factors and seed for Optuna: numbers as ranges, everything else as choices."""
     described: dict[str, BaseDistribution] = {}
     for factor in spec.sweep:
-        values = factor.values
-        if all(type(value) is int for value in values):
-            described[factor.name] = IntDistribution(min(values), max(values))
-        elif all(type(value) in (int, float) for value in values):
-            described[factor.name] = FloatDistribution(min(values), max(values))
+        levels = list(_levels(factor.values).values())
+        if all(type(level) is int for level in levels):
+            described[factor.name] = IntDistribution(min(levels), max(levels))
+        elif all(type(level) in (int, float) for level in levels):
+            described[factor.name] = FloatDistribution(min(levels), max(levels))
         else:
-            described[factor.name] = CategoricalDistribution([_scalar(value) for value in values])
+            described[factor.name] = CategoricalDistribution(levels)
     seeds = spec.study.seeds
     return {**described, "seed": IntDistribution(0, max(2**31 - 1, *seeds))}
 
 
-def _parameters(levels: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    return {**{name: _scalar(value) for name, value in levels.items()}, "seed": seed}
+def _levels(values: Sequence[object]) -> dict[str, Any]:
+    """Return a factor's levels as Optuna can store them, by their text: as that where some are equal (1 and true)."""
+    scalars = {label(value): _scalar(value) for value in values}
+    return scalars if len({*scalars.values()}) == len(scalars) else {text: text for text in scalars}
 
 
 def _scalar(value: object) -> bool | int | float | str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import optuna
 import pytest
@@ -108,6 +109,20 @@ def test_a_trial_left_open_is_closed_and_the_run_has_one_complete(lab: Lab) -> N
     study = lab.run(study_data(cells=1))
     assert [trial.state.name for trial in lab.trials()].count("FAIL") == 1
     lab.assert_invariant(study)
+
+
+def test_levels_that_are_equal_and_not_the_same_are_told_apart_in_optuna(lab: Lab) -> None:
+    cases: list[tuple[list[Any], list[Any]]] = [([1, True], ["1", "true"]), ([1, 1.0], ["1", "1.0"]), ([0, True],) * 2]
+    for number, (levels, expected) in enumerate(cases):
+        data = study_data(f"tiny-{number}", seeds=1)
+        data["sweep"] = {"anything": levels, "arm": ["a", "b"]}
+        design = expand(parse_spec(data), FAKE)
+        trials = Trials(lab.storage, design.spec, "owner")
+        for run in design.runs:
+            trials.started(run, 1)
+        trials.close("KILLED")
+        told = {repr(trial.params["anything"]) for trial in lab.trials(f"tiny-{number}")}
+        assert told == {repr(level) for level in expected}, levels
 
 
 class Killed(BaseException):
