@@ -17,6 +17,8 @@ from mlflow.exceptions import RestException
 from harness import Algorithm, Observer, RunRecord, StoreUnavailable, Study, Undelivered
 from harness.databases import sqlite_url
 from harness.design import PlannedRun
+from harness.mending import damaged_files
+from harness.spool import Entry, Spool
 from harness.sync import sync_study
 from harness.tracking import Tracker
 from tests.faults.delivery import spooled
@@ -250,3 +252,14 @@ def test_a_traceback_that_only_seemed_to_be_taken_is_sent_again(
     for run in lab.children("traceback", "FAILED"):
         kept = mlflow_server.artifacts / run.info.experiment_id / run.info.run_id / "artifacts" / "traceback.txt"
         assert "told to fail" in kept.read_text(encoding="utf-8")
+
+
+@pytest.mark.fault(10, "what waits for MLflow: whole, but not as it is written, or by a name of no entry")
+def test_what_waits_and_is_not_as_it_is_written_is_damage(tmp_path: Path) -> None:
+    Spool(tmp_path).add(Entry("attached", paths=("report.html",)))
+    (path,) = (tmp_path / "spool").iterdir()
+    assert not damaged_files(tmp_path)
+    path.write_text(path.read_text(encoding="utf-8").replace('"report.html"', "5"), encoding="utf-8")
+    path.rename(path.with_name("0x1-attached.json"))
+    assert [damage.path.name for damage in damaged_files(tmp_path)] == ["0x1-attached.json"]
+    assert not Spool(tmp_path).entries()
