@@ -118,20 +118,28 @@ class RunRecord:
         Raises:
             DamagedRecord: if it holds anything else, or would take more memory than any run's arrays.
         """
-        import numpy as np
+        return read_arrays(self.folder / f"{name}.npz")
 
-        path = self.folder / f"{name}.npz"
-        try:
-            with zipfile.ZipFile(path) as archive:
-                if sum(member.file_size for member in archive.infolist()) > MAX_ARRAY_BYTES:
-                    raise ValueError(f"it unpacks to more than {MAX_ARRAY_BYTES} bytes")
-                found = {}
-                for member in archive.namelist():
-                    with archive.open(member) as file:
-                        found[member.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
-                return found
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
-            raise DamagedRecord(path, f"not plain arrays ({error})") from error
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """Read a file of plain arrays; nothing is unpickled.
+
+    Raises:
+        DamagedRecord: as :meth:`RunRecord.arrays`.
+    """
+    import numpy as np
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_ARRAY_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_ARRAY_BYTES} bytes")
+            found = {}
+            for member in archive.namelist():
+                with archive.open(member) as file:
+                    found[member.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
+            return found
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+        raise DamagedRecord(path, f"not plain arrays ({error})") from error
 
 
 def write_record(runs: Path, record: RunRecord, output: RunOutput) -> RunRecord:

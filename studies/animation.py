@@ -64,10 +64,10 @@ class Animation:
 
 
 def shrunk(frame: NDArray[np.uint8]) -> Image:
-    """Return an rgb frame ``[h, w, 3]`` at the largest width that is drawn."""
+    """Return a frame ``[h, w, 3]``, or one of grey or with opacity, at the largest width that is drawn."""
     from PIL import Image
 
-    return _to_width(Image.fromarray(frame), SIZES[0][0])
+    return _to_width(Image.fromarray(frame).convert("RGB"), SIZES[0][0])
 
 
 def animate(episodes: Sequence[Episode]) -> Animation | None:

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
-import warnings
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
 
 from harness import RunRecord, Study
 from reports.films import Film
 from reports.frame import by_key, compared_values
 from reports.text import arm_name, cell_name, count, listing, number
 from reports.vacuity import compares_targets, is_vacuous
-from studies.animation import Animation, Episode, animate, shrunk
-
-if TYPE_CHECKING:
-    import gymnasium as gym
-    import numpy as np
-    from numpy.typing import NDArray
+from studies.filming import FilmFailed, Footage, NoFilm, Part, filmed
 
 LOG = logging.getLogger(__name__)
-MOST_STEPS = 1000
 MOST_ARMS = 8
-START = 0  # the seed of the one start state that all policies act from
-HOW_TO_INSTALL = "pip install 'a3c-bench[film]'"
-
-
-class NoFilm(Exception):
-    """There is nothing to show, or nothing to show it with; the message says why, in one line."""
+PARAMETERS = "parameters.npz"
 
 
 def make_film(study: Study, cell: str | None = None) -> Film | None:
@@ -44,7 +30,7 @@ def make_film(study: Study, cell: str | None = None) -> Film | None:
     try:
         return film(study, cell)
     except NoFilm as reason:
-        LOG.info("no film: %s", reason)
+        LOG.log(logging.WARNING if isinstance(reason, FilmFailed) else logging.INFO, "no film: %s", reason)
         return None
 
 
@@ -56,13 +42,14 @@ def film(study: Study, cell: str | None = None) -> Film:
     """
     chosen = cell if cell is not None else _most_different_cell(study)
     runs = _median_runs(study, chosen)
-    episodes = [_played(record, arm_name(study.spec.compare.factor, arm)) for arm, record in runs.items()]
-    animation = animate(episodes)
-    if animation is None:
-        raise NoFilm("its file would be too large")
+    parts = [
+        Part(arm_name(study.spec.compare.factor, arm), str((record.folder / PARAMETERS).absolute()), record.config)
+        for arm, record in runs.items()
+    ]
+    footage = filmed(parts)
     cells = {known.id: cell_name(known) for known in study.cells}
-    alt, caption = _words(study, cells[chosen], runs, episodes, animation)
-    return Film(chosen, animation.gif, alt, caption, animation.width, animation.height)
+    alt, caption = _words(study, cells[chosen], runs, parts, footage)
+    return Film(chosen, footage.gif, alt, caption, footage.width, footage.height)
 
 
 # Which runs
@@ -99,7 +86,7 @@ def _median_runs(study: Study, cell: str) -> dict[str, RunRecord]:
         ranked = sorted(
             (values[key], key[2])
             for key, record in records.items()
-            if key[:2] == (cell, arm) and key in values and (record.folder / "parameters.npz").is_file()
+            if key[:2] == (cell, arm) and key in values and (record.folder / PARAMETERS).is_file()
         )
         if ranked:
             found[arm] = records[cell, arm, ranked[(len(ranked) - 1) // 2][1]]
@@ -108,107 +95,25 @@ def _median_runs(study: Study, cell: str) -> dict[str, RunRecord]:
     return found
 
 
-# What they do
-
-
-def _played(record: RunRecord, title: str) -> Episode:
-    """Play one episode greedily with a run's final network."""
-    import numpy as np
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
-        environment = _environment(record.config)
-    try:
-        policy = _greedy(record, environment)
-        observation, _ = environment.reset(seed=START)
-        frames = [shrunk(np.asarray(environment.render()))]
-        rewards: list[float] = []
-        terminated = truncated = False
-        while not (terminated or truncated) and len(rewards) < MOST_STEPS:
-            observation, reward, terminated, truncated, _ = environment.step(policy(observation))
-            rewards.append(float(reward))
-            frames.append(shrunk(np.asarray(environment.render())))
-    except NoFilm:
-        raise
-    except Exception as error:  # whatever an environment does
-        raise NoFilm(_reason(record.config["env_id"], error)) from error
-    finally:
-        environment.close()
-    ending = "ended" if terminated else "time limit" if truncated else "cut"
-    return Episode(title, frames, rewards, ending)
-
-
-def _environment(config: Mapping[str, Any]) -> gym.Env[Any, Any]:
-    """Make the environment a run was evaluated in, so that it draws into memory: no display is needed."""
-    import gymnasium as gym
-
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    env_id, kwargs = config["env_id"], config["evaluation_env_kwargs"]
-    kwargs = config["env_kwargs"] if kwargs is None else kwargs
-    try:
-        plain = gym.make(env_id, **kwargs)
-        modes = plain.metadata.get("render_modes") or ()
-        plain.close()
-        if "rgb_array" not in modes:
-            raise NoFilm(f"{env_id} draws no rgb frames")
-        return gym.make(env_id, **{**kwargs, "render_mode": "rgb_array"})
-    except NoFilm:
-        raise
-    except Exception as error:  # whatever an environment does
-        raise NoFilm(_reason(env_id, error)) from error
-
-
-def _greedy(record: RunRecord, environment: gym.Env[Any, Any]) -> Callable[[Any], int]:
-    """Return the policy that takes the likeliest action of a run's final network."""
-    import numpy as np
-
-    from a3c.environment import spaces_of
-    from a3c.evaluate import forward
-    from a3c.parameters import Layout
-
-    spaces = spaces_of(environment, record.config["env_id"])
-    layout = Layout(spaces.observation_size, spaces.actions, tuple(record.config["hidden_sizes"]))
-    parameters: NDArray[np.float32] = record.arrays("parameters")["parameters"]
-    if parameters.shape != (layout.size,):
-        raise NoFilm(f"the run {record.run} left {parameters.shape} parameters, its network has {layout.size}")
-    layers = layout.layers(parameters[None], "actor")
-
-    def policy(observation: Any) -> int:
-        batch = np.asarray(observation, dtype=np.float32).reshape(1, 1, -1)
-        logits = forward(layers, record.config["activation"], batch)
-        return int(logits.argmax()) + spaces.first_action
-
-    return policy
-
-
-def _reason(env_id: str, error: Exception) -> str:
-    import gymnasium as gym
-
-    if isinstance(error, gym.error.DependencyNotInstalled):
-        return f"drawing {env_id} needs a package that is not installed: {HOW_TO_INSTALL}"
-    return f"{env_id} could not be filmed ({type(error).__name__}: {' '.join(str(error).split())})"
-
-
 # In words
 
 
 def _words(
-    study: Study, where: str, runs: Mapping[str, RunRecord], episodes: list[Episode], animation: Animation
+    study: Study, where: str, runs: Mapping[str, RunRecord], parts: Sequence[Part], footage: Footage
 ) -> tuple[str, str]:
     """Return the alt text and the caption."""
     env_id = next(iter(runs.values())).config["env_id"]
     ends = [
-        f"{episode.title} {_how(episode)} after {count(episode.steps, 'step')} with return {sum(episode.rewards):.6g}"
-        for episode in episodes
+        f"{part.title} {_HOW[ending.how]} after {count(ending.steps, 'step')} with return {ending.total:.6g}"
+        for part, ending in zip(parts, footage.endings, strict=True)
     ]
     alt = f"Animation: the trained policies of the arms act in {env_id} from the same start. {'; '.join(ends)}."
     values = compared_values(study)
     scores = [
-        f"{episode.title} {number(values[record.cell, record.arm, record.seed])} (seed {record.seed})"
-        for episode, record in zip(episodes, runs.values(), strict=True)
+        f"{part.title} {number(values[record.cell, record.arm, record.seed])} (seed {record.seed})"
+        for part, record in zip(parts, runs.values(), strict=True)
     ]
-    pace = "" if animation.stride == 1 else f" Every {_ordinal(animation.stride)} step is shown."
+    pace = "" if footage.stride == 1 else f" Every {_ordinal(footage.stride)} step is shown."
     metric = study.spec.compare.metric
     caption = (
         f"{where}: of each arm the run with the median {metric}, {listing(scores)}. Their final networks take the "
@@ -217,8 +122,7 @@ def _words(
     return alt, caption
 
 
-def _how(episode: Episode) -> str:
-    return {"ended": "ends", "time limit": "reaches the time limit", "cut": "is cut off"}[episode.ending]
+_HOW = {"ended": "ends", "time limit": "reaches the time limit", "cut": "is cut off"}
 
 
 def _ordinal(stride: int) -> str:

@@ -242,6 +242,29 @@ class Dressed(Scripted):
         return dress(super()._observe(), self._buffer)
 
 
+class Drawing(Scripted):
+    """Draws frames of the given shape; ``fault`` as in Misbehaving-v0, when it draws or, as ``close_exit``, closes."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 - as Gymnasium has it
+
+    def __init__(
+        self, shape: tuple[int, ...] = (40, 60, 3), fault: str = "", render_mode: str | None = None, **scripted: Any
+    ) -> None:
+        super().__init__(size=4, **scripted)
+        self.render_mode, self._shape, self._fault = render_mode, tuple(shape), fault
+
+    def render(self) -> np.ndarray:
+        _raise_for(self._fault, "scripted failure in render")
+        if self._fault in ENDS_OF_PROCESS:
+            ENDS_OF_PROCESS[self._fault]()
+        print("drawn")
+        return np.full(self._shape, 99, dtype=np.uint8)
+
+    def close(self) -> None:
+        if self.render_mode is not None and self._fault.startswith("close_"):
+            _raise_for(self._fault.removeprefix("close_"), "scripted failure in close")
+
+
 class Corridor(gym.Env):
     """Left, right or stay between two ends, at most 20 steps; the same from every seed, and actions matter."""
 
@@ -264,7 +287,7 @@ class Corridor(gym.Env):
         return np.array([self._x / 4, self._t / 20, math.sin(self._x * self._t)], dtype=np.float32)
 
 
-for _environment in (Scripted, Sleeping, Misbehaving, Unsuitable, Dressed, Corridor):
+for _environment in (Scripted, Sleeping, Misbehaving, Unsuitable, Dressed, Drawing, Corridor):
     _id = f"{_environment.__name__}-v0"
     if _id not in gym.registry:
         gym.register(_id, entry_point=_environment)

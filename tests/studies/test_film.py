@@ -6,7 +6,6 @@ import dataclasses
 import io
 import logging
 import shutil
-import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +19,8 @@ from PIL import Image
 from harness import RunRecord, Study
 from studies import run_study
 from studies.animation import FRAME_MILLISECONDS, HOLD_MILLISECONDS, MOST_BYTES, SIZES, Episode, animate
-from studies.film import START, film, make_film
+from studies.film import film, make_film
+from studies.filming import START, filmed, play
 from tests.a3c.oracles import torch_networks
 from tests.harness.lab import DATABASES
 from tests.studies.command import TINY
@@ -39,6 +39,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         return run_study(tables, executor="inline", out=place / "out")
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Played in this process, which takes no time to start, unless a test says otherwise."""
+    monkeypatch.setattr("studies.film.filmed", play)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch, here: None) -> None:
+    """Played in a process of its own, as always but in these tests."""
+    monkeypatch.setattr("studies.film.filmed", filmed)
 
 
 def scored(study: Study, scores: Mapping[tuple[str, str], list[float]]) -> Study:
@@ -65,10 +77,12 @@ def cut_cell(study: Study) -> str:
 # What is shown
 
 
-def test_a_film_is_a_small_gif_of_at_most_six_seconds_the_same_every_time(trained: Study) -> None:
+def test_a_film_is_a_small_gif_of_at_most_six_seconds_the_same_every_time(trained: Study, elsewhere: None) -> None:
     made = make_film(trained)
     assert made is not None
-    assert made == make_film(trained)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("studies.film.filmed", play)
+        assert made == make_film(trained)
     assert len(made.gif) <= MOST_BYTES
     picture = Image.open(io.BytesIO(made.gif))
     assert (picture.format, picture.size) == ("GIF", (made.width, made.height))
@@ -149,17 +163,22 @@ def test_the_environment_is_the_one_runs_were_evaluated_in(trained: Study) -> No
 # When there is none
 
 
-def assert_none(study: Study, reason: str, caplog: pytest.LogCaptureFixture) -> None:
+def assert_none(study: Study, reason: str, caplog: pytest.LogCaptureFixture, level: str = "INFO") -> None:
     with caplog.at_level(logging.INFO, "studies.film"):
         assert make_film(study) is None
     assert reason in caplog.text
-    assert len(caplog.records) == 1
+    assert [record.levelname for record in caplog.records] == [level]
 
 
 def test_without_pygame_it_says_what_to_install(
-    trained: Study, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    trained: Study,
+    elsewhere: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pygame", None)
+    (tmp_path / "pygame.py").write_text("raise ImportError", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
     assert_none(trained, "pip install 'a3c-bench[film]'", caplog)
 
 
@@ -167,7 +186,6 @@ def test_without_pygame_it_says_what_to_install(
     ("config", "reason"),
     [
         ({"env_id": "tests.environments:Scripted-v0"}, "draws no rgb frames"),
-        ({"env_id": "no_such_module:Env-v0"}, "could not be filmed (ModuleNotFoundError"),
         ({"env_id": "Acrobot-v1"}, "its network has"),
         ({"hidden_sizes": [9]}, "its network has"),
     ],
@@ -176,6 +194,37 @@ def test_what_cannot_be_filmed_is_said(
     config: dict[str, object], reason: str, trained: Study, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert_none(changed(trained, **config), reason, caplog)
+
+
+def drawn(study: Study, **kwargs: object) -> Study:
+    """The same runs, said to have been trained in an environment that draws."""
+    return changed(study, env_id="tests.environments:Drawing-v0", env_kwargs=kwargs)
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (40, 60, 4)], ids=["grey", "with opacity"])
+def test_frames_need_not_be_rgb(shape: tuple[int, ...], trained: Study) -> None:
+    assert film(drawn(trained, shape=shape)).gif
+
+
+FAULTS = {
+    "step": "(RuntimeError: scripted failure in render)",
+    "exit": "(SystemExit: scripted failure in render)",
+    "interrupt": "(KeyboardInterrupt: scripted failure in render)",
+    "close_exit": "(SystemExit: scripted failure in close)",
+    "segfault": "ended its process (-11)",
+    "hang": "took longer than 3 s",
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.fault(16, f"drawing a film: {name}")) for name in FAULTS]
+)
+def test_an_environment_that_fails_at_drawing_ends_no_report(
+    name: str, trained: Study, elsewhere: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if name == "hang":
+        monkeypatch.setattr("studies.filming.FILM_SECONDS", 3.0)
+    assert_none(drawn(trained, fault=name), FAULTS[name], caplog, "WARNING")
 
 
 def test_without_parameters_or_runs_there_is_nothing_to_show(
