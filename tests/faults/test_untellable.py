@@ -15,6 +15,7 @@ import pytest
 from mlflow.exceptions import RestException
 
 from harness import Algorithm, Observer, RunRecord, StoreUnavailable, Study, Undelivered
+from harness.checkup import repair_study
 from harness.databases import sqlite_url
 from harness.design import PlannedRun
 from harness.mending import damaged_files
@@ -114,6 +115,9 @@ def test_what_waits_damaged_keeps_nothing_back(lab: Lab, monkeypatch: pytest.Mon
     assert told(lab) == OTHERS
     assert len(spooled(lab.out / "tiny")) == len(spooled(lab.out / "tiny", "finished")) == 1
     assert lab.parent().info.status == "FINISHED"
+    repair_study(lab.out / "tiny", lab.storage, lab.tracking_uri, listener.warned)
+    assert not spooled(lab.out / "tiny")
+    lab.assert_invariant(lab.run(study_data(seeds=2, cells=1)))
 
 
 def with_seed_zero(**changes: Any) -> Callable[..., Any]:
