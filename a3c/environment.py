@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -51,6 +52,7 @@ def make(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") 
     """
     if env_kwargs.get("render_mode") == "human":
         raise EnvironmentUnsuitable(field, dict(env_kwargs), "must not open a window (render_mode)")
+    _import_module_of(env_id)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
@@ -60,9 +62,22 @@ def make(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") 
     except (gym.error.Error, ModuleNotFoundError) as error:
         raise EnvironmentUnsuitable("env_id", env_id, f"must be registered with Gymnasium ({error})") from error
     except RAISED as error:
-        what = f"must be arguments {env_id} accepts ({type(error).__name__}: {error})"
-        raise EnvironmentUnsuitable(field, dict(env_kwargs), what) from error
+        why = f"({type(error).__name__}: {error})"
+        if not env_kwargs:
+            raise EnvironmentUnsuitable("env_id", env_id, f"must be an environment that can be made {why}") from error
+        raise EnvironmentUnsuitable(field, dict(env_kwargs), f"must be arguments {env_id} accepts {why}") from error
     return _without_order_check(environment)
+
+
+def _import_module_of(env_id: str) -> None:
+    """Import the module that registers ``module:id``; Gymnasium would, but it may do anything then."""
+    module, colon, _ = env_id.partition(":")
+    try:
+        if colon:
+            import_module(module)
+    except RAISED as error:
+        what = f"must be registered with Gymnasium, by a module that can be imported ({type(error).__name__}: {error})"
+        raise EnvironmentUnsuitable("env_id", env_id, what) from error
 
 
 def _without_order_check(environment: Environment) -> Environment:
@@ -80,12 +95,18 @@ def spaces_of(environment: Environment, env_id: str) -> Spaces:
     Raises:
         EnvironmentUnsuitable: unless actions are Discrete and observations a flat Box.
     """
-    actions, observations = (getattr(environment, name, None) for name in ("action_space", "observation_space"))
+    try:
+        actions, observations = environment.action_space, environment.observation_space
+        threshold = environment.spec.reward_threshold if environment.spec is not None else None
+    except RAISED as error:
+        what = f"must have a Discrete action space and a flat Box observation ({type(error).__name__}: {error})"
+        raise EnvironmentUnsuitable("env_id", env_id, what) from error
     if not isinstance(actions, gym.spaces.Discrete):
         raise EnvironmentUnsuitable("env_id", env_id, f"must have a Discrete action space, not {actions}")
     if not isinstance(observations, gym.spaces.Box) or len(observations.shape) != 1:
         raise EnvironmentUnsuitable("env_id", env_id, f"must have a flat Box observation [k], not {observations}")
-    threshold = environment.spec.reward_threshold if environment.spec is not None else None
+    if threshold is not None and not isinstance(threshold, int | float | np.number):
+        raise EnvironmentUnsuitable("env_id", env_id, f"must have a number as reward threshold, not {threshold!r}")
     if threshold is not None and not math.isfinite(threshold):
         threshold = None
     return Spaces(observations.shape[0], int(actions.n), int(actions.start), threshold)
@@ -103,12 +124,13 @@ def probe(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs")
         try:
             first, _ = environment.reset(seed=0)
             following, reward, _, _, _ = environment.step(spaces.first_action)
+            shapes = [np.shape(observation) for observation in (first, following)]
         except RAISED as error:
             what = f"must survive a reset and a step ({type(error).__name__}: {error})"
             raise EnvironmentUnsuitable("env_id", env_id, what) from error
-        for observation in (first, following):
-            if np.shape(observation) != (spaces.observation_size,):
-                what = f"must return observations [{spaces.observation_size}], not {list(np.shape(observation))}"
+        for shape in shapes:
+            if shape != (spaces.observation_size,):
+                what = f"must return observations [{spaces.observation_size}], not {list(shape)}"
                 raise EnvironmentUnsuitable("env_id", env_id, what)
         if not isinstance(reward, int | float | np.number):
             raise EnvironmentUnsuitable("env_id", env_id, f"must return a number as reward, not {reward!r}")

@@ -114,7 +114,10 @@ def _imported(dotted: str) -> TailRule:
     try:
         rule: TailRule = getattr(import_module(module), name)
         complete(rule, EXAMPLE)
-    except Exception as error:  # whatever a module does when it is imported, and a function that is no tail rule
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # whatever a module does when it is imported, and a function that is no tail rule
         what = "must be the module:name of a tail rule"
         raise ValueError(f"{what}, a function from Windows to Targets ({type(error).__name__}: {error})") from error
     return rule

@@ -178,25 +178,35 @@ class Misbehaving(Scripted):
 class Unsuitable(gym.Env):
     """What cannot be trained on: ``what`` says why.
 
-    ``image`` and ``dict`` observations, ``box`` actions, no ``spaces`` at all; when made, ``extra`` lacks a package and
-    ``exit`` leaves the process.
+    ``image``, ``dict`` and ``ragged`` observations, ``box`` actions, no ``spaces`` at all, ``closed`` ones; when made,
+    ``extra`` lacks a package and ``exit`` leaves the process.
     """
+
+    action_space = property(lambda self: self._actions(), lambda self, actions: None)
 
     def __init__(self, what: str) -> None:
         if what == "exit":
             raise SystemExit("scripted failure in making")
         if what == "extra":
             raise gym.error.DependencyNotInstalled("scripted lack of a package")
+        self._what = what
         if what == "spaces":
             return
         flat = spaces.Box(-1, 1, (3,), np.float32)
         observations = {"image": spaces.Box(0, 255, (8, 8, 3), np.uint8), "dict": spaces.Dict({"one": flat})}
         self.observation_space = observations.get(what, flat)
-        self.action_space = flat if what == "box" else spaces.Discrete(2)
+        self._flat = flat
+
+    def _actions(self) -> Any:
+        if self._what == "closed":
+            raise KeyError("scripted failure of a property")
+        if self._what == "spaces":
+            raise AttributeError("scripted lack of a property")
+        return self._flat if self._what == "box" else spaces.Discrete(2)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
         super().reset(seed=seed)
-        return self.observation_space.sample(), {}
+        return [[1], [2, 3], [4]] if self._what == "ragged" else self.observation_space.sample(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
         return self.observation_space.sample(), 1.0, True, False, {}
@@ -291,3 +301,5 @@ for _environment in (Scripted, Sleeping, Misbehaving, Unsuitable, Dressed, Drawi
     _id = f"{_environment.__name__}-v0"
     if _id not in gym.registry:
         gym.register(_id, entry_point=_environment)
+if "Threshold-v0" not in gym.registry:
+    gym.register("Threshold-v0", entry_point=Scripted, reward_threshold="475")

@@ -33,6 +33,10 @@ UNSUITABLE = [
     fault("Discrete observations (FrozenLake-v1)", {"env_id": "FrozenLake-v1"}, "env_id", "flat Box"),
     fault("Tuple observations (Blackjack-v1)", {"env_id": "Blackjack-v1"}, "env_id", "flat Box"),
     fault("no spaces", odd("spaces"), "env_id", "Discrete action"),
+    fault("spaces that raise when asked for", odd("closed"), "env_id", "Discrete action"),
+    fault("a reward threshold that is no number", {"env_id": "Threshold-v0"}, "env_id", "reward threshold"),
+    fault("no module, but a colon", {"env_id": ":CartPole-v1"}, "env_id", "can be imported"),
+    fault("a module that leaves the process", {"env_id": "tests.a3c.leaving:Any-v0"}, "env_id", "SystemExit"),
     fault("lacks an extra", odd("extra"), "env_id", "package that is not installed"),
     fault("lacks an extra (LunarLander-v3)", {"env_id": "LunarLander-v3"}, "env_id", "not installed", more=[BOX2D]),
     fault("leaves the process when made", odd("exit"), "env_kwargs", "arguments"),
@@ -69,6 +73,13 @@ def test_training_refuses_an_unsuitable_environment_before_anything_is_computed(
     assert repr(getattr(config, field)) in str(caught.value)
     assert not pushes
     assert threading.active_count() == threads
+
+
+@pytest.mark.fault(14, "environment: ragged observations")
+def test_ragged_observations_are_a_problem():
+    ((field, _, allowed),) = small_config(**odd("ragged")).problems()
+    assert field == "env_id"
+    assert "must survive a reset and a step (ValueError" in allowed
 
 
 @pytest.mark.fault(14, "environment: hangs in its first step")

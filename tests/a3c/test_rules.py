@@ -60,6 +60,8 @@ SOURCES = {
     "empty_rules:": ("", "has no attribute ''"),
     ":drop": (None, "Empty module name"),
     "broken_rules:drop": ("1 / 0", "ZeroDivisionError"),
+    "leaving_rules:drop": ("raise SystemExit(3)", "SystemExit: 3"),
+    "exit_rules:drop": ("def drop(w): raise SystemExit(4)", "SystemExit: 4"),
     "torn_rules:drop": ("def drop(w:", "SyntaxError"),
     "number_rules:drop": ("drop = 3", "not callable"),
     "other_rules:drop": ("def drop(a, b): return a", "missing 1 required positional argument"),
