@@ -152,8 +152,8 @@ def test_half_written_things_are_told_and_removed(lab: Lab, doctor: Doctor) -> N
     study = finished(lab)
     (study.folder / "runs" / ".draft-0").mkdir()
     (study.folder / "runs" / ".draft-0" / "record.json").write_text("{", encoding="utf-8")
-    (study.folder / ".study.json.0").write_text("{", encoding="utf-8")
-    (study.folder / "attempts" / ".n-1.json.0").write_text("", encoding="utf-8")
+    (study.folder / ".draft-0-1").write_text("{", encoding="utf-8")
+    (study.folder / "attempts" / ".draft-0").write_text("", encoding="utf-8")
     assert doctor() == 1
     assert doctor.lines == ["REPAIR  tiny: 3 half-written files or folders"]
     doctor.heals()
