@@ -47,7 +47,6 @@ from harness.spec import StudySpec
 from harness.stores import declared_files, open_projections
 from harness.uris import checked_storage_url, checked_tracking_uri
 
-RESERVED = {"train": "single runs", "bench": "benchmarks"}  # experiments and folders that are no study's
 MAX_TRIES = 3  # of one run in one command, where its process dies under it
 POLL_SECONDS = 0.2
 MAX_JOBS = 1024
@@ -96,8 +95,6 @@ def run_study(
     observer = observer or Observer()
     if jobs is not None and not 1 <= jobs <= MAX_JOBS:
         raise BadInput([Problem("jobs", jobs, f"must be from 1 to {MAX_JOBS}")])
-    if spec.name in RESERVED:
-        raise BadInput([Problem("study.name", spec.name, f"is where {RESERVED[spec.name]} are kept: choose another")])
     checked_storage_url(storage)
     checked_tracking_uri(tracking_uri)
     if spec.study.looks and judge is None:

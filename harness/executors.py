@@ -10,16 +10,15 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import IO, Any, Protocol
 
+from harness import program
 from harness.algorithm import Algorithm
 from harness.child import GRACE_SECONDS
 from harness.computing import Cancelled, OutOfTime, compute, out_of_time
@@ -32,7 +31,6 @@ KILL_SECONDS = GRACE_SECONDS + 1.0  # after a time limit a child that has not en
 STALL_SECONDS = 10.0  # of silence in the middle of a message; then its sender is killed
 DYING_SECONDS = 1.0  # for a process whose end of the socket is closed
 LOOK_SECONDS = 0.25  # between two looks at whether a child still lives, where something it started holds its socket
-SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class Executor(Protocol):
@@ -110,12 +108,12 @@ class _Child:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, start)  # or read none, as while it imports
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         self.process = subprocess.Popen(  # noqa: S603 - this interpreter
-            [sys.executable, "-P", "-m", "harness.child", str(theirs.fileno()), str(core)],
+            program.command("harness.child", str(theirs.fileno()), str(core)),
             stdin=subprocess.PIPE,  # closes when this process dies, however it dies
             stdout=self.errors,
             stderr=self.errors,
             pass_fds=[theirs.fileno()],
-            env={**os.environ, **SINGLE_THREADED, "PYTHONPATH": os.pathsep.join(_import_path())},
+            env=program.environment(),
             start_new_session=True,  # a Ctrl-C in the terminal is for the dispatcher; what it starts ends with it
         )
         theirs.close()
@@ -265,15 +263,6 @@ class ProcessExecutor:
         if child in self._children:
             self._children[self._children.index(child)] = None
             child.kill()
-
-
-def _import_path() -> list[str]:
-    """Return where this process looks for modules, in its order; the working directory by its name."""
-    found = []
-    for entry in sys.path:
-        with suppress(FileNotFoundError):  # the working directory is gone
-            found.append(entry or str(Path.cwd()))
-    return found
 
 
 def _signal(number: int) -> str:

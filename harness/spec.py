@@ -46,6 +46,15 @@ def _seed_list(value: object) -> object:
     return tuple(value)
 
 
+RESERVED = {"train": "single runs", "bench": "benchmarks"}  # experiments and folders that are no study's
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"is where {RESERVED[name]} are kept: choose another")
+    return name
+
+
 class StudySection(Section):
     """``[study]``: what it is called, what it asks, over which seeds.
 
@@ -53,7 +62,7 @@ class StudySection(Section):
     get the next ten, and so on.
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=200), pydantic.AfterValidator(_not_reserved)]
     question: str = ""
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**31)], ...],
