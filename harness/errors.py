@@ -73,7 +73,9 @@ class StoreUnavailable(HarnessError):
 
 
 class DamagedRecord(StoreUnavailable):
-    """A file of a study is missing, torn or truncated; continuing the study sets it aside and computes it again.
+    """A file of a study is not what was written; continuing the study sets it aside and computes it again.
+
+    Where it is as long as it was, only a command that reads every byte sees it: ``doctor --repair`` sets it aside.
 
     Attributes:
         path: the file, or the folder of the run.
@@ -89,9 +91,14 @@ class Undelivered(StoreUnavailable):
 
     Attributes:
         study: the study as it stands on disk, once it was read.
+        damaged: whether some of it is a damaged record, which no later delivery can tell either.
     """
 
     study: Study | None = None
+
+    def __init__(self, why: str, damaged: bool = False) -> None:
+        self.damaged = damaged
+        super().__init__(why)
 
 
 class StudyConflict(HarnessError):
@@ -122,7 +129,9 @@ def disk_errors(folder: Path | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreUnavailable(redact(f"{error.filename or folder or 'disk'}: {error.strerror or error}")) from error
+        raise StoreUnavailable(
+            redact(f"{error.filename2 or error.filename or folder or 'disk'}: {error.strerror or error}")
+        ) from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -41,7 +41,7 @@ def damaged_files(folder: Path) -> list[DamagedRecord]:
         lambda: read_searches(folder),
         lambda: remembered(folder),
         *_readers(folder / ATTEMPTS_FOLDER, int),
-        *_readers(folder / FAILURES_FOLDER, lambda data: Failure(**data)),
+        *_readers(folder / FAILURES_FOLDER, Failure.of),
         *_readers(folder / SPOOL_FOLDER, Entry.of),
     ]
     found = []

@@ -236,7 +236,8 @@ class Spooled:
             waiting = self._spool.what_waits(self._store.uri)
             raise Undelivered(f"{self.address} is away ({self._why}); {waiting}")
         if self._refused:
-            raise Undelivered("; ".join(self._what_is_refused()))
+            damaged = any(isinstance(error, HarnessError) for error in self._refused.values())
+            raise Undelivered("; ".join(self._what_is_refused()), damaged)
 
     def _what_is_refused(self) -> Iterator[str]:
         damaged = [str(error) for error in self._refused.values() if isinstance(error, HarnessError)]

@@ -150,15 +150,17 @@ class Tracker:
     def told(self) -> set[str]:
         """Return the names of the runs that are finished here, or about to be, whoever made them.
 
-        One that this process left open is neither: it is gone on with when its record is told.
+        One that this process left open, or that was cut short, is neither: it is gone on with when its record is told.
         """
         names = set()
         for run in self._runs():
-            if "run" in run.data.tags and run.info.status in ("FINISHED", "RUNNING"):
-                if run.info.status == "RUNNING" and run.data.tags.get(PROCESS_TAG) == _this_process():
-                    self._left.setdefault(_attempt_of(run), run.info)
-                else:
-                    names.add(run.data.tags["run"])
+            if "run" not in run.data.tags or run.info.status == "FAILED":
+                continue
+            ours = run.data.tags.get(PROCESS_TAG) == _this_process()
+            if run.info.status == "KILLED" or (run.info.status == "RUNNING" and ours):
+                self._left.setdefault(_attempt_of(run), run.info)
+            else:
+                names.add(run.data.tags["run"])
         return names
 
     def started(self, run: PlannedRun, attempt: int) -> None:

@@ -138,8 +138,12 @@ def run_command(
     except Undelivered as error:
         if error.study is not None:
             messages.show_end(error.study)
-        deliver = messages.again(["sync", study], out=out, storage=storage, tracking_uri=tracking_uri)
-        print(f"deliver:   {deliver}  (when MLflow answers again)")
+        options = {"out": out, "storage": storage, "tracking_uri": tracking_uri}
+        if error.damaged:
+            repair = messages.again(["doctor", study, "--repair"], **options)
+            print(f"repair:    {repair}  (and continue: what is damaged is computed again)")
+        else:
+            print(f"deliver:   {messages.again(['sync', study], **options)}  (when MLflow answers again)")
         raise
     messages.show_end(result)
     messages.show_tracking(result.spec.name, tracking_uri)

@@ -40,6 +40,7 @@ import harness.dispatcher
 from harness import Study, load_results
 from harness.databases import sqlite_path
 from harness.executors import Event, Failed, InlineExecutor
+from harness.files import write_text
 from harness.results import load_study
 from tests.harness.lab import Lab, study_data, without_time
 
@@ -240,7 +241,7 @@ def finish(lab: Lab, series: Series) -> Study:
 def write_report(study: Study) -> list[Path]:
     """Write a page that says how many runs there are."""
     page = study.folder / "report.html"
-    page.write_text(f"<html>{len(study.records)} runs</html>", encoding="utf-8")
+    write_text(page, f"<html>{len(study.records)} runs</html>")
     return [page]
 
 

@@ -32,6 +32,7 @@ from hypothesis.stateful import (
 )
 
 import harness.dispatcher
+import harness.files
 import harness.records
 import harness.spool
 from harness import Interrupted, Observer, RunRecord, Study, StudyChanged, StudyLocked, expand, parse_spec
@@ -111,7 +112,7 @@ class Death:
         """Count what happens without a name: contents and commits."""
         from sqlalchemy.engine.default import DefaultDialect
 
-        write, commit = harness.records._write, DefaultDialect.do_commit
+        write, commit = harness.files.write_synced, DefaultDialect.do_commit
 
         def tearing(path: Path, content: bytes) -> None:
             write(path, content)
@@ -126,7 +127,8 @@ class Death:
             if writes:
                 Death._armed.reach()
 
-        patch.setattr(harness.records, "_write", tearing)
+        for module in (harness.files, harness.records):
+            patch.setattr(module, "write_synced", tearing)
         patch.setattr(DefaultDialect, "do_commit", committing)
 
 
