@@ -49,7 +49,7 @@ test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 faults: $(READY) ## run the long tests, too: every write killed, a hundred kills, a full disk, a soak (about an hour)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 lint: $(READY) ## format, lint and strict types
 	$(BIN)/ruff format --check .

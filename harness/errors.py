@@ -130,7 +130,7 @@ def disk_errors(folder: Path | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreUnavailable(
-            redact(f"{error.filename2 or error.filename or folder or 'disk'}: {error.strerror or error}")
+            redact(f"{error.filename or folder or 'disk'}: {error.strerror or error}")
         ) from error
 
 

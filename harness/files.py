@@ -40,6 +40,8 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         write_synced(draft, content)
         draft.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         draft.unlink(missing_ok=True)
 
