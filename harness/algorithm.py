@@ -24,6 +24,7 @@ it was computed with where its settings leave that open, kept as tags. A run tha
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -91,17 +92,29 @@ class Algorithm:
         """
         config_type = self.config_type()
         changes = dict(settings)
+        name = changes.pop("preset", None)
+        preset = getattr(config_type, "preset", None)
         try:
-            if (name := changes.pop("preset", None)) is not None:
-                preset = getattr(config_type, "preset", None)
-                if preset is None:
-                    raise BadInput([Problem("preset", name, f"{self.config} has no presets")])
-                return cast(pydantic.BaseModel, preset(name, **changes))
-            return config_type.model_validate(changes)
+            if name is None:
+                return config_type.model_validate(changes)
+            if preset is None:
+                raise ValueError(f"{self.config} has no presets")
+            return cast(pydantic.BaseModel, preset(name, **changes))
         except pydantic.ValidationError as error:
             raise BadInput(problems_of(error, known=config_type.model_fields)) from None
         except ValueError as error:  # no such preset
-            raise BadInput([Problem("preset", name, str(error))]) from None
+            allowed = str(error).removeprefix(f"preset={name!r}: ")
+            raise BadInput([Problem("preset", name, allowed), *self._problems_whatever_preset(changes)]) from None
+
+    def _problems_whatever_preset(self, changes: Mapping[str, Any]) -> list[Problem]:
+        """Return what is wrong with settings that change a preset, whichever it is."""
+        config_type = self.config_type()
+        try:
+            config_type.model_validate(changes)
+        except pydantic.ValidationError as error:
+            found = problems_of(error, known=config_type.model_fields)
+            return [problem for problem in found if re.split(r"[. ]", problem.field)[0] in changes]
+        return []
 
     def build_tolerantly(self, settings: Mapping[str, Any]) -> pydantic.BaseModel | None:
         """Make a config of the settings that are as they must be, for what can be said of it all the same."""
@@ -153,22 +166,50 @@ def load(dotted: str) -> Any:
         raise BadInput([Problem("algorithm", dotted, f"must be an importable module:name ({error})")]) from None
 
 
+# What pydantic says of a type, in the words of a study file; its other messages are so already.
+_KINDS = {
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), "must be a table"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "must be an integer"),
+    **dict.fromkeys(("list_type", "tuple_type"), "must be a list"),
+    "string_type": "must be text",
+}
+
+
 def problems_of(error: pydantic.ValidationError, known: Mapping[str, Any], prefix: str = "") -> list[Problem]:
-    """Translate pydantic's errors, as many as are told: field, value, what is allowed."""
-    problems: list[Problem] = []
+    """Translate pydantic's errors, as many as are told: field, value, what is allowed; one of each field."""
+    problems: dict[str, Problem] = {}
     for item in error.errors(include_url=False)[: MAX_PROBLEMS + 1]:
-        path = [str(part) for part in item["loc"] if not str(part).startswith(("function-", "tagged-"))]
-        field, value = ".".join(path) if path else "settings", item["input"]
+        path = _path(item["loc"], item["type"])
+        value, allowed = item["input"], _allowed(item["type"], item["msg"])
         if item["type"] == "extra_forbidden":
             allowed = "no such field" + did_you_mean(path[-1], known)
+        elif item["type"] == "missing" and isinstance(item["loc"][-1], int):  # a list of a given length
+            *path, index = path
+            allowed = f"must have at least {int(index) + 1} items"
         elif item["type"] == "missing":
-            problems.append(Problem(prefix + field, None, "must be given"))
-            continue
-        else:
-            allowed = item["msg"].removeprefix("Value error, ").removeprefix("Input should ")
-            allowed = allowed if not allowed.startswith("be ") else "must " + allowed
-        if item["type"] == "value_error" and isinstance(value, Mapping) and ": " in allowed:
+            value, allowed = None, "must be given"
+        elif item["type"] == "value_error" and isinstance(value, Mapping) and ": " in allowed:
             blamed, _, allowed = allowed.partition(": ")  # a check across fields names the one to blame itself
-            field, value = ".".join([*path, blamed]), value.get(blamed.split()[0])
-        problems.append(Problem(prefix + field, value, allowed))
-    return problems
+            path, value = [*path, blamed], value.get(blamed.split()[0])
+        field = prefix + (".".join(path) if path else "settings")
+        problems[field] = Problem(field, list(value) if isinstance(value, tuple) else value, allowed)
+    return list(problems.values())
+
+
+def _path(location: Sequence[str | int], kind: str) -> list[str]:
+    """Return where an error is, without the names pydantic gives to the members of a union."""
+    if len(location) > 1 and location[-1] in ("int", "float") and kind != "extra_forbidden":
+        location = location[:-1]
+    return [str(part) for part in location if not str(part).startswith(("function-", "tagged-"))]
+
+
+def _allowed(kind: str, said: str) -> str:
+    """Say what is allowed; of lengths pydantic also says when they were counted."""
+    if kind in _KINDS:
+        return _KINDS[kind]
+    if kind == "value_error":
+        return said.removeprefix("Value error, ")
+    _, should, what = said.partition(" should ")
+    return f"must {what.partition(' after validation')[0]}" if should else said

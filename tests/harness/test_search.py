@@ -137,7 +137,7 @@ def test_another_search_does_not_go_on_with_this_ones_tries(lab: Lab) -> None:
         ({"space": {"x": {"low": 0.0, "high": 1.0, "log": True}}}, "search.space.x.low = 0.0: must be greater than 0"),
         ({"space": {}}, "search.space = {}: "),
         ({"space": {"x": {"low": 0, "high": 1}}}, r"search.space.x = 0: must be written with a point \(0.0\)"),
-        ({"space": {"text": {"choices": [[1], [2]]}}}, r"search.space.text = '\[1\]': must be a valid string"),
+        ({"space": {"text": {"choices": [[1], [2]]}}}, r"search.space.text = '\[1\]': must be text"),
         ({"space": {"x": {"choices": [0.1, 0.1]}}}, "must not name a choice twice"),
         ({"seeds": [0, 9], "space": SEARCH["space"]}, r"search.seeds = \[0\]: must share none with the study's"),
         ({"trails": 3, "space": SEARCH["space"]}, "search.trails = 3: no such field, did you mean 'trials'"),

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.fault(13, "study files: a wrong type, a bound overstepp
 
 A3C = Algorithm("a3c:TrainConfig", "a3c:train")
 NO_TYPE = {"x": [[1]]}  # what no field takes, but those that take a table
+OTHERS = ([], {}, "", True, 1.5, [1.5] * 9, "x" * 301, ["x"])  # what few fields take
+FOREIGN = ("tuple", "dictionary", "instance", "validation", " should ", "string", "valid integer", "None", "'int'")
 OPEN = {"compare.baseline", "search.space"}  # any value may be a level; a table of any names
 SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "study": StudySection,
@@ -55,6 +57,15 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     tables["sweep"].pop(field if heads == ["base"] else "", None)  # what is in [base] is not swept
     tables["search"]["space"].pop(field if heads in (["base"], ["sweep"]) else "", None)
     return tables
+
+
+def told(tables: dict[str, Any]) -> dict[str, str]:
+    """What is wrong with a study, if anything is: field → its line."""
+    try:
+        expand(parse_study(tables, A3C), A3C)
+    except BadInput as error:
+        return {problem.field: str(problem) for problem in error.problems}
+    return {}
 
 
 def problems(tables: dict[str, Any]) -> dict[str, str]:
@@ -127,6 +138,35 @@ def test_a_wrong_type_is_named_with_what_is_allowed(path: str, field: pydantic.f
     assert len(lines[0].partition(": ")[2]) > 5
 
 
+@pytest.mark.parametrize(("path", "field"), FIELDS, ids=[path for path, _ in FIELDS])
+def test_what_is_allowed_is_said_in_the_words_of_a_study_file(path: str, field: pydantic.fields.FieldInfo) -> None:
+    for value in (5 if accepts_table(field) else NO_TYPE, *OTHERS):
+        for name, line in told(changed(path, value)).items():
+            allowed = line.partition(": ")[2]
+            assert not any(word in allowed for word in FOREIGN), line
+            assert not {"int", "float"} & {*name.split(".")}, line
+
+
+def test_a_number_of_either_kind_is_asked_for_once() -> None:
+    tables = data()
+    tables["search"]["space"]["gamma"] = {"low": "x", "high": math.nan}
+    assert problems(tables) == {
+        "search.space.gamma.low": "search.space.gamma.low = 'x': must be a number",
+        "search.space.gamma.high": "search.space.gamma.high = nan: must be a finite number",
+    }
+
+
+@pytest.mark.parametrize("path", ["study.int", "base.float", "search.space.gamma.int", "search.space.float"])
+def test_a_key_named_like_a_kind_of_number_is_named(path: str) -> None:
+    assert path in problems(changed(path, 1))
+
+
+@pytest.mark.parametrize("value", [[], [1.0]])
+def test_a_list_that_is_too_short_is_named_with_its_length(value: list[float]) -> None:
+    (line,) = problems(changed("base.evaluation_scale", value)).values()
+    assert line.endswith(": must have at least 2 items")
+
+
 @pytest.mark.parametrize("path", [path for path, field in FIELDS if list(beyond(field))])
 def test_a_bound_overstepped_is_named_with_the_bound(path: str) -> None:
     field = dict(FIELDS)[path]
@@ -193,8 +233,11 @@ def test_what_contradicts_is_told_beside_what_is_wrong_alone() -> None:
 
 def test_a_preset_that_is_none_hides_no_other_setting() -> None:
     tables = data()
-    tables["base"] = {"preset": "sede", "env_id": "Nowhere-v0"}
-    assert {*problems(tables)} == {"base.preset", "base.env_id"}
+    tables["base"] = {"preset": "sede", "env_id": "Nowhere-v0", "gamma": 2, "n_setp": 1}
+    found = problems(tables)
+    assert {*found} == {"base.preset", "base.env_id", "base.gamma", "base.n_setp"}
+    allowed = "must be one of default, seed, mnih2016, did you mean 'seed'?"
+    assert found["base.preset"] == f"base.preset = 'sede': {allowed}"
 
 
 def test_levels_of_a_factor_that_is_wrong_blame_no_comparison() -> None:
