@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.databases import explain
 from harness.errors import DamagedRecord, HarnessError
 from harness.files import drafts
 from harness.lock import last_holder, nobody_runs, study_lock
 from harness.mending import damaged_files, mend
-from harness.records import finished_runs, set_aside, verify_record
-from harness.results import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER, load_study, study_identity
+from harness.records import RunRecord, finished_runs, set_aside, verify_record
+from harness.redaction import redact
+from harness.results import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER, Study, load_study, study_identity
 from harness.spool import SPOOL_FOLDER, Spool
 from harness.stores import default_storage, stores_of
 from harness.sync import sync_study, told_runs
@@ -30,7 +30,7 @@ def examine_study(folder: Path, storage: str | None = None, tracking_uri: str | 
         StudyLocked: if it is being run now, when half-written things are as they should be.
     """
     with nobody_runs(folder):
-        return list(_findings(folder, storage, tracking_uri))
+        return list(dict.fromkeys(_findings(folder, storage, tracking_uri)))  # what stands in two ways is told once
 
 
 def _findings(folder: Path, storage: str | None, tracking_uri: str | None) -> Iterator[str]:
@@ -38,13 +38,24 @@ def _findings(folder: Path, storage: str | None, tracking_uri: str | None) -> It
         yield f"left locked by {holder}, which ended without unlocking it: nobody is kept out"
     if half_written := drafts(folder):
         yield f"{len(half_written)} half-written files or folders"
-    yield from map(str, [*damaged_files(folder), *_damaged_records(folder)])
+    damaged = damaged_files(folder)
+    yield from map(str, [*damaged, *_damaged_records(folder)])
     if waiting := Spool(folder).waiting():
         yield f"{waiting} attempts wait in {folder / SPOOL_FOLDER} for MLflow"
+    plan = folder / PLAN_FILE
+    if not plan.is_file() or any(error.path == plan for error in damaged):
+        kept = _count(len(finished_runs(folder / RUNS_FOLDER)), "finished run")
+        yield f"without {plan} no store is looked at: continue with `a3c-bench run STUDY`, the {kept} on disk are kept"
+        return
+    yield from _told(lambda: _stores(folder, storage, tracking_uri))
+
+
+def _told(look: Callable[[], Iterable[str]]) -> Iterator[str]:
+    """Yield what is found, and what went wrong with looking."""
     try:
-        yield from _stores(folder, storage, tracking_uri)
+        yield from look()
     except HarnessError as error:
-        yield explain(error)
+        yield from redact(str(error)).splitlines()
 
 
 def _damaged_records(folder: Path) -> Iterator[DamagedRecord]:
@@ -56,18 +67,27 @@ def _damaged_records(folder: Path) -> Iterator[DamagedRecord]:
 
 
 def _stores(folder: Path, storage: str | None, tracking_uri: str | None) -> Iterator[str]:
-    from harness.read_back import attempts_in_mlflow
+    study = load_study(folder)
+    records = told_runs(study)
+    storage, uri = stores_of(folder, storage, tracking_uri)
+    yield from _told(lambda: _optuna(study, records, storage))
+    yield from _told(lambda: _mlflow(study, records, uri))
+
+
+def _optuna(study: Study, records: Sequence[RunRecord], storage: str | None) -> Iterator[str]:
     from harness.trials import attempts_in_optuna
 
-    study = load_study(folder)
-    told = told_runs(study)
-    judged = [record.run for record in told if record.trial is None]
-    storage, uri = stores_of(folder, storage, tracking_uri)
-    trials = attempts_in_optuna(storage or default_storage(folder), study.spec.name)
+    trials = attempts_in_optuna(storage or default_storage(study.folder), study.spec.name)
+    judged = [record.run for record in records if record.trial is None]
     yield from _differences("Optuna", "trial", trials, "COMPLETE", judged)
-    owner = study_identity(folder) if (folder / IDENTITY_FILE).exists() else ""
+
+
+def _mlflow(study: Study, records: Sequence[RunRecord], uri: str | None) -> Iterator[str]:
+    from harness.read_back import attempts_in_mlflow
+
+    owner = study_identity(study.folder) if (study.folder / IDENTITY_FILE).exists() else ""
     runs = attempts_in_mlflow(study.spec.name, uri, owner)
-    yield from _differences("MLflow", "run", runs, "FINISHED", [record.run for record in told])
+    yield from _differences("MLflow", "run", runs, "FINISHED", [record.run for record in records])
 
 
 def _differences(
@@ -90,7 +110,8 @@ def _count(number: int, what: str) -> str:
 def repair_study(folder: Path, storage: str | None, tracking_uri: str | None, warn: Callable[[str], None]) -> None:
     """Make good what :func:`examine_study` tells of: set aside what is damaged, and deliver the rest to both stores.
 
-    Runs whose records are set aside are computed again when the study is continued.
+    Runs whose records are set aside are computed again when the study is continued. Where its plan is missing, or was
+    set aside, the stores are left as they are: continuing the study writes it anew and repairs them.
 
     Args:
         folder: the study's.
@@ -111,5 +132,3 @@ def repair_study(folder: Path, storage: str | None, tracking_uri: str | None, wa
             warn(f"{error}; kept as {set_aside(run, folder)}, the run is computed again when the study is continued")
     if (folder / PLAN_FILE).exists():
         sync_study(folder, storage, tracking_uri, warn)
-    else:
-        warn(f"{folder} has no plan: continuing the study declares it anew and mends the stores")

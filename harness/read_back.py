@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection, Iterable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,7 +36,7 @@ def download_study(name: str, uri: str, folder: Path) -> Study:
     if (path := sqlite_path(uri)) is not None and not path.exists():
         raise BadInput([Problem("tracking URI", redact(uri), "must be a store that exists")])
     with store_errors(uri):
-        client = MlflowClient(tracking_uri=uri)
+        client = _client(uri)
         experiment = client.get_experiment_by_name(name)
         runs = list(search(client, experiment.experiment_id)) if experiment is not None else []
         parent = max(filter(is_parent, runs), key=lambda run: run.info.start_time, default=None)
@@ -50,6 +52,22 @@ def download_study(name: str, uri: str, folder: Path) -> Study:
                 raise StoreUnavailable(f"MLflow run {run.info.run_id} has no run's name: {child[:80]!r}")
             _download_run(client, run, child, folder)
     return load_study(folder)
+
+
+def _client(uri: str) -> MlflowClient:
+    """Return a client of a store; of a file that can never be read it is told at once, the library tries for minutes.
+
+    Raises:
+        sqlite3.Error: if the store is such a file.
+    """
+    if (path := sqlite_path(uri)) is not None:
+        with closing(sqlite3.connect(path, timeout=0)) as connection:
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_master")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):  # which the library waits for
+                    raise
+    return MlflowClient(tracking_uri=uri)
 
 
 def _children(runs: Iterable[Run], parents: Collection[str]) -> list[Run]:
@@ -88,7 +106,7 @@ def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list
     if (path := sqlite_path(uri)) is not None and not path.exists():
         return found
     with store_errors(uri), impatient():
-        client = MlflowClient(tracking_uri=uri)
+        client = _client(uri)
         experiment = asked(client.get_experiment_by_name, name)
         runs = list(search(client, experiment.experiment_id)) if experiment is not None else []
     parents = [run for run in runs if is_parent(run) and run.data.tags.get(OWNER_TAG) == owner]
@@ -100,7 +118,7 @@ def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list
 def experiment_page(name: str, uri: str) -> str:
     """Return where an MLflow UI shows an experiment, after its host: by default it opens for language models."""
     with store_errors(uri):
-        experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name(name)
+        experiment = _client(uri).get_experiment_by_name(name)
     if experiment is None:
         raise StoreUnavailable(f"MLflow at {redact(uri)} has no experiment {name!r}")
     return f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"

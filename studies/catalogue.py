@@ -6,8 +6,9 @@ from pathlib import Path
 
 from harness.checks import read_study
 from harness.errors import BadInput, Problem, did_you_mean
-from harness.results import PLAN_FILE, study_folder
-from harness.spec import StudySpec
+from harness.records import finished_runs
+from harness.results import PLAN_FILE, RUNS_FOLDER, study_folder
+from harness.spec import RESERVED, StudySpec
 
 HERE = Path(__file__).parent
 
@@ -35,7 +36,7 @@ def find_spec(study: str) -> StudySpec:
 
 
 def find_folder(study: str, out: Path) -> Path:
-    """Return the results folder meant by a study's name, file or folder.
+    """Return the results folder meant by a study's name, file or folder; it may have lost its plan.
 
     Raises:
         BadInput: if no such study was run.
@@ -44,8 +45,8 @@ def find_folder(study: str, out: Path) -> Path:
     candidates = [path, study_folder(study, out)]
     if study in named_studies() or path.suffix == ".toml":
         candidates.append(study_folder(find_spec(study).name, out))
-    for folder in candidates:
-        if _is_file(folder / PLAN_FILE):
+    for was_run in (_has_plan, _has_runs):
+        for folder in filter(was_run, candidates):
             return folder
     ran = recorded_studies(out)
     shown = ", ".join(folder.name for folder in ran) or "none yet"
@@ -54,15 +55,27 @@ def find_folder(study: str, out: Path) -> Path:
 
 
 def recorded_studies(out: Path) -> list[Path]:
-    """Return the folders of studies that were run.
+    """Return the folders of studies that were run, those that have lost their plan included.
 
     Raises:
         BadInput: if ``out`` cannot be looked into.
     """
     try:
-        return sorted(path.parent for path in out.glob(f"*/{PLAN_FILE}"))
+        return sorted(folder for folder in out.glob("*") if _has_plan(folder) or _has_runs(folder))
     except OSError as error:
         raise BadInput([Problem("out", str(out), f"must be a folder that can be read ({error.strerror})")]) from None
+
+
+def _has_plan(folder: Path) -> bool:
+    return _is_file(folder / PLAN_FILE)
+
+
+def _has_runs(folder: Path) -> bool:
+    """Whether a study's runs are there, as they are where its plan was lost."""
+    try:
+        return folder.name not in RESERVED and bool(finished_runs(folder / RUNS_FOLDER))
+    except OSError:  # its name is too long, or it is another's
+        return False
 
 
 def _is_file(path: Path) -> bool:

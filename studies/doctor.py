@@ -59,20 +59,29 @@ def examine_studies(
             ailments = examine_study(folder, storage, tracking_uri)
             if repair and ailments:
                 repair_study(folder, storage, tracking_uri, said.append)
-                for what in ailments:
-                    yield Finding(True, folder.name, f"repaired: {what}")
-                ailments = examine_study(folder, storage, tracking_uri)
+                before, ailments = ailments, examine_study(folder, storage, tracking_uri)
+                for what in before:
+                    if what not in ailments:
+                        yield Finding(True, folder.name, f"repaired: {_told_in_full(what, said)}")
         except StudyLocked as error:
             yield Finding(True, folder.name, str(error))
             continue
         except HarnessError as error:
-            ailments = [str(error)]
+            ailments = str(error).splitlines()
         for what in said:
             yield Finding(True, folder.name, what)
         for what in ailments:
             yield Finding(False, folder.name, what, "WRONG" if repair else "REPAIR")
         if not ailments:
             yield Finding(True, folder.name, "records, Optuna and MLflow agree")
+
+
+def _told_in_full(what: str, said: list[str]) -> str:
+    """Take out of what a repair said its own line of an ailment, which tells what became of it; or return that."""
+    for number, line in enumerate(said):
+        if line.startswith(what):
+            return said.pop(number)
+    return what
 
 
 def _package(name: str) -> Finding:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from harness import Study
+from harness import BadInput, Study
+from harness.databases import sqlite_url
 from harness.results import load_study
+from studies.catalogue import find_folder, recorded_studies
 from studies.cli import run
 from tests.harness.lab import DATABASES, Lab, alive, children_of, study_data, wait_for
 
@@ -171,19 +174,66 @@ def test_damaged_small_files_are_told_and_set_aside(lab: Lab, doctor: Doctor, na
     lab.assert_invariant(lab.run(study_data(seeds=1)))
 
 
-@SLOW
+@pytest.mark.fault(10, "a plan of no bytes; doctor tells it once and keeps the runs until the study goes on")
 def test_a_plan_that_is_damaged_is_set_aside_until_the_study_goes_on(lab: Lab, doctor: Doctor) -> None:
-    data = study_data(seeds=1)
     study = finished(lab)
-    (study.folder / "study.json").write_bytes(b"{")
+    plan = Path("out", "tiny", "study.json")
+    plan.write_bytes(b"")
     assert doctor() == 1
-    assert doctor.says("REPAIR", "study.json is damaged")
+    damage, go_on = doctor.lines
+    assert damage.startswith(f"REPAIR  tiny: {plan} is damaged: ")
+    assert go_on.startswith(f"REPAIR  tiny: without {plan} no store is looked at")
+    assert "`a3c-bench run STUDY`" in go_on
+    assert "4 finished runs" in go_on
+    left = go_on.replace("REPAIR", "WRONG ")
     assert doctor("--repair") == 1
-    assert doctor.says("continuing the study declares it anew")
-    again = lab.run(data)
+    repaired, wrong = doctor.lines
+    assert repaired.startswith(
+        f"{damage.replace('REPAIR  tiny:', 'ok      tiny: repaired:')}; kept as out/tiny/damaged/"
+    )
+    assert wrong == left
+    assert doctor() == 1
+    assert doctor.lines == [go_on]
+    assert doctor("--repair") == 1
+    assert doctor.lines == [left], "nothing was repaired"
+    again = lab.run(study_data(seeds=1))
     assert {record.run: record.metrics for record in again.records} == {r.run: r.metrics for r in study.records}
     lab.assert_invariant(again)
     assert doctor() == 0
+
+
+def test_a_study_without_its_plan_is_among_those_that_were_run(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    study = finished(lab)
+    (study.folder / "study.json").unlink()
+    (lab.out / "train" / "runs" / "one").mkdir(parents=True)  # of no study
+    assert recorded_studies(lab.out) == [study.folder]
+    assert find_folder("tiny", lab.out) == study.folder
+    for unknown in ("train", "n" * 300):
+        with pytest.raises(BadInput, match="must have been run"):
+            find_folder(unknown, lab.out)
+    assert run(["status", "tiny"]) == 2
+    assert "study.json" in capsys.readouterr().err
+
+
+@pytest.mark.fault(8, "a folder, or what is no database, in the place of a store's file; doctor names it at once")
+@pytest.mark.parametrize("kind", ["a folder", "garbage"])
+def test_stores_that_cannot_be_read_are_named_at_once(lab: Lab, doctor: Doctor, kind: str) -> None:
+    finished(lab)
+    for path in (lab.folder / "optuna.db", lab.folder / "other.db"):
+        path.unlink(missing_ok=True)
+        if kind == "a folder":
+            path.mkdir()
+        else:
+            path.write_bytes(b"garbage" * 1000)
+    before, start = contents(lab.folder), time.monotonic()
+    assert doctor("--tracking-uri", sqlite_url(lab.folder / "other.db")) == 1
+    assert time.monotonic() - start < 10, "the library tries for minutes"
+    why = "unable to open database file" if kind == "a folder" else "file is not a database"
+    assert doctor.lines == [
+        f"REPAIR  tiny: Optuna cannot use {lab.storage}: {why}",
+        f"REPAIR  tiny: MLflow cannot use {sqlite_url(lab.folder / 'other.db')}: {why}",
+    ]
+    assert contents(lab.folder) == before
 
 
 @pytest.mark.parametrize(
