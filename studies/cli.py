@@ -89,7 +89,7 @@ def run(arguments: Sequence[str]) -> int:
     except TyperException as error:
         if debug:
             messages.trace(error)
-        messages.complain(error.format_message() or "see a3c-bench --help")
+        messages.complain(messages.usage(error))
         return 2
     except (KeyboardInterrupt, typer.Abort):
         return 130

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from typer.exceptions import TyperException
+
     from harness.design import Design
     from harness.records import RunRecord
     from harness.results import Study
+
+MAX_USAGE = 500  # characters of a command line that is not understood
 
 
 def show_page(page: Path, open_page: bool, what: str = "report") -> None:
@@ -34,6 +38,38 @@ def complain(what: str) -> None:
 
     line = redact(what)
     print(f"a3c-bench: {line if line.isprintable() else ascii(line)[1:-1]}", file=sys.stderr)
+
+
+def usage(error: TyperException) -> str:
+    """Return what is wrong with a command line: of an option's value as of a setting's, field, value, what is allowed.
+
+    What is not of one value is said in typer's own words.
+    """
+    from pydantic import ValidationError
+
+    from harness.algorithm import problems_of
+    from harness.errors import Problem
+    from harness.redaction import redact
+    from studies.fields import parse_value
+
+    option, cause = getattr(error, "param", None), error.__cause__
+    if option is None or not isinstance(cause, ValidationError):
+        said = redact(error.format_message() or "see a3c-bench --help")
+        return said if len(said) <= MAX_USAGE else said[:MAX_USAGE] + "..."
+    (problem, *_) = problems_of(cause, {})
+    schema = option.get_runtime_param().adapter.json_schema()
+    return str(Problem(option.opts[0], parse_value(str(problem.value)), _allowed(schema) or problem.allowed))
+
+
+def _allowed(schema: dict[str, Any]) -> str:
+    """Say what a number may be, both bounds at once; empty for what is no number."""
+    kind = {"integer": "must be an integer", "number": "must be a number"}.get(schema.get("type", ""), "")
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is None or high is None:
+        bounds = "" if low is high else f" of at most {high}" if low is None else f" of at least {low}"
+    else:
+        bounds = f" from {low} to {high}"
+    return kind and kind + bounds
 
 
 def trace(error: BaseException) -> None:

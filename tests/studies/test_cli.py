@@ -115,7 +115,12 @@ def test_every_study_that_comes_with_the_project_can_be_run(capsys: pytest.Captu
         (["run", "smok"], "did you mean 'smoke'?"),
         (["run", "nowhere.toml"], "nowhere.toml"),
         (["run", "smoke", "--seeds", "0"], "seeds = 0: must be from 1 to 100000"),
-        (["run", "smoke", "--seeds", "many"], "--seeds"),
+        (["run", "smoke", "--seeds", "many"], "--seeds = 'many': must be an integer"),
+        (["bench", "--seconds", ""], "--seconds = '': must be a number"),
+        (["calibrate", "smoke", "--replicates", "5"], "--replicates = 5: must be an integer from 100 to 1000000"),
+        (["calibrate", "smoke", "--replicates", "x"], "--replicates = 'x': must be an integer from 100 to 1000000"),
+        (["calibrate", "smoke", "--seed", "-1"], "--seed = -1: must be an integer of at least 0"),
+        (["run", "smoke", "--jobs", "http://bob:secret@host"], "--jobs = 'http://***@host': must be an integer"),
         (["run", "smoke", "--jobs", "0"], "jobs = 0: must be from 1 to 1024"),
         (["run", "smoke", "--jbos", "2"], "--jbos"),
         (["run"], "STUDY"),
@@ -130,8 +135,9 @@ def test_every_study_that_comes_with_the_project_can_be_run(capsys: pytest.Captu
         (["train", "--workers", "many"], "workers = 'many'"),
         (["train", "--learning-rate", "NaN"], "learning_rate = nan"),
         (["train", "--total-steps", "10", "--total-episodes", "10"], "one budget"),
-        (["train", "--preset", "fast"], "preset = 'fast'"),
-        (["train", "--preset", "[1]"], "preset = [1]"),
+        (["train", "--preset", "fast"], "preset = 'fast': must be one of default, seed, mnih2016"),
+        (["train", "--preset", "sed"], "mnih2016, did you mean 'seed'?"),
+        (["train", "--preset", "[1]"], "preset = [1]: must be one of default"),
         (["train", "--env-id", "Nowhere-v0"], "env_id = 'Nowhere-v0'"),
         (["train", "--no-such-field", "1"], "--no-such-field"),
     ],
@@ -142,6 +148,15 @@ def test_bad_arguments_are_one_line_on_standard_error(
     (line,) = refused(capsys, *arguments)
     assert says in line
     assert list(place.iterdir()) == []
+
+
+def test_a_wrong_preset_hides_nothing_else_that_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = refused(capsys, "train", "--learning-rate", "0", "--gamma", "1.5", "--preset", "foo")
+    assert lines == [
+        "preset = 'foo': must be one of default, seed, mnih2016",
+        "gamma = 1.5: must be less than or equal to 1",
+        "learning_rate = 0: must be greater than 0",
+    ]
 
 
 LONG, HUGE = "x" * 5000, "9" * 5000
@@ -160,7 +175,7 @@ OPTIONS = [
     *(["bench", "--steps", value] for value in ("0", "-1", "1000000000000")), ["bench", "--only", "nothing like it"],
     ["train", "--workers", HUGE], ["train", "--workers", "0x10"], ["train", "--seed", HUGE],
     ["train", "--n-step", LONG], ["train", "--env-kwargs", "[" * 5000], ["train", "--env-kwargs", "{" * 5000],
-    ["train", "--env-id", "a\0b"],
+    ["train", "--env-id", "a\0b"], [*RUN, LONG], [*RUN, "--" + LONG], [LONG], ["calibrate", "smoke", "--seed", HUGE],
     ["train", "--hidden-sizes", "[" + HUGE + "]"], ["train", "--gamma", "1e999"], ["train", "--env-id", ""],
 ]  # fmt: skip
 
