@@ -65,10 +65,10 @@ def _allowed(schema: dict[str, Any]) -> str:
     """Say what a number may be, both bounds at once; empty for what is no number."""
     kind = {"integer": "must be an integer", "number": "must be a number"}.get(schema.get("type", ""), "")
     low, high = schema.get("minimum"), schema.get("maximum")
-    if low is None or high is None:
-        bounds = "" if low is high else f" of at most {high}" if low is None else f" of at least {low}"
-    else:
-        bounds = f" from {low} to {high}"
+    if low is not None and high is not None:
+        return kind and f"{kind} from {low} to {high}"
+    bounds = "" if low is None else f" of at least {low}"
+    bounds += "" if high is None else f" of at most {high}"
     return kind and kind + bounds
 
 
