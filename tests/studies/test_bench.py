@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import signal
 from collections import Counter
 from collections.abc import Sequence
@@ -18,14 +19,15 @@ from rich.console import Console
 
 from a3c import TrainConfig
 from a3c.engines import ENGINES
-from harness.errors import BadInput
+from harness.errors import BadInput, Interrupted
+from harness.single import RunFailed
 from studies.bench import contestants
 from studies.bench.contestants import ENVIRONMENT, PAIR, PEER, all_contestants, choose, training
 from studies.bench.display import show
 from studies.bench.figures import Figure, PairRow, Row, Summary, headlines, summarise
 from studies.bench.measure import PARTS, Measurement, Timing, measure, split_of_time
 from studies.bench.record import write_bench
-from studies.bench.runner import Bench
+from studies.bench.runner import Bench, Options, Watcher, run_bench
 from studies.cli import run
 from tests.harness.lab import DATABASES, wait_for
 from tests.studies.command import PATIENCE, call, start
@@ -266,4 +268,37 @@ def test_a_bench_in_which_everybody_fails_has_failed(workplace: Path, capsys: py
     assert capsys.readouterr().err.startswith("a3c-bench: broken: ValidationError: ")
     (made,) = tracked(workplace)
     assert (made.info.status, made.data.tags["outcome"]) == ("FAILED", "failed")
+    assert [*(workplace / "out" / "bench").iterdir()] == []
+
+
+class Disturber(Watcher):
+    """Takes MLflow's database away when measuring begins; nothing can be made anew in its place."""
+
+    def __init__(self, interrupts: bool) -> None:
+        self._interrupts = interrupts
+
+    def measuring(self, number: int, contestant: str) -> None:
+        """Disturb it."""
+        if not Path("away.db").exists():
+            Path("mlflow.db").rename("away.db")
+            Path("mlflow.db").mkdir()
+        if self._interrupts:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.fault(7, "MLflow's store gone while a bench is measured that then fails, or is interrupted")
+@pytest.mark.parametrize("interrupts", [False, True])
+def test_what_ended_a_bench_is_told_though_mlflow_is_away(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, interrupts: bool
+) -> None:
+    monkeypatch.setattr(contestants, "all_contestants", lambda: 3 * (BROKEN,))
+    with pytest.raises(Interrupted if interrupts else RunFailed) as caught:
+        run_bench(Options(rounds=1), out=workplace / "out", tracking_uri=None, watcher=Disturber(interrupts))
+    if isinstance(caught.value, RunFailed):
+        first, *_, last = str(caught.value).splitlines()
+        assert first.startswith("broken: ValidationError: ")
+        assert last.startswith("MLflow could not be told: ")
+        assert "Traceback" in caught.value.detail
+    else:
+        assert caught.value.exit_code == 130
     assert [*(workplace / "out" / "bench").iterdir()] == []
