@@ -129,9 +129,7 @@ def disk_errors(folder: Path | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreUnavailable(
-            redact(f"{error.filename or folder or 'disk'}: {error.strerror or error}")
-        ) from error
+        raise StoreUnavailable(redact(f"{error.filename or folder or 'disk'}: {error.strerror or error}")) from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
