@@ -37,6 +37,12 @@ def sqlite_path(url: str) -> Path | None:
     return Path(name) if url.startswith(prefix) and name else None
 
 
+def is_missing(url: str) -> bool:
+    """Whether a URL is of a SQLite file that is not there or holds nothing: the libraries make one where they look."""
+    path = sqlite_path(url)
+    return path is not None and (not path.exists() or (path.is_file() and path.stat().st_size == 0))
+
+
 def ensure_database(
     url: str, create: Callable[[str], None], waiting: Callable[[Path], None] = lambda path: None
 ) -> None:

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.databases import sqlite_path
+from harness.databases import is_missing, sqlite_path
 from harness.errors import BadInput, Problem, StoreUnavailable
 from harness.mlflow_api import MlflowClient, Run, asked, impatient, search, store_errors
 from harness.records import write_json
@@ -33,7 +33,7 @@ def download_study(name: str, uri: str, folder: Path) -> Study:
         StoreUnavailable: if the store cannot be used.
     """
     checked_tracking_uri(uri)
-    if (path := sqlite_path(uri)) is not None and not path.exists():
+    if is_missing(uri):
         raise BadInput([Problem("tracking URI", redact(uri), "must be a store that exists")])
     with store_errors(uri):
         client = _client(uri)
@@ -103,7 +103,7 @@ def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list
     """
     uri = uri or default_tracking_uri()
     found: dict[str, list[str]] = {}
-    if (path := sqlite_path(uri)) is not None and not path.exists():
+    if is_missing(uri):
         return found
     with store_errors(uri), impatient():
         client = _client(uri)

@@ -233,7 +233,9 @@ def load_study(folder: Path, verify: bool = False) -> Study:
         DamagedRecord: if its plan or its search cannot be read.
     """
     if (plan := read_plan(folder)) is None:
-        raise BadInput([Problem("study", str(folder), f"must hold a {PLAN_FILE}: run the study first")])
+        kept = len(finished_runs(folder / RUNS_FOLDER))
+        what = f"continue it, its {kept} finished runs are kept" if kept else "run the study first"
+        raise BadInput([Problem("study", str(folder), f"must hold a {PLAN_FILE}: {what}")])
     planned = tuple(plan["planned"])
     finished = set(finished_runs(folder / RUNS_FOLDER))
     failed = {path.stem: path for path in sorted((folder / FAILURES_FOLDER).glob("*.json"))}

@@ -16,7 +16,7 @@ import sqlalchemy
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from harness.databases import LOCK_SECONDS, ensure_database, explain, sqlite_path
+from harness.databases import LOCK_SECONDS, ensure_database, explain, is_missing, sqlite_path
 from harness.design import PlannedRun, label
 from harness.errors import HarnessError, StoreUnavailable, StudyConflict
 from harness.records import RunRecord
@@ -209,7 +209,7 @@ def attempts_in_optuna(url: str, name: str) -> dict[str, list[str]]:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     found: dict[str, list[str]] = {}
-    if (path := sqlite_path(url)) is not None and not path.exists():
+    if is_missing(url):
         return found
     try:
         storage = optuna.storages.RDBStorage(url)

@@ -236,6 +236,17 @@ def test_stores_that_cannot_be_read_are_named_at_once(lab: Lab, doctor: Doctor, 
     assert contents(lab.folder) == before
 
 
+def test_looking_makes_no_database_of_an_empty_file(lab: Lab, doctor: Doctor) -> None:
+    study = finished(lab)
+    for path in (lab.folder / "optuna.db", lab.folder / "other.db"):
+        path.write_bytes(b"")
+    before = contents(lab.folder)
+    assert doctor("--tracking-uri", sqlite_url(lab.folder / "other.db")) == 1
+    missing = f"{len(study.records)} finished runs unsynced"
+    assert doctor.lines == [f"REPAIR  tiny: {store}: {missing}" for store in ("Optuna", "MLflow")]
+    assert contents(lab.folder) == before
+
+
 @pytest.mark.parametrize(
     "kind", ["with a failure", "from elsewhere", *(pytest.param(kind, marks=SLOW) for kind in ("finished", "partial"))]
 )
