@@ -195,6 +195,7 @@ def draft_of(path: Path, size: int) -> Callable[[], bool]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "sizes", "expected"),
     [(OPTUNA, [0, 60_000], {"studies", "trials"}), (MLFLOW, [300_000], {"runs", "experiments", "alembic_version"})],

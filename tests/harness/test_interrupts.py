@@ -21,6 +21,7 @@ from tests.studies.command import TINY, call, start
 
 pytestmark = DATABASES
 
+SLOW = pytest.mark.slow
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: 137}
 
 
@@ -63,8 +64,8 @@ def assert_same_after_resume(lab: Lab, undisturbed: pd.DataFrame) -> None:
     assert lab.parent().info.status == "FINISHED"
 
 
-def stopped(sent: signal.Signals, moment: str, row: int, what: str) -> ParameterSet:
-    return pytest.param(sent, moment, marks=pytest.mark.fault(row, what))
+def stopped(sent: signal.Signals, moment: str, row: int, what: str, *marks: pytest.MarkDecorator) -> ParameterSet:
+    return pytest.param(sent, moment, marks=[pytest.mark.fault(row, what), *marks])
 
 
 @pytest.mark.parametrize(
@@ -72,9 +73,11 @@ def stopped(sent: signal.Signals, moment: str, row: int, what: str) -> Parameter
     [
         stopped(signal.SIGINT, "locked", 3, "SIGINT once, before anything runs"),
         stopped(signal.SIGTERM, "half is done", 3, "SIGTERM when half of the runs are done"),
-        stopped(signal.SIGKILL, "planned", 2, "SIGKILL of the parent when the plan is written, children starting"),
+        stopped(
+            signal.SIGKILL, "planned", 2, "SIGKILL of the parent when the plan is written, children starting", SLOW
+        ),
         stopped(signal.SIGKILL, "a run began", 2, "SIGKILL of the parent while two children compute"),
-        stopped(signal.SIGKILL, "all is done", 2, "SIGKILL of the parent after the last run, before its end"),
+        stopped(signal.SIGKILL, "all is done", 2, "SIGKILL of the parent after the last run, before its end", SLOW),
     ],
 )
 def test_a_study_stopped_at_any_moment_goes_on(
@@ -93,6 +96,7 @@ def test_a_study_stopped_at_any_moment_goes_on(
     assert_same_after_resume(lab, undisturbed)
 
 
+@SLOW
 @pytest.mark.fault(2, "SIGKILL of the parent twice in a row")
 def test_a_study_killed_again_and_again_comes_to_an_end(lab: Lab, undisturbed: pd.DataFrame) -> None:
     for count in (1, 4):

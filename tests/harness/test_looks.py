@@ -59,6 +59,7 @@ def test_looks_without_a_judge_are_refused_before_anything_runs(lab: Lab) -> Non
     assert not lab.out.exists()
 
 
+@pytest.mark.slow
 def test_killed_at_any_time_it_asks_for_the_same_runs(lab: Lab) -> None:
     data = study_data(seeds=LOOKS, cells=3, mode="slow", seconds=0.05)
     undisturbed = lab.run(study_data("other", seeds=LOOKS, cells=3, mode="slow", seconds=0.0), judge=decide_by_name)

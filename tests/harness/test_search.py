@@ -70,6 +70,7 @@ def test_a_lost_optuna_database_is_made_anew(lab: Lab) -> None:
         assert [t.value for t in kept.trials] == [t.value for t in search.trials]
 
 
+@pytest.mark.slow
 def test_killed_at_any_time_it_tries_the_same_settings(lab: Lab) -> None:
     undisturbed = lab.run(searching("other"))
     data = searching(mode="slow", seconds=0.05)
