@@ -29,8 +29,8 @@ def make_film(study: Study, cell: str | None = None) -> Film | None:
     """
     try:
         return film(study, cell)
-    except NoFilm as reason:
-        LOG.log(logging.WARNING if isinstance(reason, FilmFailed) else logging.INFO, "no film: %s", reason)
+    except (NoFilm, OSError) as reason:  # of the temporary folder's disk, too
+        LOG.log(logging.WARNING if isinstance(reason, FilmFailed | OSError) else logging.INFO, "no film: %s", reason)
         return None
 
 

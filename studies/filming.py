@@ -31,7 +31,7 @@ FILM_SECONDS = 120.0  # a film that takes longer is not made
 MOST_STEPS = 1000
 START = 0  # the seed of the one start state that all policies act from
 HOW_TO_INSTALL = "pip install 'a3c-bench[film]'"
-PARTS_FILE, FOOTAGE_FILE, GIF_FILE = "parts.json", "footage.json", "film.gif"
+PARTS_FILE, FOOTAGE_FILE, GIF_FILE, WORDS_FILE = "parts.json", "footage.json", "film.gif", "stderr.txt"
 NOTHING_TO_SEE, FAILED = 103, 104  # exit codes: the environment cannot be drawn, which is no fault; it failed at it
 
 
@@ -89,21 +89,23 @@ def filmed(parts: Sequence[Part]) -> Footage:
         folder = Path(place)
         write_json(folder / PARTS_FILE, [asdict(part) for part in parts])
         try:
-            done = subprocess.run(  # noqa: S603 - this interpreter
-                command("studies.filming", place),
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # an environment may print what it likes
-                stderr=subprocess.PIPE,
-                timeout=FILM_SECONDS,
-            )
+            with (folder / WORDS_FILE).open("wb") as words:  # no pipe: what an environment started may hold it open
+                done = subprocess.run(  # noqa: S603 - this interpreter
+                    command("studies.filming", place),
+                    env=environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,  # an environment may print what it likes
+                    stderr=words,
+                    timeout=FILM_SECONDS,
+                )
         except subprocess.TimeoutExpired:
             raise FilmFailed(f"drawing it took longer than {FILM_SECONDS:g} s") from None
         if done.returncode == 0:
             found = read_json(folder / FOOTAGE_FILE)
             endings = [Ending(**ending) for ending in found.pop("endings")]
             return Footage((folder / GIF_FILE).read_bytes(), endings=endings, **found)
-    last = next(iter(done.stderr.decode(errors="replace").splitlines()[-1:]), "")
+        said = (folder / WORDS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+    last = said[-1] if said else ""
     if done.returncode == NOTHING_TO_SEE:
         raise NoFilm(last)
     env_id = parts[0].config["env_id"]

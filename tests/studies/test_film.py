@@ -206,25 +206,34 @@ def test_frames_need_not_be_rgb(shape: tuple[int, ...], trained: Study) -> None:
     assert film(drawn(trained, shape=shape)).gif
 
 
-FAULTS = {
-    "step": "(RuntimeError: scripted failure in render)",
-    "exit": "(SystemExit: scripted failure in render)",
-    "interrupt": "(KeyboardInterrupt: scripted failure in render)",
-    "close_exit": "(SystemExit: scripted failure in close)",
-    "segfault": "ended its process (-11)",
-    "hang": "took longer than 3 s",
+FAULTS = {  # of tests.environments:Drawing-v0: what the film says, and the fault in words
+    "step": ("(RuntimeError: scripted failure in render)", "an environment raises when it is drawn for a film"),
+    "exit": (
+        "(SystemExit: scripted failure in render)",
+        "an environment leaves the process when it is drawn for a film",
+    ),
+    "interrupt": (
+        "(KeyboardInterrupt: scripted failure in render)",
+        "KeyboardInterrupt when an environment is drawn for a film",
+    ),
+    "close_exit": (
+        "(SystemExit: scripted failure in close)",
+        "an environment that was drawn for a film leaves the process when closed",
+    ),
+    "segfault": ("ended its process (-11)", "an environment crashes when it is drawn for a film"),
+    "hang": ("took longer than 3 s", "an environment hangs when it is drawn for a film"),
 }
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.fault(16, f"drawing a film: {name}")) for name in FAULTS]
+    "name", [pytest.param(name, marks=pytest.mark.fault(16, words)) for name, (_, words) in FAULTS.items()]
 )
 def test_an_environment_that_fails_at_drawing_ends_no_report(
     name: str, trained: Study, elsewhere: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     if name == "hang":
         monkeypatch.setattr("studies.filming.FILM_SECONDS", 3.0)
-    assert_none(drawn(trained, fault=name), FAULTS[name], caplog, "WARNING")
+    assert_none(drawn(trained, fault=name), FAULTS[name][0], caplog, "WARNING")
 
 
 def test_without_parameters_or_runs_there_is_nothing_to_show(
