@@ -423,7 +423,7 @@ def test_signals_are_the_formula(learning):
 
 
 @engines
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(learnings())
 def test_learning(name, learning):
     """Against float64 by the engine's own signal; values are float32, so advantages keep the rounding of both terms."""

@@ -13,7 +13,7 @@ from tests.harness.lab import DATABASES
 
 pytestmark = DATABASES
 
-FAST_STRIDE = 197
+FAST_STRIDE = 397
 KINDS = {"open", "write", "fsync", "rename", "remove", "mkdir", "commit", "committed"}
 
 

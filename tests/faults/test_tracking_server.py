@@ -95,7 +95,7 @@ def sync(lab: Lab, study: Study, uri: str) -> None:
     sync_study(study.folder, lab.storage, uri)
 
 
-@each(LASTING, "at start", quick=(Way.REFUSE, Way.HANG))
+@each(LASTING, "at start", quick=(Way.REFUSE,))
 def test_a_server_that_is_away_at_the_start_is_named_within_ten_seconds(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, way: Way
 ) -> None:

@@ -122,6 +122,7 @@ def test_seeds_exchanged_and_cells_left_out_are_noted(lab: Lab) -> None:
     assert more.revisions[-1].changes == ("cells added to 1: n-2, n-3",)
 
 
+@pytest.mark.slow
 def test_looks_that_come_late_ask_for_no_more_than_if_they_had_been_there(lab: Lab) -> None:
     data = study_data(seeds=5, cells=3, mode="slow", seconds=0.05)
     process = lab.start(data)

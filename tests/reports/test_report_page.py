@@ -282,6 +282,7 @@ def test_training_returns_are_open_where_the_budget_is_in_episodes(tmp_path: Pat
     assert folded(by_step)
 
 
+@pytest.mark.slow
 def test_many_cells_make_a_page_of_reasonable_size(tmp_path: Path) -> None:
     sweep = {"target": ["missing_as_zero", "max_terms"], "gamma": [0.9, 0.99], "n_step": [1, 2, 3, 4, 5]}
     study = write_study(tmp_path, plan(sweep={**sweep, "workers": [1, 4]}), points=25)
