@@ -5,11 +5,11 @@ Loads neither torch nor numba nor gymnasium: a study checks thousands of configs
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from a3c.errors import did_you_mean
 from a3c.rules import find_tail_rule
 
 DEFAULT_STEPS = 100_000
@@ -184,8 +184,7 @@ class TrainConfig(BaseModel):
             pydantic.ValidationError: if a field is not as it must be.
         """
         if not isinstance(preset, str) or preset not in PRESETS:
-            near = difflib.get_close_matches(preset, PRESETS, n=1) if isinstance(preset, str) else []
-            hint = f", did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(preset, PRESETS) if isinstance(preset, str) else ""
             raise ValueError(f"{preset=}: must be one of {', '.join(PRESETS)}{hint}")
         settings = dict(PRESETS[preset])
         for budget, other in (("total_steps", "total_episodes"), ("total_episodes", "total_steps")):

@@ -12,6 +12,8 @@ What stops a run names the environment, who stepped it, the step and the run's s
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,3 +73,9 @@ class Diverged(A3CError):
     """
 
     result: TrainResult | None = None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``", did you mean 'x'?"`` for the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, [*known], n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

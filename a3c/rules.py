@@ -5,7 +5,6 @@ A tail rule completes the n-step windows of a rollout: :mod:`a3c.targets` says w
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -13,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from a3c.errors import did_you_mean
 
 Floats = NDArray[np.float64]
 
@@ -102,8 +103,7 @@ def find_tail_rule(name: str) -> TailRule:
         import_module(module)
     if name in TAIL_RULES:
         return TAIL_RULES[name]
-    near = difflib.get_close_matches(name, TAIL_RULES, n=1)
-    hint = f", did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name, TAIL_RULES)
     raise ValueError(f"must be one of {', '.join(sorted(TAIL_RULES))}, or the module:name of a function{hint}")
 
 

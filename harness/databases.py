@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from harness.errors import BadInput, Problem
+from harness.machine import is_alive
 from harness.redaction import redact
 
 LOCK_SECONDS = 60.0  # how long a database that another program has locked is waited for
@@ -113,19 +114,6 @@ def _remove_abandoned(path: Path) -> None:
         pid = draft.name.split("creating-")[1].split("-")[0]
         if pid.isdecimal() and not is_alive(int(pid)):
             draft.unlink(missing_ok=True)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this machine runs."""
-    if pid <= 0:  # which stand for groups of processes
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # it is somebody else's
-        pass
-    return True
 
 
 def explain(error: BaseException) -> str:

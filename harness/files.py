@@ -6,7 +6,7 @@ import os
 import uuid
 from pathlib import Path
 
-from harness.databases import is_alive
+from harness.machine import is_alive
 
 _DRAFT = ".draft-"
 

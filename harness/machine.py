@@ -1,4 +1,4 @@
-"""What this process may use of its machine."""
+"""What this process may use of its machine, and who else runs there."""
 
 from __future__ import annotations
 
@@ -23,3 +23,16 @@ def allow_open_files(wanted: int) -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return wanted if limit == resource.RLIM_INFINITY else limit
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine runs."""
+    if pid <= 0:  # which stand for groups of processes
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is somebody else's
+        pass
+    return True

@@ -6,13 +6,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import provenance
 from harness.algorithm import Algorithm
 from harness.databases import explain
-from harness.errors import BadInput, DamagedRecord, HarnessError, Problem, StoreUnavailable, Undelivered, disk_errors
+from harness.errors import BadInput, HarnessError, Problem, StoreUnavailable, Undelivered, disk_errors
 from harness.events import Failed, Finished, Task
 from harness.executors import InlineExecutor
 from harness.interrupts import Interrupts
@@ -79,7 +80,7 @@ def run_single(
                 return _keep(event, task, seed, origin, runs, mirror)
             interrupts.check()
             assert isinstance(event, Failed)  # noqa: S101 - progress goes to `emit`
-            raise _failed(event, seed, mirror)
+            raise told_failure(Failure(run, "", "", seed, 1, event.reason, event.detail), mirror)
         finally:
             with suppress(StoreUnavailable):  # what went wrong first is what is told
                 mirror.close("FINISHED")
@@ -110,14 +111,15 @@ def _keep(
     return record
 
 
-def _failed(event: Failed, seed: int, mirror: Projections) -> RunFailed:
-    """Tell MLflow of a run that raised; return what is raised of it, MLflow's own trouble after the run's."""
-    reason, detail = redact(event.reason), redact(event.detail)
+def told_failure(failure: Failure, mirror: Projections) -> RunFailed:
+    """Tell MLflow of what came to nothing; return what is to be raised of it, MLflow's own trouble after its reason."""
+    failure = replace(failure, reason=redact(failure.reason), detail=redact(failure.detail))
+    reason = failure.reason
     try:
-        mirror.failed(Failure(event.run, "", "", seed, 1, reason, detail))
+        mirror.failed(failure)
     except StoreUnavailable as error:
         reason += f"\nMLflow could not be told: {explain(error.__cause__ or error)}"
-    return RunFailed(reason, detail)
+    return RunFailed(reason, failure.detail)
 
 
 def sync_singles(out: str | Path = "out", tracking_uri: str | None = None) -> tuple[int, Sequence[str]]:
@@ -162,7 +164,7 @@ def _deliver(records: Iterable[RunRecord], tracker: Tracker, interrupts: Interru
         try:
             tracker.finished(record)
         except Exception as error:
-            if not (isinstance(error, DamagedRecord) or tracker.refuses(error)):
+            if not tracker.refuses(error):
                 raise
             refused.append(f"{record.run}: {explain(error)}")
     return refused

@@ -15,9 +15,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from harness.databases import ensure_database, is_alive, sqlite_path
+from harness.databases import ensure_database, sqlite_path
 from harness.design import PlannedRun, slug
 from harness.errors import DamagedRecord
+from harness.machine import is_alive
 from harness.mlflow_api import (
     Experiment,
     MlflowClient,

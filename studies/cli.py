@@ -62,9 +62,10 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; problems go to standard error, one line each."""
     from harness.errors import HarnessError, disk_errors
+    from harness.program import SINGLE_THREADED
 
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # before anything numeric is imported
+    for name, value in SINGLE_THREADED.items():
+        os.environ.setdefault(name, value)  # before anything numeric is imported
     for place in (str(Path(__file__).parents[1]), ""):  # a console script does not look in the working directory;
         if place not in sys.path:  # one that holds a package named like one of ours must not stand in for it
             sys.path.append(place)

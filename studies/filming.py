@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import faulthandler
-import json
 import os
 import subprocess
 import sys
@@ -199,7 +198,7 @@ def main(folder: Path) -> int:
         return NOTHING_TO_SEE if _lacks_package(error) else FAILED
     (folder / GIF_FILE).write_bytes(footage.gif)
     figures = {name: value for name, value in asdict(footage).items() if name != "gif"}
-    (folder / FOOTAGE_FILE).write_text(json.dumps(figures), encoding="utf-8")
+    write_json(folder / FOOTAGE_FILE, figures)
     return 0
 
 

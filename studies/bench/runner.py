@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness import provenance
-from harness.databases import explain
 from harness.errors import BadInput, Problem, StoreUnavailable
 from harness.events import Failed, Finished, Task
 from harness.executors import ProcessExecutor
 from harness.interrupts import Interrupts
 from harness.machine import usable_cores
-from harness.projection import Projections
-from harness.redaction import redact
 from harness.results import Failure
-from harness.single import RunFailed
+from harness.single import RunFailed, told_failure
 from harness.stores import open_single
 from studies.bench.contestants import Contestant, choose
 from studies.bench.figures import PairRow, Row, Summary, headlines, summarise
@@ -128,21 +125,11 @@ def run_bench(options: Options, *, out: Path, tracking_uri: str | None, watcher:
                 raise StoreUnavailable(f"{folder}: {error.strerror or error}") from error
             mirror.finished(record)
         except RunFailed as error:
-            raise _failed(name, error, mirror) from error
+            raise told_failure(Failure(name, "", "", 0, 1, str(error), error.detail), mirror) from error
         finally:
             with suppress(StoreUnavailable):  # what went wrong first is what is told
                 mirror.close("FINISHED")
     return Bench(summaries, headlines(rows, pairs), record.folder, failures)
-
-
-def _failed(name: str, error: RunFailed, mirror: Projections) -> RunFailed:
-    """Tell MLflow that nobody could be measured; return what is raised of it, MLflow's own trouble after that."""
-    reason, detail = redact(str(error)), redact(error.detail)
-    try:
-        mirror.failed(Failure(name, "", "", 0, 1, reason, detail))
-    except StoreUnavailable as trouble:
-        reason += f"\nMLflow could not be told: {explain(trouble.__cause__ or trouble)}"
-    return RunFailed(reason, detail)
 
 
 def _measure_all(
