@@ -172,7 +172,7 @@ class TrainConfig(BaseModel):
         return "steps" if self.total_steps is not None else "episodes"
 
     @classmethod
-    def preset(cls, preset: str, /, **changes: Any) -> TrainConfig:
+    def preset(cls, preset: str, /, **changes: Any) -> Self:
         """Return a named starting point with some fields changed.
 
         Args:
@@ -208,12 +208,6 @@ class TrainConfig(BaseModel):
             del settings[field]
         return settings
 
-    def labels(self) -> dict[str, str]:
-        """Return what a run of it would be labelled with on this machine: the engine that would be taken."""
-        from a3c.engines import choose_engine
-
-        return {"engine": choose_engine(self)}
-
     def metric_names(self) -> frozenset[str]:
         """Return the metrics a complete run has: ``solved`` and the like only where something says what solved is."""
         return TRAINING_METRICS | EVALUATION_METRICS if self.evaluations else TRAINING_METRICS
@@ -221,16 +215,6 @@ class TrainConfig(BaseModel):
     def lower_is_better(self) -> frozenset[str]:
         """Return the metrics of which less is better."""
         return frozenset({"collapsed", "steps_to_threshold"})
-
-    def problems(self) -> list[tuple[str, object, str]]:
-        """Make the environments once and say what is wrong with them: (field, value, allowed) each."""
-        from a3c.environment import problems_of_environments
-
-        return problems_of_environments(self)
-
-    def problems_key(self) -> str:
-        """Configs with the same key have the same :meth:`problems`."""
-        return repr((self.env_id, self.env_kwargs, self.evaluation_env_kwargs))
 
 
 PRESETS: dict[str, dict[str, Any]] = {

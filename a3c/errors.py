@@ -13,11 +13,36 @@ What stops a run names the environment, who stepped it, the step and the run's s
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from a3c.results import TrainResult
+
+class PartialResult(Protocol):
+    """What was computed before a run stopped: a :class:`a3c.results.TrainResult`, as far as others ask it."""
+
+    @property
+    def outcome(self) -> str:
+        """``diverged`` or ``failed``."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Final figures that depend on the config and the seed alone."""
+
+    @property
+    def timings(self) -> Mapping[str, float]:
+        """Final figures that depend on the machine too."""
+
+    @property
+    def curves(self) -> Mapping[str, Sequence[tuple[int, float]]]:
+        """Per metric name (environment step, value)."""
+
+    @property
+    def tables(self) -> Mapping[str, Any]:
+        """Per name a pandas DataFrame."""
+
+    @property
+    def arrays(self) -> Mapping[str, Mapping[str, Any]]:
+        """Per name named numpy arrays."""
 
 
 class A3CError(Exception):
@@ -45,7 +70,7 @@ class WorkerFailed(A3CError):
         result: what was trained until then, with outcome ``"failed"``.
     """
 
-    result: TrainResult | None = None
+    result: PartialResult | None = None
 
 
 class EvaluationFailed(A3CError):
@@ -55,7 +80,7 @@ class EvaluationFailed(A3CError):
         result: what was trained, with outcome ``"failed"``.
     """
 
-    result: TrainResult | None = None
+    result: PartialResult | None = None
 
 
 class EpisodeTooLong(A3CError):
@@ -72,7 +97,7 @@ class Diverged(A3CError):
         result: what was trained until then, with outcome ``"diverged"``; its parameters are finite.
     """
 
-    result: TrainResult | None = None
+    result: PartialResult | None = None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from harness.agenda import Agenda, Batch, Judge
 from harness.algorithm import Algorithm
 from harness.attempts import next_attempt
 from harness.design import Design, PlannedRun, expand
-from harness.errors import BadInput, Problem, StoreUnavailable, Undelivered, disk_errors
+from harness.errors import BadInput, Problem, StoreUnavailable, disk_errors
 from harness.events import Advanced, Event, Failed, Finished, Task
 from harness.executors import Executor, InlineExecutor, ProcessExecutor
 from harness.interrupts import Interrupts
@@ -124,11 +124,7 @@ def run_study(
                 )
                 dispatcher = _Dispatcher(design, algorithm, folder, chosen, projections, observer, interrupts, origin)
                 with _imports_set_aside():
-                    try:
-                        dispatcher.run(agenda, batch, report)
-                    except Undelivered as error:
-                        error.study = load_study(folder)
-                        raise
+                    dispatcher.run(agenda, batch, report)
         return load_study(folder)
 
 

@@ -18,14 +18,9 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from harness.redaction import redact
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.results import Study
 
 MAX_PROBLEMS = 100  # told of one input
 
@@ -90,11 +85,8 @@ class Undelivered(StoreUnavailable):
     """A study ended, but its tracking server was away; what it missed waits in the study's spool.
 
     Attributes:
-        study: the study as it stands on disk, once it was read.
         damaged: whether some of it is a damaged record, which no later delivery can tell either.
     """
-
-    study: Study | None = None
 
     def __init__(self, why: str, damaged: bool = False) -> None:
         self.damaged = damaged

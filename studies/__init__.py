@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import Algorithm, Study, StudySpec, load_results
+from harness import Study, StudySpec, load_results
 from harness import run_study as _run_study
 from harness.checks import parse_study
+from studies.algorithms.a3c import A3C
 from studies.catalogue import find_spec
 
 __all__ = ["A3C", "load_results", "run_study"]
-
-A3C = Algorithm(config="a3c:TrainConfig", train="a3c:train")
 
 
 def run_study(study: str | Path | Mapping[str, Any] | StudySpec, **options: Any) -> Study:

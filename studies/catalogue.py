@@ -9,6 +9,7 @@ from harness.errors import BadInput, Problem, did_you_mean
 from harness.records import finished_runs
 from harness.results import PLAN_FILE, RUNS_FOLDER, study_folder
 from harness.spec import RESERVED, StudySpec
+from studies.algorithms.a3c import A3C
 
 HERE = Path(__file__).parent
 
@@ -24,8 +25,6 @@ def find_spec(study: str) -> StudySpec:
     Raises:
         BadInput: if there is none, or it is not as it must be.
     """
-    from studies import A3C
-
     if study in (named := named_studies()):
         return read_study(named[study], A3C)
     path = Path(study)

@@ -6,6 +6,7 @@ import itertools
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,7 +110,8 @@ def run_command(
 ) -> int:
     """Run a study, or continue one that was interrupted, and write its report."""
     from harness.design import expand
-    from harness.errors import Interrupted, Undelivered
+    from harness.errors import HarnessError, Interrupted, Undelivered
+    from harness.results import load_study, study_folder
     from studies import A3C, run_study
     from studies.catalogue import find_spec
 
@@ -137,8 +139,8 @@ def run_command(
         print(f"stopped; what was finished is kept. To continue: {resume}", file=sys.stderr)
         raise
     except Undelivered as error:
-        if error.study is not None:
-            messages.show_end(error.study)
+        with suppress(HarnessError):  # what is told is that it was not delivered
+            messages.show_end(load_study(study_folder(spec.name, out)))
         options = {"out": out, "storage": storage, "tracking_uri": tracking_uri}
         if error.damaged:
             repair = messages.again(["doctor", study, "--repair"], **options)

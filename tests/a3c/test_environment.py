@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from a3c import EnvironmentUnsuitable, environment, train
-from a3c.environment import first_not_finite, make, spaces_of
+from a3c.environment import first_not_finite, make, problems_of_environments, spaces_of
 from tests.a3c.oracles import small_config
 
 
@@ -77,7 +77,7 @@ def test_training_refuses_an_unsuitable_environment_before_anything_is_computed(
 
 @pytest.mark.fault(14, "environment: ragged observations")
 def test_ragged_observations_are_a_problem():
-    ((field, _, allowed),) = small_config(**odd("ragged")).problems()
+    ((field, _, allowed),) = problems_of_environments(small_config(**odd("ragged")))
     assert field == "env_id"
     assert "must survive a reset and a step (ValueError" in allowed
 
@@ -86,13 +86,15 @@ def test_ragged_observations_are_a_problem():
 def test_an_environment_that_hangs_is_a_problem_and_not_the_end(monkeypatch):
     monkeypatch.setattr(environment, "PROBE_SECONDS", 0.2)
     config = small_config(env_id="tests.environments:Misbehaving-v0", env_kwargs={"fault": "hang"})
-    assert config.problems() == [("env_id", config.env_id, "must be made, reset and stepped within 0.2 s")]
+    assert problems_of_environments(config) == [
+        ("env_id", config.env_id, "must be made, reset and stepped within 0.2 s")
+    ]
 
 
 @pytest.mark.parametrize(("changes", "field", "allowed"), UNSUITABLE)
 def test_a_config_tells_the_problems_of_its_environments(changes, field, allowed):
     config = small_config(**changes)
-    ((found, value, says),) = config.problems()
+    ((found, value, says),) = problems_of_environments(config)
     assert (found, value) == (field, getattr(config, field))
     assert allowed in says
 
@@ -100,7 +102,7 @@ def test_a_config_tells_the_problems_of_its_environments(changes, field, allowed
 @pytest.mark.parametrize(("fault", "details", "allowed"), BROKEN)
 def test_an_environment_that_breaks_at_once_is_a_problem(fault, details, allowed):
     config = small_config(env_id="Misbehaving-v0", env_kwargs={"fault": fault, **details})
-    ((field, value, says),) = config.problems()
+    ((field, value, says),) = problems_of_environments(config)
     assert (field, value) == ("env_id", "Misbehaving-v0")
     assert allowed in says
 
@@ -108,21 +110,22 @@ def test_an_environment_that_breaks_at_once_is_a_problem(fault, details, allowed
 @pytest.mark.parametrize("changes", [{"size": 5}, {"actions": 4}, {"start": 2}])
 def test_an_evaluation_environment_with_other_spaces_is_a_problem(changes):
     config = small_config(evaluation_env_kwargs=changes)
-    ((field, value, _),) = config.problems()
+    ((field, value, _),) = problems_of_environments(config)
     assert (field, value) == ("evaluation_env_kwargs", changes)
 
 
 def test_a_suitable_environment_has_no_problems():
-    assert small_config(env_kwargs={"start": 3, "dtype": "uint8"}, evaluation_env_kwargs=None).problems() == []
-    assert small_config(env_id="CartPole-v0").problems() == []
-    assert small_config(env_id="CartPole-v1", evaluation_env_kwargs={"sutton_barto_reward": True}).problems() == []
-
-
-def test_configs_with_the_same_environments_share_a_key():
-    key = small_config().problems_key()
-    assert small_config(seed=3, workers=1, gamma=0.5).problems_key() == key
-    for changes in ({"env_id": "CartPole-v1"}, {"env_kwargs": {"start": 1}}, {"evaluation_env_kwargs": {}}):
-        assert small_config(**changes).problems_key() != key
+    assert (
+        problems_of_environments(small_config(env_kwargs={"start": 3, "dtype": "uint8"}, evaluation_env_kwargs=None))
+        == []
+    )
+    assert problems_of_environments(small_config(env_id="CartPole-v0")) == []
+    assert (
+        problems_of_environments(
+            small_config(env_id="CartPole-v1", evaluation_env_kwargs={"sutton_barto_reward": True})
+        )
+        == []
+    )
 
 
 def test_the_spaces_are_read_from_the_environment():

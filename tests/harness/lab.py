@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import Algorithm, Study, load_results, parse_spec, run_study
+from harness import Algorithm, Study, load_results, load_study, parse_spec, run_study
 from harness.databases import sqlite_url
 
 if TYPE_CHECKING:
@@ -107,6 +107,10 @@ class Lab:
         """Run a study in this process, or continue it."""
         options = {"out": self.out, "storage": self.storage, "executor": "inline", **options}
         return run_study(parse_spec(data), algorithm, **options)
+
+    def study(self, name: str = "tiny") -> Study:
+        """Read a study as it stands on disk."""
+        return load_study(self.out / name)
 
     def start(self, data: Mapping[str, Any], **options: Any) -> subprocess.Popen[str]:
         """Run a study in a process of its own."""

@@ -1,0 +1,1 @@
+"""Algorithms as the harness meets them."""

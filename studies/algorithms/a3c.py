@@ -1,0 +1,29 @@
+"""This project's A3C, as a study trains it."""
+
+from __future__ import annotations
+
+from a3c import TrainConfig
+from harness import Algorithm
+
+
+class StudyConfig(TrainConfig):
+    """A :class:`~a3c.TrainConfig` that answers the harness, see :mod:`harness.algorithm`."""
+
+    def labels(self) -> dict[str, str]:
+        """Return the labels a run would have on this machine: the engine that would compute it."""
+        from a3c.engines import choose_engine
+
+        return {"engine": choose_engine(self)}
+
+    def problems(self) -> list[tuple[str, object, str]]:
+        """Make the environments once and return (field, value, allowed) for each misfit."""
+        from a3c.environment import problems_of_environments
+
+        return problems_of_environments(self)
+
+    def problems_key(self) -> str:
+        """Return a key that configs with the same :meth:`problems` share."""
+        return repr((self.env_id, self.env_kwargs, self.evaluation_env_kwargs))
+
+
+A3C = Algorithm(config="studies.algorithms.a3c:StudyConfig", train="a3c:train")
