@@ -20,8 +20,8 @@ if TYPE_CHECKING:
         WorkerFailed,
     )
     from a3c.results import TrainResult
-    from a3c.rules import Targets, Windows, tail_rule
-    from a3c.targets import n_step_targets
+    from a3c.targets.registry import n_step_targets, tail_rule
+    from a3c.targets.rule import Targets, Windows
     from a3c.training import train
 
 __all__ = [
@@ -46,13 +46,13 @@ _HOMES = {
     "EnvironmentUnsuitable": "errors",
     "EpisodeTooLong": "errors",
     "EvaluationFailed": "errors",
-    "Targets": "rules",
+    "Targets": "targets.rule",
     "TrainConfig": "config",
     "TrainResult": "results",
-    "Windows": "rules",
+    "Windows": "targets.rule",
     "WorkerFailed": "errors",
-    "n_step_targets": "targets",
-    "tail_rule": "rules",
+    "n_step_targets": "targets.registry",
+    "tail_rule": "targets.registry",
     "train": "training",
 }
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from a3c.errors import did_you_mean
-from a3c.rules import find_tail_rule
+from a3c.targets.registry import find_tail_rule
 
 DEFAULT_STEPS = 100_000
 

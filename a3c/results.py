@@ -7,24 +7,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from a3c.config import TrainConfig
-from a3c.engines import choose_engine
-from a3c.environment import Spaces
-from a3c.errors import Diverged
-from a3c.evaluate import evaluate, random_return
-from a3c.measures import PLAIN, evaluation_measures, evaluation_scale, training_curve
-from a3c.parameters import Layout, Vector
-from a3c.residuals import Residuals, residual_table
-from a3c.store import ParameterStore
+from a3c.engines.choice import choose_engine
+from a3c.engines.residuals import Residuals, residual_table
+from a3c.evaluation.measures import training_curve
+from a3c.evaluation.snapshots import EVALUATION_COLUMNS, Evaluation
+from a3c.networks.layout import Vector
+from a3c.workers.store import ParameterStore
 
 Outcome = Literal["complete", "diverged", "failed"]
-EVALUATION_COLUMNS = ["grid", "step", "return", "std", "length", "scaled"]
 
 
 @dataclass(frozen=True)
@@ -35,15 +32,15 @@ class TrainResult:
         config: what it was trained with.
         engine: the engine that computed it.
         outcome: ``complete``, ``diverged`` or ``failed``.
-        parameters: the final global network, flat float32 ``[size]``; see :class:`a3c.parameters.Layout`.
+        parameters: the final global network, flat float32 ``[size]``; see :class:`a3c.networks.layout.Layout`.
         episodes: one row per finished training episode: ``step`` (environment steps of all workers at the push),
             ``return``, ``length``, ``worker``.
         evaluations: one row per snapshot: ``grid`` (its point, in the budget's unit), ``step``, and over the
             evaluation episodes ``return`` (mean), ``std``, ``length`` (mean), ``scaled``.
         residuals: how far targets lay from values, one row per distance to the cut, see
-            :func:`a3c.residuals.residual_table`.
+            :func:`a3c.engines.residuals.residual_table`.
         updates: the update log, one row per update in the order applied: ``worker``, ``pulled``, ``step``, dtype
-            :data:`a3c.logs.UPDATE`.
+            :data:`a3c.workers.update_log.UPDATE`.
         metrics: figures that depend on the config and the seed alone (under ``round_robin``). All are finite.
         timings: figures that depend on the machine too.
         curves: per name (environment step, value), thin enough to plot; points that are not finite are left out.
@@ -99,18 +96,6 @@ class TrainResult:
         """The arrays worth keeping as binary: final parameters and the update log."""
         log = {name: np.ascontiguousarray(self.updates[name]) for name in ("worker", "pulled", "step")}
         return {"parameters": {"parameters": self.parameters}, "updates": log}
-
-
-class Evaluation(NamedTuple):
-    """What evaluating a run's snapshots came to; all of it finite.
-
-    Attributes:
-        table: see :attr:`TrainResult.evaluations`.
-        measures: figures of the whole curve.
-    """
-
-    table: pd.DataFrame
-    measures: dict[str, float]
 
 
 def make_result(
@@ -176,40 +161,6 @@ def _training_metrics(store: ParameterStore, updates: NDArray[np.void], episodes
             "mean_target_shift": store.shift / store.steps,
         }
     return metrics
-
-
-def evaluate_run(config: TrainConfig, spaces: Spaces, layout: Layout, store: ParameterStore) -> Evaluation:
-    """Evaluate the snapshots a run has left.
-
-    Raises:
-        Diverged: if a number in it is not finite, be it that returns of 1e308 have no finite sum: there is no
-            telling how good such a run is, and infinity would be the best of all.
-        EvaluationFailed: if the environments raise, or an episode does not end.
-    """
-    taken = len(store.snapshot_steps)
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused
-        played = evaluate(config, layout, spaces, store.snapshots[:taken])
-        random = random_return(config, spaces)
-        means = played.returns.mean(axis=1)
-        scale = evaluation_scale(config, random, spaces.reward_threshold)
-        low, high = scale or PLAIN
-        columns = (
-            store.grid[:taken],
-            store.snapshot_steps,
-            means,
-            played.returns.std(axis=1),
-            played.lengths.mean(axis=1),
-            (means - low) / (high - low),
-        )
-        measures = evaluation_measures(means, store.grid[:taken], config.budget, scale)
-    measures["random_return"] = random
-    if spaces.reward_threshold is not None:
-        measures["reward_threshold"] = spaces.reward_threshold
-    table = pd.DataFrame(dict(zip(EVALUATION_COLUMNS, columns, strict=True)))
-    for name, value in [*measures.items(), *((name, table[name].sum()) for name in table)]:
-        if not math.isfinite(value):
-            raise Diverged(f"{config.env_id}: evaluation, seed {config.seed}: {name} is not finite: {value}")
-    return Evaluation(table, measures)
 
 
 def _staleness(updates: NDArray[np.void]) -> NDArray[np.int64]:

@@ -9,19 +9,21 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from a3c.config import TrainConfig
-from a3c.engines import make_engine, single_threaded
-from a3c.environment import Spaces, close, make, require_same_spaces, spaces_of
+from a3c.engines.choice import make_engine, single_threaded
+from a3c.engines.residuals import Residuals
+from a3c.environments.making import Spaces, close, make, spaces_of
+from a3c.environments.probing import require_same_spaces
 from a3c.errors import Diverged, EvaluationFailed, WorkerFailed
-from a3c.learner import Learner
-from a3c.parameters import Layout
-from a3c.profile import Profile, untimed
-from a3c.residuals import Residuals
-from a3c.results import Outcome, TrainResult, evaluate_run, make_result
-from a3c.rollout import Collector
+from a3c.evaluation.snapshots import evaluate_run
+from a3c.networks.layout import Layout
+from a3c.results import Outcome, TrainResult, make_result
 from a3c.schedules import Schedule, make_schedule
-from a3c.store import ParameterStore, Push
 from a3c.streams import Purpose, Uniforms, generator, reset_seed
-from a3c.worker import Worker
+from a3c.workers.collector import Collector
+from a3c.workers.learner import Learner
+from a3c.workers.profile import Profile, untimed
+from a3c.workers.store import ParameterStore, Push
+from a3c.workers.worker import Worker
 
 
 class Progress(NamedTuple):

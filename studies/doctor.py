@@ -94,7 +94,7 @@ def _package(name: str) -> Finding:
 
 def _engine() -> Finding:
     from a3c import TrainConfig
-    from a3c.engines import choose_engine
+    from a3c.engines.choice import choose_engine
 
     engine = choose_engine(TrainConfig())
     slow = "" if engine == "compiled" else ": Numba cannot be used here, and training takes some ten times as long"
@@ -103,7 +103,7 @@ def _engine() -> Finding:
 
 def _environment() -> Finding:
     try:
-        from a3c.environment import probe
+        from a3c.environments.probing import probe
 
         probe("CartPole-v1", {})
     except Exception as error:

@@ -146,7 +146,7 @@ def _played(part: Part) -> Episode:
 
 def _environment(config: Mapping[str, Any]) -> gym.Env[Any, Any]:
     """Make the environment a run was evaluated in, so that it draws into memory: no display is needed."""
-    from a3c.environment import make
+    from a3c.environments.making import make
 
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -164,9 +164,9 @@ def _greedy(part: Part, environment: gym.Env[Any, Any]) -> Callable[[Any], int]:
     """Return the policy that takes the likeliest action of a run's final network."""
     import numpy as np
 
-    from a3c.environment import spaces_of
-    from a3c.evaluate import forward
-    from a3c.parameters import Layout
+    from a3c.environments.making import spaces_of
+    from a3c.evaluation.play import forward
+    from a3c.networks.layout import Layout
 
     spaces = spaces_of(environment, part.config["env_id"])
     layout = Layout(spaces.observation_size, spaces.actions, tuple(part.config["hidden_sizes"]))

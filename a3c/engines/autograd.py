@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from a3c.engines import ActorLoss, Floats, Learned, Use, learn_by_parts
-from a3c.losses import actor_loss, critic_loss, policy_terms
-from a3c.network import ActorCritic
-from a3c.parameters import Layout
-from a3c.residuals import Residuals
+from a3c.config import TrainConfig
+from a3c.engines.base import ActorLoss, Floats, Learned, Use, learn_by_parts
+from a3c.engines.residuals import Residuals
+from a3c.engines.signal import Signal, reference_signal
+from a3c.networks.actor_critic import ActorCritic
+from a3c.networks.layout import Layout
+from a3c.networks.losses import actor_loss, critic_loss, policy_terms
 from a3c.rollout import Act, Rollout, Steps
-from a3c.signals import Signal, reference_signal
-
-if TYPE_CHECKING:
-    from a3c.config import TrainConfig
 
 
 class AutogradEngine:
-    """An :class:`~a3c.engines.Engine` for any network torch can differentiate."""
+    """An :class:`~a3c.engines.base.Engine` for any network torch can differentiate."""
 
     def __init__(self, config: TrainConfig, layout: Layout) -> None:
         self.parameters = np.zeros(layout.size, dtype=np.float32)
@@ -32,7 +28,7 @@ class AutogradEngine:
         self._network = ActorCritic(layout, config.activation, self.parameters, self.gradient)
 
     def acting(self, steps: Steps) -> Act:
-        """See :meth:`a3c.engines.Engine.acting`."""
+        """See :meth:`a3c.engines.base.Engine.acting`."""
         shape = steps.observations.shape[1:]
 
         def act(observation: NDArray[np.float32], t: int) -> int:
@@ -56,12 +52,12 @@ class AutogradEngine:
         return len(probabilities) - 1
 
     def values(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:
-        """See :meth:`a3c.engines.Engine.values`."""
+        """See :meth:`a3c.engines.base.Engine.values`."""
         with torch.inference_mode():
             return self._network.values(torch.from_numpy(observations)).numpy().astype(np.float64)
 
     def signal(self, rollout: Rollout) -> Signal:
-        """See :meth:`a3c.engines.Engine.signal`."""
+        """See :meth:`a3c.engines.base.Engine.signal`."""
         return reference_signal(self._config, rollout, self.values(rollout.observations))
 
     def actor_gradient(
@@ -71,7 +67,7 @@ class AutogradEngine:
         advantages: Floats,
         use: Use | None = None,
     ) -> ActorLoss:
-        """See :meth:`a3c.engines.Engine.actor_gradient`."""
+        """See :meth:`a3c.engines.base.Engine.actor_gradient`."""
         self.gradient[self._spans["actor"]] = 0
         logits = self._network.logits(torch.from_numpy(observations))
         chosen, entropy = policy_terms(logits, torch.from_numpy(actions), self._config.log_epsilon)
@@ -81,7 +77,7 @@ class AutogradEngine:
         return ActorLoss(loss.item(), (weights * entropy.detach()).sum().item())
 
     def critic_gradient(self, observations: NDArray[np.float32], targets: Floats, use: Use | None = None) -> float:
-        """See :meth:`a3c.engines.Engine.critic_gradient`."""
+        """See :meth:`a3c.engines.base.Engine.critic_gradient`."""
         self.gradient[self._spans["critic"]] = 0
         values = self._network.values(torch.from_numpy(observations))
         loss = critic_loss(values, _tensor(targets), _weights(use, len(targets)))
@@ -89,7 +85,7 @@ class AutogradEngine:
         return loss.item()
 
     def learn(self, rollout: Rollout) -> Learned:
-        """See :meth:`a3c.engines.Engine.learn`."""
+        """See :meth:`a3c.engines.base.Engine.learn`."""
         return learn_by_parts(self, self._config.n_step_head, rollout)
 
 

@@ -1,7 +1,7 @@
 """The fast engine: both MLPs, their gradients, the built-in tail rules and the optimizers in machine code (Numba).
 
-The arithmetic and its derivation stand in :mod:`a3c.engines.layers`, :mod:`a3c.engines.kernels` and
-:mod:`a3c.engines.updates`; here it is given memory. It does whatever a config can ask for: any hidden layers, every
+The arithmetic and its derivation stand in :mod:`a3c.kernels.layers`, :mod:`a3c.kernels.learning` and
+:mod:`a3c.kernels.updates`; here it is given memory. It does whatever a config can ask for: any hidden layers, every
 activation, loss and optimizer option. A tail rule that is not built in is called as it is, in Python, for some
 microseconds an update; then, and with a local critic step, the kernels keep the GIL, however long they take.
 """
@@ -10,33 +10,33 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from a3c.engines import ActorLoss, Floats, Learned, Use, kernels, layers, learn_by_parts, updates
+from a3c.config import TrainConfig
+from a3c.engines.base import ActorLoss, Floats, Learned, Use, learn_by_parts
+from a3c.engines.residuals import Residuals
+from a3c.engines.signal import Signal, is_worthless, reference_signal
 from a3c.errors import Diverged
-from a3c.optimizers import BAD_GRADIENT, BAD_PARAMETERS, StepCount, bias_correction
-from a3c.parameters import HEADS, Head, Layout, Vector
-from a3c.residuals import Residuals
+from a3c.kernels import acting, layers, learning, updates
+from a3c.networks.layout import HEADS, Head, Layout, Vector
+from a3c.networks.optimizers import BAD_GRADIENT, BAD_PARAMETERS, StepCount, bias_correction
 from a3c.rollout import FIRST_CAPACITY, Act, Rollout, Steps
-from a3c.rules import TailRule, find_tail_rule
-from a3c.signals import Signal, is_worthless, reference_signal
-from a3c.targets import max_terms, missing_as_zero
-
-if TYPE_CHECKING:
-    from a3c.config import TrainConfig
+from a3c.targets.n_step import max_terms, missing_as_zero
+from a3c.targets.registry import find_tail_rule
+from a3c.targets.rule import TailRule
 
 Plan = NDArray[np.int64]
 
 ACTIVATIONS = {"relu6": layers.RELU6, "relu": layers.RELU, "tanh": layers.TANH}
 OPTIMIZERS = {"sgd": updates.SGD, "rmsprop": updates.RMSPROP, "adam": updates.ADAM}
-RULES: dict[TailRule, int] = {missing_as_zero: kernels.MISSING_AS_ZERO, max_terms: kernels.MAX_TERMS}
+RULES: dict[TailRule, int] = {missing_as_zero: learning.MISSING_AS_ZERO, max_terms: learning.MAX_TERMS}
 HEADS_THAT_USE_N_STEP = {
-    "actor": kernels.ACTOR_HEAD,
-    "critic": kernels.CRITIC_HEAD,
-    "both": kernels.ACTOR_HEAD + kernels.CRITIC_HEAD,
+    "actor": learning.ACTOR_HEAD,
+    "critic": learning.CRITIC_HEAD,
+    "both": learning.ACTOR_HEAD + learning.CRITIC_HEAD,
 }
 REFUSALS = {updates.BAD_GRADIENT: BAD_GRADIENT, updates.BAD_PARAMETERS: BAD_PARAMETERS}
 
@@ -44,7 +44,7 @@ LONG = 100_000  # multiplications; some tens of microseconds, from where on givi
 
 
 class CompiledEngine:
-    """An :class:`~a3c.engines.Engine` for MLPs of any size."""
+    """An :class:`~a3c.engines.base.Engine` for MLPs of any size."""
 
     def __init__(self, config: TrainConfig, layout: Layout) -> None:
         self._plans, memory, scratch = plans_of(layout, ACTIVATIONS[config.activation])
@@ -62,28 +62,28 @@ class CompiledEngine:
         self._make_room(FIRST_CAPACITY)
 
     def acting(self, steps: Steps) -> Act:
-        """See :meth:`a3c.engines.Engine.acting`."""
+        """See :meth:`a3c.engines.base.Engine.acting`."""
         arrays = (self._memory, self._scratch, steps.observations, steps.actions, steps.uniforms)
         bound = np.array([*(array.ctypes.data for array in arrays), *self._plans["actor"]], dtype=np.int64)
-        act = partial(kernels.act, bound)
+        act = partial(acting.act, bound)
         vars(act)["alive"] = arrays  # the kernel knows only where they are
         return act
 
     def values(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:
-        """See :meth:`a3c.engines.Engine.values`."""
+        """See :meth:`a3c.engines.base.Engine.values`."""
         values = np.empty(len(observations))
-        kernels.values(self._memory, self._scratch, self._plans["critic"], observations, values)
+        learning.values(self._memory, self._scratch, self._plans["critic"], observations, values)
         return values
 
     def signal(self, rollout: Rollout) -> Signal:
-        """See :meth:`a3c.engines.Engine.signal`."""
+        """See :meth:`a3c.engines.base.Engine.signal`."""
         if self._targets is None:
             return reference_signal(self._config, rollout, self.values(rollout.observations))
         length = rollout.length
         out = np.empty((4, length + 1))
         out[0] = self.values(rollout.observations)
         worthless = is_worthless(rollout, self._config.bootstrap_truncated)
-        differing, shift = kernels.n_step(*self._targets, out, rollout.rewards, worthless)
+        differing, shift = learning.n_step(*self._targets, out, rollout.rewards, worthless)
         use = np.ones(length, dtype=np.bool_)
         values, n_step, returns, shifts = out[:, :length]
         return Signal(values, n_step, returns, use, shifts, differing, shift)
@@ -95,9 +95,9 @@ class CompiledEngine:
         advantages: Floats,
         use: Use | None = None,
     ) -> ActorLoss:
-        """See :meth:`a3c.engines.Engine.actor_gradient`."""
+        """See :meth:`a3c.engines.base.Engine.actor_gradient`."""
         use = _of_one_length(observations, actions, advantages, use)
-        loss, entropy = kernels.actor_gradient(
+        loss, entropy = learning.actor_gradient(
             self._memory,
             self._scratch,
             self._plans["actor"],
@@ -112,15 +112,15 @@ class CompiledEngine:
         return ActorLoss(loss, entropy)
 
     def critic_gradient(self, observations: NDArray[np.float32], targets: Floats, use: Use | None = None) -> float:
-        """See :meth:`a3c.engines.Engine.critic_gradient`."""
+        """See :meth:`a3c.engines.base.Engine.critic_gradient`."""
         use = _of_one_length(observations, targets, targets, use)
-        loss: float = kernels.critic_gradient(
+        loss: float = learning.critic_gradient(
             self._memory, self._scratch, self._plans["critic"], self.gradient, observations, targets, use, False
         )
         return loss
 
     def learn(self, rollout: Rollout) -> Learned:
-        """See :meth:`a3c.engines.Engine.learn`: one kernel, which releases the GIL where it takes long."""
+        """See :meth:`a3c.engines.base.Engine.learn`: one kernel, which releases the GIL where it takes long."""
         if self._targets is None:
             return learn_by_parts(self, self._config.n_step_head, rollout)
         length = rollout.length
@@ -148,13 +148,13 @@ class CompiledEngine:
             config.entropy_coef,
             config.log_epsilon,
         )
-        self._learn = partial(kernels.learn, self._memory, self._scratch, *bound)
+        self._learn = partial(learning.learn, self._memory, self._scratch, *bound)
         own = np.empty_like(self._scratch)  # without the GIL others may be in theirs at the same time
-        self._learn_long = partial(kernels.learn_long, self._memory, own, *bound)
+        self._learn_long = partial(learning.learn_long, self._memory, own, *bound)
 
 
 class CompiledUpdate:
-    """An :class:`~a3c.optimizers.Update` in one kernel: norm, checks, statistics and both heads' steps."""
+    """An :class:`~a3c.networks.optimizers.Update` in one kernel: norm, checks, statistics and both heads' steps."""
 
     def __init__(self, config: TrainConfig, layout: Layout, critic_count: StepCount) -> None:
         adam = config.optimizer == "adam"
@@ -171,7 +171,7 @@ class CompiledUpdate:
         )
 
     def apply(self, parameters: Vector, gradient: Vector, actor_rate: float, critic_rate: float) -> None:
-        """See :meth:`a3c.optimizers.Update.apply`."""
+        """See :meth:`a3c.networks.optimizers.Update.apply`."""
         if self._counts is not None:
             actor_count, critic_count = self._counts
             actor_rate *= bias_correction(*self._decays, actor_count.next())
@@ -193,7 +193,7 @@ def plans_of(layout: Layout, activation: int) -> tuple[dict[Head, Plan], int, in
     """Lay out the memory of a network.
 
     Returns:
-        Each head's plan (see :mod:`a3c.engines.layers`), and how many float32 ``network`` and ``scratch`` have. The
+        Each head's plan (see :mod:`a3c.kernels.layers`), and how many float32 ``network`` and ``scratch`` have. The
         heads take turns in all but their parameters.
     """
     shapes = {head: layout.shapes(head) for head in HEADS}

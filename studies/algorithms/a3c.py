@@ -11,13 +11,13 @@ class StudyConfig(TrainConfig):
 
     def labels(self) -> dict[str, str]:
         """Return the labels a run would have on this machine: the engine that would compute it."""
-        from a3c.engines import choose_engine
+        from a3c.engines.choice import choose_engine
 
         return {"engine": choose_engine(self)}
 
     def problems(self) -> list[tuple[str, object, str]]:
         """Make the environments once and return (field, value, allowed) for each misfit."""
-        from a3c.environment import problems_of_environments
+        from a3c.environments.probing import problems_of_environments
 
         return problems_of_environments(self)
 

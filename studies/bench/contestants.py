@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from a3c import TrainConfig
-from a3c.engines import ENGINES, choose_engine
+from a3c.engines.choice import ENGINES, choose_engine
 from harness.errors import BadInput, Problem
 from harness.machine import usable_cores
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from statistics import median
 
-from a3c.engines import ENGINES
+from a3c.engines.choice import ENGINES
 from studies.bench.contestants import PEER, ROLLOUTS, SCHEDULES, WORKERS, Contestant, training
 from studies.bench.measure import PARTS
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import settings
 
 from a3c import tail_rule
-from a3c.engines import ENGINES
-from a3c.rules import TAIL_RULES, Targets
+from a3c.engines.choice import ENGINES
+from a3c.targets.registry import TAIL_RULES
+from a3c.targets.rule import Targets
 from tests.a3c import oracles
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)  # a busy machine is no failure

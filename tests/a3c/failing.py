@@ -13,9 +13,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from a3c import WorkerFailed, store, train, training
-from a3c.engines import make_engine, make_update
+from a3c import WorkerFailed, train, training
+from a3c.engines.choice import make_engine, make_update
 from a3c.streams import Purpose, reset_seed
+from a3c.workers import store
 from tests.a3c.oracles import small_config
 from tests.environments import Misbehaving
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from a3c import TrainConfig
-from a3c.parameters import Layout
+from a3c.networks.layout import Layout
 from a3c.rollout import Episode, Rollout, Steps
 from tests import environments  # noqa: F401 - registers the environments
 

@@ -12,17 +12,18 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-import a3c.learner
 import a3c.schedules
-import a3c.store
 import a3c.training
-import a3c.worker
-from a3c.engines import Learned, make_engine
+import a3c.workers.learner
+import a3c.workers.store
+import a3c.workers.worker
+from a3c.engines.base import Learned
+from a3c.engines.choice import make_engine
+from a3c.engines.residuals import Residuals
 from a3c.errors import Diverged
-from a3c.parameters import Layout
-from a3c.residuals import Residuals
+from a3c.networks.layout import Layout
 from a3c.rollout import Episode
-from a3c.store import Push
+from a3c.workers.store import Push
 from tests.a3c.interleaving import (
     PATIENCE,
     HaltingUpdate,
@@ -43,10 +44,10 @@ LAYOUT = Layout(2, 2, (2,))
 class Parts:
     """The modules a law is about."""
 
-    store: ModuleType = a3c.store
+    store: ModuleType = a3c.workers.store
     schedules: ModuleType = a3c.schedules
-    learner: ModuleType = a3c.learner
-    worker: ModuleType = a3c.worker
+    learner: ModuleType = a3c.workers.learner
+    worker: ModuleType = a3c.workers.worker
     training: ModuleType = a3c.training
 
 

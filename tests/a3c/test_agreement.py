@@ -17,15 +17,17 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from a3c import TrainConfig, tail_rule, train
-from a3c.engines import ENGINES, compiled, learn_by_parts, make_engine, make_update
+from a3c.engines.base import compiled, learn_by_parts
+from a3c.engines.choice import ENGINES, make_engine, make_update
 from a3c.engines.compiled import CompiledUpdate
-from a3c.environment import make, spaces_of
-from a3c.optimizers import NumpyUpdate, StepCount
-from a3c.parameters import HEADS, Layout
+from a3c.engines.signal import is_worthless, reference_signal
+from a3c.environments.making import make, spaces_of
+from a3c.networks.layout import HEADS, Layout
+from a3c.networks.optimizers import NumpyUpdate, StepCount
 from a3c.rollout import Steps
-from a3c.rules import TAIL_RULES, Targets
-from a3c.signals import is_worthless, reference_signal
 from a3c.streams import Purpose, generator
+from a3c.targets.registry import TAIL_RULES
+from a3c.targets.rule import Targets
 from tests.a3c.oracles import (
     ACTIVATIONS,
     act_once,

@@ -74,7 +74,7 @@ ACCEPTED = {
     "workers": [1, 256],
     "engine": ["auto", "compiled", "autograd"],
     "n_step": [1, 10**6],
-    "target": ["max_terms", "missing_as_zero", "drop", "wrong_gamma", "a3c.further_rules:drop"],
+    "target": ["max_terms", "missing_as_zero", "drop", "wrong_gamma", "a3c.targets.n_step:drop"],
     "rollout_length": [1, 10**6, "episode"],
     "total_steps": [1, 10**12],
     "total_episodes": [1, 10**9],
@@ -181,7 +181,7 @@ def test_windows_longer_than_the_rollout_are_aliases_and_shorter_ones_are_not(n,
     st.integers(1, 40),
     st.integers(1, 40),
     st.integers(1, 40),
-    st.sampled_from(["wrong_gamma", "a3c.targets:max_terms"]),
+    st.sampled_from(["wrong_gamma", "a3c.targets.n_step:max_terms"]),
 )
 def test_rules_that_may_read_n_itself_have_no_aliases_in_it(n, other, length, target):
     one, two = (TrainConfig(n_step=k, rollout_length=length, target=target).effective() for k in (n, other))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from a3c import train
-from a3c.engines import choose_engine
-from a3c.engines.jit import DIGEST
+from a3c.engines.choice import choose_engine
+from a3c.kernels.jit import DIGEST
 from tests.a3c.oracles import small_config
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ except ImportError as error:
 # The cache
 
 KERNEL = """
-from a3c.engines.jit import kernel
+from a3c.kernels.jit import kernel
 
 
 @kernel("float64(float64)")

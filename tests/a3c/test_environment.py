@@ -7,8 +7,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from a3c import EnvironmentUnsuitable, environment, train
-from a3c.environment import first_not_finite, make, problems_of_environments, spaces_of
+from a3c import EnvironmentUnsuitable, train
+from a3c.environments.making import first_not_finite, make, spaces_of
+from a3c.environments.probing import problems_of_environments
 from tests.a3c.oracles import small_config
 
 
@@ -84,7 +85,7 @@ def test_ragged_observations_are_a_problem():
 
 @pytest.mark.fault(14, "environment: hangs in its first step")
 def test_an_environment_that_hangs_is_a_problem_and_not_the_end(monkeypatch):
-    monkeypatch.setattr(environment, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr("a3c.environments.probing.PROBE_SECONDS", 0.2)
     config = small_config(env_id="tests.environments:Misbehaving-v0", env_kwargs={"fault": "hang"})
     assert problems_of_environments(config) == [
         ("env_id", config.env_id, "must be made, reset and stepped within 0.2 s")

@@ -7,9 +7,9 @@ import torch
 from scipy import stats
 
 from a3c import train
-from a3c.environment import Spaces
-from a3c.evaluate import evaluate, forward, random_return
-from a3c.parameters import Layout
+from a3c.environments.making import Spaces
+from a3c.evaluation.play import evaluate, forward, random_return
+from a3c.networks.layout import Layout
 from tests.a3c.oracles import ACTIVATIONS, small_config, torch_networks
 
 

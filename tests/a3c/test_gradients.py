@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a3c.engines import ENGINES, make_engine
-from a3c.losses import actor_loss, critic_loss, policy_terms
-from a3c.parameters import Layout
+from a3c.engines.choice import ENGINES, make_engine
+from a3c.networks.layout import Layout
+from a3c.networks.losses import actor_loss, critic_loss, policy_terms
 from tests.a3c.oracles import act_once, flat_gradient, small_config, torch_networks
 
 BETA = 0.05

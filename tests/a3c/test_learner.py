@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from a3c.engines import make_engine
-from a3c.learner import Learner
-from a3c.parameters import Layout
-from a3c.signals import Signal
-from a3c.store import ParameterStore, Push
+from a3c.engines.choice import make_engine
+from a3c.engines.signal import Signal
+from a3c.networks.layout import Layout
+from a3c.workers.learner import Learner
+from a3c.workers.store import ParameterStore, Push
 from tests.a3c.oracles import (
     ACTIVATIONS,
     definitional_returns,

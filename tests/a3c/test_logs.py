@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a3c.logs import CURVES, EPISODE, UPDATE, CurveMeans, UpdateLog
+from a3c.workers.update_log import CURVES, EPISODE, UPDATE, CurveMeans, UpdateLog
 
 returns = st.one_of(st.none(), st.floats(allow_nan=False))
 update = st.tuples(st.sampled_from([0, 1, 2, 255]), st.integers(0, 2**32 - 1), st.integers(1, 10**6), returns)

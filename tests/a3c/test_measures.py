@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a3c.measures import evaluation_measures, evaluation_scale, training_curve
+from a3c.evaluation.measures import evaluation_measures, evaluation_scale, training_curve
 from tests.a3c.oracles import small_config
 
 returns = st.lists(st.floats(-500, 500), min_size=1, max_size=40).map(np.array)

@@ -6,18 +6,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from a3c import (
-    EnvironmentUnsuitable,
-    EpisodeTooLong,
-    EvaluationFailed,
-    WorkerFailed,
-    evaluate,
-    rollout,
-    train,
-    training,
-)
-from a3c.environment import LONGEST_EPISODE
+from a3c import EnvironmentUnsuitable, EpisodeTooLong, EvaluationFailed, WorkerFailed, train, training
+from a3c.environments.making import LONGEST_EPISODE
+from a3c.evaluation import play as evaluate
 from a3c.streams import Purpose, reset_seed
+from a3c.workers import collector as rollout
 from tests.a3c.failing import (
     SCHEDULES,
     SEED,

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a3c.optimizers import SGD, Adam, RMSProp, StepCount, make_optimizer
+from a3c.networks.optimizers import SGD, Adam, RMSProp, StepCount, make_optimizer
 from tests.a3c.oracles import small_config
 
 SIZE = 3

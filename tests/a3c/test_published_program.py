@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from a3c import TrainConfig
-from a3c.engines import make_engine
-from a3c.learner import Learner
-from a3c.parameters import HEADS, Layout
+from a3c.engines.choice import make_engine
+from a3c.networks.layout import HEADS, Layout
 from a3c.rollout import Episode, Rollout
-from a3c.store import ParameterStore
+from a3c.workers.learner import Learner
+from a3c.workers.store import ParameterStore
 
 TAPE = Path(os.environ.get("A3C_SEED_TAPE") or Path(__file__).parents[1] / "data" / "published_program_updates.npz")
 TOLERANCE = 2e-4  # of each array's largest entry

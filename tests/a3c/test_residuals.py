@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from a3c import Diverged, train
-from a3c.residuals import DISTANCES, Residuals, residual_table
-from a3c.signals import Signal
+from a3c.engines.residuals import DISTANCES, Residuals, residual_table
+from a3c.engines.signal import Signal
 from tests.a3c.oracles import definitional_targets, definitional_use, small_config, torch_networks
 from tests.environments import scripted_observation
 

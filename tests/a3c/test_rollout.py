@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a3c import Diverged, EpisodeTooLong
-from a3c.engines import ENGINES, make_engine
-from a3c.environment import LONGEST_EPISODE, make, spaces_of
-from a3c.parameters import Layout
-from a3c.rollout import Collector
+from a3c.engines.choice import ENGINES, make_engine
+from a3c.environments.making import LONGEST_EPISODE, make, spaces_of
+from a3c.networks.layout import Layout
 from a3c.schedules import Free, Stopped
 from a3c.streams import Purpose, Uniforms, generator
+from a3c.workers.collector import Collector
 from tests.a3c.oracles import small_config
 from tests.environments import DRESSES, ENDINGS, scripted_observation
 

@@ -8,9 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from a3c import Targets, TrainConfig, n_step_targets, tail_rule, train
-from a3c.further_rules import drop
-from a3c.rules import TAIL_RULES, find_tail_rule
-from a3c.targets import max_terms
+from a3c.targets.n_step import drop, max_terms
+from a3c.targets.registry import TAIL_RULES, find_tail_rule
 from tests.a3c.oracles import small_config
 
 ROOT = Path(__file__).parents[2]
@@ -31,26 +30,26 @@ def worked_example():
 
 
 def test_a_registered_rule_is_found_by_its_name_whatever_was_imported_before():
-    code = "from a3c.rules import find_tail_rule; print(find_tail_rule('wrong_gamma').__module__)"
+    code = "from a3c.targets.registry import find_tail_rule; print(find_tail_rule('wrong_gamma').__module__)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    assert printed.strip() == "a3c.further_rules"
+    assert printed.strip() == "a3c.targets.n_step"
     assert find_tail_rule("drop") is drop
 
 
 def test_a_rule_may_be_named_by_its_module():
-    assert find_tail_rule("a3c.targets:max_terms") is max_terms
+    assert find_tail_rule("a3c.targets.n_step:max_terms") is max_terms
     ladder = [0, 1, 2, 3, 4]
-    assert n_step_targets(ladder, ladder, 10, 2, 2, "a3c.targets:max_terms").tolist() == [10, 17, 24, 51, 24]
+    assert n_step_targets(ladder, ladder, 10, 2, 2, "a3c.targets.n_step:max_terms").tolist() == [10, 17, 24, 51, 24]
 
 
 def test_a_name_is_taken_once():
-    with pytest.raises(ValueError, match=r"'drop' is already a3c\.further_rules:drop"):
+    with pytest.raises(ValueError, match=r"'drop' is already a3c\.targets\.n_step:drop"):
 
         @tail_rule
         def drop(w):
             return Targets(w.rewards, w.missing)
 
-    assert TAIL_RULES["drop"].__module__ == "a3c.further_rules"
+    assert TAIL_RULES["drop"].__module__ == "a3c.targets.n_step"
     assert tail_rule(TAIL_RULES["drop"]) is TAIL_RULES["drop"]
 
 
@@ -95,5 +94,5 @@ def test_the_worked_example_is_drop_to_the_bit(place):
 def test_where_nothing_is_bootstrapped_every_rule_gives_the_same_bits(changes):
     """In machine code or not: the control of a study looks at bits."""
     settings = {"env_id": "CartPole-v1", "rollout_length": "episode", "bootstrap_truncated": False, "total_steps": 1500}
-    rules = ("missing_as_zero", "max_terms", "drop", "wrong_gamma", "a3c.targets:max_terms")
+    rules = ("missing_as_zero", "max_terms", "drop", "wrong_gamma", "a3c.targets.n_step:max_terms")
     assert len({train(small_config(target=rule, **settings | changes)).parameters_hash for rule in rules}) == 1

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a3c.engines import Learned
+from a3c.engines.base import Learned
 from a3c.errors import Diverged
-from a3c.parameters import Layout
+from a3c.networks.layout import Layout
 from a3c.rollout import Episode
 from a3c.schedules import Stopped
-from a3c.store import ParameterStore, Push, snapshot_grid
+from a3c.workers.store import ParameterStore, Push, snapshot_grid
 from tests.a3c.oracles import small_config
 
 pytestmark = pytest.mark.usefixtures("engine_name")

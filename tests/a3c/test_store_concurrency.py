@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import a3c.schedules
-from a3c.parameters import Layout
+from a3c.networks.layout import Layout
 from a3c.rollout import Episode
-from a3c.store import Push
+from a3c.workers.store import Push
 from tests.a3c.interleaving import PATIENCE, Rival, halting_buffer, mutated, watch_lock
 from tests.a3c.sharing import (
     HALTS,

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a3c.parameters import HEADS, Layout
+from a3c.networks.layout import HEADS, Layout
 from a3c.streams import BLOCK, Purpose, Uniforms, generator, reset_seed
 
 STREAM = generator(7, Purpose.ACTIONS, 3).random(36 * BLOCK)

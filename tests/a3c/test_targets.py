@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a3c import n_step_targets
-from a3c.rules import TAIL_RULES, find_tail_rule
-from a3c.targets import discounted_returns, windows
+from a3c.targets.n_step import discounted_returns, windows
+from a3c.targets.registry import TAIL_RULES, find_tail_rule
 from tests.a3c.oracles import definitional_returns, definitional_targets, definitional_use
 
 RULES = ("missing_as_zero", "max_terms")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.buffers import NStepReplayBuffer, RolloutBuffer
 
 from a3c import n_step_targets
-from a3c.targets import discounted_returns
+from a3c.targets.n_step import discounted_returns
 
 SPACES = gym.spaces.Box(-1000, 1000, (1,), np.float32), gym.spaces.Discrete(2)
 FLOAT32 = {"rel": 1e-5, "abs": 1e-4}

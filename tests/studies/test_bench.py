@@ -18,7 +18,7 @@ from mlflow.entities import Run
 from rich.console import Console
 
 from a3c import TrainConfig
-from a3c.engines import ENGINES
+from a3c.engines.choice import ENGINES
 from harness.errors import BadInput, Interrupted
 from harness.single import RunFailed
 from studies.bench import contestants

@@ -1,6 +1,6 @@
-"""What the compiled engine does with a network: act, values, losses' gradients, targets, and all of them at once.
+"""Learn in machine code: values, losses' gradients, targets, and all of them at once.
 
-How networks are laid out and differentiated stands in :mod:`a3c.engines.layers`. At the top, δ = ∂L/∂z is
+How networks are laid out and differentiated stands in :mod:`a3c.kernels.layers`. At the top, δ = ∂L/∂z is
 
 - for the critic, L = Σ_t w_t (G_t − v_t)²:  ∂L/∂v_t = −2 w_t (G_t − v_t);
 - for the actor, L = −Σ_t w_t (ℓ_a A_t + β H) with p = softmax(z), ℓ = log(p + ε), H = −Σ_i p_i ℓ_i. As
@@ -20,92 +20,23 @@ from typing import Any
 
 import numpy as np
 
-from a3c.engines.jit import doubles, floats, helper, integers, kernel, without_gil
-from a3c.engines.layers import (
-    FLOAT32,
-    HEADER,
+from a3c.kernels.acting import largest
+from a3c.kernels.jit import helper, kernel, without_gil
+from a3c.kernels.layers import (
     TILE,
-    activate,
     backward,
     clear,
     finish,
     forward,
     last_delta,
-    layer_of,
     outputs_of,
     prepare,
     steps_of,
-    through,
-    transpose,
 )
 
 MISSING_AS_ZERO, MAX_TERMS = 0, 1
 ACTOR_HEAD, CRITIC_HEAD = 1, 2
 SMALL = 1e-290  # from where on a running product would stop at the smallest number instead of reaching 0
-
-# What `act` is bound to, an int64 array: addresses, then the actor's plan.
-NETWORK, SCRATCH, OBSERVATIONS, ACTIONS, UNIFORMS, PLAN = 0, 1, 2, 3, 4, 5
-
-
-# Acting
-
-
-@helper
-def largest(z: Any) -> Any:
-    """Return the largest of some logits, which softmax is the same without."""
-    top = z[0]
-    for j in range(1, z.size):
-        top = max(top, z[j])
-    return top
-
-
-@helper
-def sample(logits: Any, uniform: float) -> Any:
-    """Invert softmax's cumulative distribution; overwrites the logits. Rounding never yields an action too many."""
-    top = largest(logits)
-    total = np.float32(0)
-    for j in range(logits.size):
-        logits[j] = math.exp(logits[j] - top)
-        total += logits[j]
-    cumulative = 0.0
-    for j in range(logits.size - 1):
-        cumulative += logits[j] / total
-        if uniform < cumulative:
-            return j
-    return logits.size - 1
-
-
-@kernel("intp(int64[::1], float32[::1], intp)")
-def act(bound: Any, observation: Any, t: int) -> Any:
-    """Record an observation, sample an action with the rollout's uniform at ``t``, record it and return it.
-
-    Weights are read anew at t = 0, where a rollout starts.
-    """
-    plan = integers(bound.ctypes.data + 8 * PLAN, (bound.size - PLAN,))
-    activation, layers, size = plan[0], plan[1], plan[HEADER]
-    if observation.size != size:
-        raise ValueError("the observation is of another size")
-    network = bound[NETWORK]
-    x = floats(bound[OBSERVATIONS] + FLOAT32 * t * size, (size,))
-    for i in range(size):
-        x[i] = observation[i]
-    for layer in range(layers):
-        inputs, outputs, weight, bias, transposed, _, output = layer_of(plan, layer)
-        w = floats(network + FLOAT32 * weight, (outputs, inputs))
-        w_t = floats(network + FLOAT32 * max(transposed, 0), (inputs, outputs))
-        z = floats(bound[SCRATCH] + FLOAT32 * output, (outputs,))
-        if t == 0 and transposed >= 0:
-            transpose(w, w_t)
-        through(x, w, w_t, transposed >= 0, floats(network + FLOAT32 * bias, (outputs,)), z)
-        if layer < layers - 1:
-            activate(z, activation)
-        x = z
-    action = sample(x, doubles(bound[UNIFORMS] + 8 * t, (1,))[0])
-    integers(bound[ACTIONS] + 8 * t, (1,))[0] = action
-    return action
-
-
-# Learning
 
 
 @helper
@@ -230,7 +161,7 @@ def actor_gradient(
 
 @kernel("UniTuple(float64, 2)(float64, intp, boolean, intp, float64[:, ::1], float64[::1], boolean)")
 def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, rewards: Any, worthless: bool) -> Any:
-    """Compute what :mod:`a3c.targets` defines, for the built-in tail rules, which use every step.
+    """Compute what :mod:`a3c.targets.n_step` defines, for the built-in tail rules, which use every step.
 
     Args:
         gamma: γ.
@@ -277,7 +208,7 @@ def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, rewards: An
 
 @helper
 def settle(tally: Any) -> None:
-    """Count the rollout noted last; see :class:`a3c.residuals.Residuals`."""
+    """Count the rollout noted last; see :class:`a3c.engines.residuals.Residuals`."""
     for i in range(tally.shape[1]):
         if tally[3, i] == 0:
             break
@@ -335,7 +266,7 @@ def learn(
         gradient: receives both gradients.
         out: ``[4, ≥ T + 1]``: receives v, G, the discounted returns, and the advantages.
         use: ``[≥ T]``, all true.
-        tally: what is noted of residuals, see :class:`a3c.residuals.Residuals`.
+        tally: what is noted of residuals, see :class:`a3c.engines.residuals.Residuals`.
         gamma: see :func:`n_step`, as for the next three.
         n: rewards in a complete window.
         program: how n counts.
@@ -349,7 +280,7 @@ def learn(
         worthless: whether b = 0.
 
     Returns:
-        The fields of :class:`a3c.engines.Learned`.
+        The fields of :class:`a3c.engines.base.Learned`.
     """
     length = rewards.size
     values(network, scratch, critic, observations, out[0])

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from a3c.engines import Learned, make_update
-from a3c.logs import CURVE_BINS, CurveMeans, UpdateLog
-from a3c.optimizers import StepCount
-from a3c.parameters import Layout, Vector
+from a3c.config import TrainConfig
+from a3c.engines.base import Learned
+from a3c.engines.choice import make_update
+from a3c.networks.layout import Layout, Vector
+from a3c.networks.optimizers import StepCount
 from a3c.rollout import Episode
 from a3c.schedules import Stopped
-
-if TYPE_CHECKING:
-    from a3c.config import TrainConfig
+from a3c.workers.update_log import CURVE_BINS, CurveMeans, UpdateLog
 
 
 class Push(NamedTuple):
@@ -57,7 +56,7 @@ class ParameterStore:
         curves: what is drawn of the updates.
         snapshots: parameters at the first push that reached each grid point, float32 ``[grid, size]``.
         snapshot_steps: environment steps at each snapshot taken, int64 ``[taken]``.
-        differing, shift: sums over all pushes, see :class:`~a3c.engines.Learned`.
+        differing, shift: sums over all pushes, see :class:`~a3c.engines.base.Learned`.
         critic_count: the critic optimizer's step count, which local critics share.
     """
 

@@ -7,15 +7,13 @@ refused. All work in place on float32 vectors of one head; an :class:`Update` ap
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from a3c.config import TrainConfig
 from a3c.errors import Diverged
-from a3c.parameters import HEADS, Layout, Vector
-
-if TYPE_CHECKING:
-    from a3c.config import TrainConfig
+from a3c.networks.layout import HEADS, Layout, Vector
 
 BAD_GRADIENT = "a gradient, or its square, is not finite"
 BAD_PARAMETERS = "an update would make parameters that are not finite"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from a3c.config import TrainConfig
 from a3c.rollout import Rollout
-from a3c.rules import complete, find_tail_rule
-from a3c.targets import discounted_returns, windows
-
-if TYPE_CHECKING:
-    from a3c.config import TrainConfig
+from a3c.targets.n_step import discounted_returns, windows
+from a3c.targets.registry import find_tail_rule
+from a3c.targets.rule import complete
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +44,7 @@ def is_worthless(rollout: Rollout, bootstrap_truncated: bool) -> bool:
 
 
 def reference_signal(config: TrainConfig, rollout: Rollout, values: Floats) -> Signal:
-    """Compute a rollout's signal by :mod:`a3c.targets`, given v_0 … v_T, ``[T + 1]``."""
+    """Compute a rollout's signal by :mod:`a3c.targets.n_step`, given v_0 … v_T, ``[T + 1]``."""
     ended = is_worthless(rollout, config.bootstrap_truncated)
     bootstrap = 0.0 if ended else float(values[-1])
     w = windows(rollout.rewards, values[:-1], bootstrap, config.gamma, config.n_step, config.n_step_convention, ended)

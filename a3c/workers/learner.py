@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from a3c.engines import Engine, learn_by_parts
+from a3c.config import TrainConfig
+from a3c.engines.base import Engine, learn_by_parts
 from a3c.errors import Diverged
-from a3c.optimizers import make_optimizer
-from a3c.parameters import Layout
+from a3c.networks.layout import Layout
+from a3c.networks.optimizers import make_optimizer
 from a3c.rollout import Rollout
-from a3c.store import ParameterStore, Push
-
-if TYPE_CHECKING:
-    from a3c.config import TrainConfig
+from a3c.workers.store import ParameterStore, Push
 
 
 class Learner:

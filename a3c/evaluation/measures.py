@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from a3c.config import TrainConfig
+from a3c.config import TrainConfig
 
 CURVE_POINTS = 100
 PLAIN = (0.0, 1.0)  # the scale that changes nothing

@@ -1,19 +1,12 @@
-"""What a tail rule is, and how one is found by its name.
-
-A tail rule completes the n-step windows of a rollout: :mod:`a3c.targets` says what they are.
-"""
+"""What a tail rule is: it completes the n-step windows of a rollout, which :mod:`a3c.targets.n_step` defines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from a3c.errors import did_you_mean
 
 Floats = NDArray[np.float64]
 
@@ -71,56 +64,8 @@ EXAMPLE = Windows(
     n=2,
 )
 
+
 TailRule = Callable[[Windows], Targets]
-TAIL_RULES: dict[str, TailRule] = {}
-
-
-def tail_rule(function: TailRule) -> TailRule:
-    """Register a tail rule under its function's name, which is then a legal ``target`` in this process.
-
-    Raises:
-        ValueError: if another function has that name already.
-    """
-    name = function.__name__
-    taken = TAIL_RULES.get(name, function)
-    if (taken.__module__, taken.__qualname__) != (function.__module__, function.__qualname__):
-        raise ValueError(f"the tail rule {name!r} is already {taken.__module__}:{taken.__qualname__}")
-    TAIL_RULES[name] = function
-    return function
-
-
-def find_tail_rule(name: str) -> TailRule:
-    """Return the tail rule of a registered name, or the function ``module:name``, whose module is imported.
-
-    Raises:
-        ValueError: saying what is allowed, if there is none.
-    """
-    if name in TAIL_RULES:
-        return TAIL_RULES[name]
-    if ":" in name:
-        return _imported(name)
-    for module in ("a3c.targets", "a3c.further_rules"):  # which register theirs, and need this one for it
-        import_module(module)
-    if name in TAIL_RULES:
-        return TAIL_RULES[name]
-    hint = did_you_mean(name, TAIL_RULES)
-    raise ValueError(f"must be one of {', '.join(sorted(TAIL_RULES))}, or the module:name of a function{hint}")
-
-
-@cache
-def _imported(dotted: str) -> TailRule:
-    """Import a function and see that it is a tail rule."""
-    module, _, name = dotted.partition(":")
-    try:
-        rule: TailRule = getattr(import_module(module), name)
-        complete(rule, EXAMPLE)
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # whatever a module does when it is imported, and a function that is no tail rule
-        what = "must be the module:name of a tail rule"
-        raise ValueError(f"{what}, a function from Windows to Targets ({type(error).__name__}: {error})") from error
-    return rule
 
 
 def complete(rule: TailRule, w: Windows) -> Targets:

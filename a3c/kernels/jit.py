@@ -32,8 +32,8 @@ LOG = logging.getLogger(__name__)
 
 # Part of the name that Numba's cache goes by: it looks at the age of the file a kernel stands in, but not at those of
 # what the kernel calls, and an interrupted write can leave it with old code under a new date.
-SOURCES = ("jit.py", "layers.py", "kernels.py", "updates.py")
-DIGEST = hashlib.sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)).hexdigest()[:8]
+SOURCES = sorted(Path(__file__).parent.glob("*.py"))
+DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:8]
 
 
 def kernel(signature: str, *, nogil: bool = False) -> Callable[[Function], Function]:

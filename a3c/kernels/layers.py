@@ -4,10 +4,11 @@ Networks are described by a *plan*, an int64 array (:func:`a3c.engines.compiled.
 
     plan = [activation, layers, δ, δ'] + layers × [inputs, outputs, weight, bias, transposed, gathered, output]
 
-with offsets into two float32 arrays: ``network`` has the parameters, in the order of :class:`a3c.parameters.Layout`,
-and room for transposed weights; ``scratch`` has the rest, and nothing that outlasts a call. A layer with more outputs
-than inputs (``transposed`` ≥ 0) is *wide*: it is computed over its outputs, with a transposed copy of its weight, and
-its gradient is ``gathered`` transposed; the others over their inputs, with the weight as it stands. Either way the
+with offsets into two float32 arrays: ``network`` has the parameters, in the order of
+:class:`a3c.networks.layout.Layout`, and room for transposed weights; ``scratch`` has the rest, and nothing that
+outlasts a call. A layer with more outputs than inputs (``transposed`` ≥ 0) is *wide*: it is computed over its
+outputs, with a transposed copy of its weight, and its gradient is ``gathered`` transposed; the others over their
+inputs, with the weight as it stands. Either way the
 innermost loop is long and contiguous.
 
 **Backward pass.** Layer l maps x to z = W x + c, and the next one sees h = φ(z). With δ = ∂L/∂z summed over a batch,
@@ -15,7 +16,7 @@ innermost loop is long and contiguous.
     ∂L/∂W = Σ δ xᵀ      ∂L/∂c = Σ δ      ∂L/∂x = Wᵀ δ      δ of the layer below = φ'(z) ⊙ Wᵀ δ
 
 and φ' follows from h alone: ReLU6 1 where 0 < h < 6, ReLU 1 where h > 0, tanh 1 − h². What δ is at the top, the losses
-say (:mod:`a3c.engines.kernels`). Rollouts are taken in tiles, whose activations stay in the cache.
+say (:mod:`a3c.kernels.learning`). Rollouts are taken in tiles, whose activations stay in the cache.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from a3c.engines.jit import floats, helper
+from a3c.kernels.jit import floats, helper
 
 RELU6, RELU, TANH = 0, 1, 2
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from a3c.engines import Engine
-from a3c.learner import Learner
-from a3c.profile import Timed, untimed
-from a3c.residuals import Residuals
-from a3c.rollout import Collector, Rollout
+from a3c.engines.base import Engine
+from a3c.engines.residuals import Residuals
+from a3c.rollout import Rollout
 from a3c.schedules import Schedule, Stopped
-from a3c.store import ParameterStore, Push
+from a3c.workers.collector import Collector
+from a3c.workers.learner import Learner
+from a3c.workers.profile import Timed, untimed
+from a3c.workers.store import ParameterStore, Push
 
 
 class Worker:

@@ -1,4 +1,4 @@
-"""The compiled engine's optimizers: one kernel for both heads; :mod:`a3c.optimizers` has the formulas."""
+"""The compiled engine's optimizers: one kernel for both heads; :mod:`a3c.networks.optimizers` has the formulas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from a3c.engines.jit import helper, kernel, without_gil
+from a3c.kernels.jit import helper, kernel, without_gil
 
 SGD, RMSPROP, ADAM = 0, 1, 2
 UPDATED, BAD_GRADIENT, BAD_PARAMETERS = 0, 1, 2
@@ -77,7 +77,7 @@ def update(
     Args:
         state: ``[3, size]``: running mean, running square, room for the parameters to be.
         critic: where the critic's begin; the actor's come first.
-        optimizer: one of the constants above; see :mod:`a3c.optimizers` for its formula.
+        optimizer: one of the constants above; see :mod:`a3c.networks.optimizers` for its formula.
         decay1: of the running mean.
         decay2: of the running square.
         epsilon: Adam's outside the root, RMSProp's inside.

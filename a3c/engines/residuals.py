@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from a3c.engines.signal import Signal
+
 if TYPE_CHECKING:
     import pandas as pd
-
-    from a3c.signals import Signal
 
 DISTANCES = 64  # that are told apart; steps further from their cut are not counted
 SUMS = ("count", "residual", "shift")
@@ -30,8 +30,8 @@ class Residuals:
 
     Attributes:
         tally: float64 ``[6, 64]``, column d − 1: count, sum of G_t − v_t and sum of the shift (see
-            :attr:`a3c.signals.Signal.shifts`) over the steps used; three rows for settled rollouts, three for the one
-            noted.
+            :attr:`a3c.engines.signal.Signal.shifts`) over the steps used; three rows for settled rollouts, three for
+            the one noted.
     """
 
     def __init__(self) -> None:

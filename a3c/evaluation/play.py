@@ -6,19 +6,17 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from a3c.environment import LONGEST_EPISODE, RAISED, Environment, Spaces, close, first_not_finite, make
+from a3c.config import TrainConfig
+from a3c.environments.making import LONGEST_EPISODE, RAISED, Environment, Spaces, close, first_not_finite, make
 from a3c.errors import Diverged, EpisodeTooLong, EvaluationFailed
-from a3c.parameters import Layout
+from a3c.networks.layout import Layout
 from a3c.streams import Purpose, generator, reset_seed
-
-if TYPE_CHECKING:
-    from a3c.config import TrainConfig
 
 RANDOM_EPISODES = 200
 RANDOM_SEED = 0

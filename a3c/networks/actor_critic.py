@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from a3c.parameters import HEADS, Layout, Vector
+from a3c.networks.layout import HEADS, Layout, Vector
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu6": nn.ReLU6, "relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 class ActorCritic(nn.Module):
-    """Two MLPs over one observation; see :class:`~a3c.parameters.Layout` for their shapes.
+    """Two MLPs over one observation; see :class:`~a3c.networks.layout.Layout` for their shapes.
 
     Their parameters are views of ``parameters`` and their gradients views of ``gradient``: writing one writes
     the other, nothing is copied.

@@ -9,7 +9,7 @@ n the number of rewards a complete window has and m = min(n, d),
 
 ``b`` is the bootstrap value at the cut: V(s_T), or 0 at the true end of an episode. The two rules of the source
 ("A3C multi-threaded discrete version with N step targets") differ by γ^d·b at d ≤ n and nowhere else, so they
-are the same wherever b = 0.
+are the same wherever b = 0. ``drop`` and ``wrong_gamma`` stand in well-known libraries: further arms beside them.
 """
 
 from __future__ import annotations
@@ -19,54 +19,30 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from a3c.rules import Floats, Targets, Windows, complete, find_tail_rule, tail_rule
+from a3c.targets.rule import Floats, Targets, Windows
 
 Convention = Literal["textbook", "seed"]
 
 
-@tail_rule
 def missing_as_zero(w: Windows) -> Targets:
     """w_t = 0 where n ≥ d: missing terms are treated as 0."""
     return Targets(w.rewards + w.discounts * w.values, np.ones_like(w.missing))
 
 
-@tail_rule
 def max_terms(w: Windows) -> Targets:
     """w_t = b where n ≥ d: the maximum terms possible (Mnih et al. 2016, algorithm S3)."""
     return Targets(w.rewards + w.discounts * np.where(w.missing, w.bootstrap, w.values), np.ones_like(w.missing))
 
 
-def n_step_targets(
-    rewards: ArrayLike,
-    values: ArrayLike,
-    bootstrap: float,
-    gamma: float,
-    n: int,
-    tail: str,
-    convention: Convention = "textbook",
-) -> Floats:
-    """Return the n-step targets of one rollout.
+def drop(w: Windows) -> Targets:
+    """Leave incomplete windows out of the loss, but at the true end of an episode, where nothing is missing."""
+    return Targets(w.rewards + w.discounts * w.values, ~w.missing | w.ended)
 
-    Args:
-        rewards: r_t, received after the action at t, ``[T]``, T ≥ 1.
-        values: v_t = V(s_t), ``[T]``.
-        bootstrap: b, the value at the cut; 0 at the true end of an episode.
-        gamma: discount γ a step.
-        n: rewards in a complete window, ≥ 1.
-        tail: name of the tail rule (``missing_as_zero``, ``max_terms``, … or ``module:name``).
-        convention: ``textbook``, or ``seed`` for the published program's own counting (see :func:`windows`).
 
-    Returns:
-        G_t, float64 ``[T]``.
-
-    Raises:
-        ValueError: on arrays of other shapes, n < 1, or an unknown tail rule or convention.
-    """
-    try:
-        rule = find_tail_rule(tail)
-    except ValueError as error:
-        raise ValueError(f"{tail=}: {error}") from error
-    return complete(rule, windows(rewards, values, bootstrap, gamma, n, convention)).targets
+def wrong_gamma(w: Windows) -> Targets:
+    """γ^n·b where n ≥ d: bootstrapped as if the window had been complete, instead of with γ^d."""
+    tail = np.where(w.missing, w.gamma**w.n * w.bootstrap, w.discounts * w.values)
+    return Targets(w.rewards + tail, np.ones_like(w.missing))
 
 
 def windows(
@@ -78,7 +54,9 @@ def windows(
     convention: Convention = "textbook",
     ended: bool | None = None,
 ) -> Windows:
-    """Sum each step's window of rewards and find its value term; arguments as in :func:`n_step_targets`.
+    """Sum each step's window of rewards and find its value term.
+
+    Arguments as in :func:`a3c.targets.registry.n_step_targets`.
 
     ``ended`` says whether the cut is an end that is worth nothing; None: it is where b = 0.
 

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-import threading
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from a3c.errors import EnvironmentUnsuitable
 
-if TYPE_CHECKING:
-    from a3c.config import TrainConfig
-
 Environment = gym.Env[Any, Any]
 
 LONGEST_EPISODE = 100_000  # steps after which an episode, in training or evaluation, is taken for one that never ends
-PROBE_SECONDS = 60.0  # an environment that takes longer to be made and stepped once is taken for one that hangs
 RAISED = (Exception, SystemExit)  # by an environment: its way out of a process is not this one's
 
 
@@ -112,86 +107,12 @@ def spaces_of(environment: Environment, env_id: str) -> Spaces:
     return Spaces(observations.shape[0], int(actions.n), int(actions.start), threshold)
 
 
-def probe(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") -> Spaces:
-    """Make an environment, take one step in it, and return its spaces.
-
-    Raises:
-        EnvironmentUnsuitable: if anything about it does not fit.
-    """
-    environment = make(env_id, env_kwargs, field)
-    try:
-        spaces = spaces_of(environment, env_id)
-        try:
-            first, _ = environment.reset(seed=0)
-            following, reward, _, _, _ = environment.step(spaces.first_action)
-            shapes = [np.shape(observation) for observation in (first, following)]
-        except RAISED as error:
-            what = f"must survive a reset and a step ({type(error).__name__}: {error})"
-            raise EnvironmentUnsuitable("env_id", env_id, what) from error
-        for shape in shapes:
-            if shape != (spaces.observation_size,):
-                what = f"must return observations [{spaces.observation_size}], not {list(shape)}"
-                raise EnvironmentUnsuitable("env_id", env_id, what)
-        if not isinstance(reward, int | float | np.number):
-            raise EnvironmentUnsuitable("env_id", env_id, f"must return a number as reward, not {reward!r}")
-        return spaces
-    finally:
-        close(environment)
-
-
 def close(environment: Environment | gym.vector.VectorEnv[Any, Any, Any]) -> None:
     """Close an environment; an error in its ``close`` is warned of and hides nothing."""
     try:
         environment.close()
     except RAISED as error:
         warnings.warn(f"the environment failed to close: {type(error).__name__}: {error}", stacklevel=2)
-
-
-def require_same_spaces(config: TrainConfig, training: Spaces) -> None:
-    """Probe the evaluation environment.
-
-    Raises:
-        EnvironmentUnsuitable: if it cannot be made, or observes or acts otherwise than the training environment.
-    """
-    kwargs = config.evaluation_env_kwargs or {}
-    evaluation = probe(config.env_id, kwargs, "evaluation_env_kwargs")
-    if replace(evaluation, reward_threshold=None) != replace(training, reward_threshold=None):
-        what = "must leave the observation and the actions as env_kwargs does"
-        raise EnvironmentUnsuitable("evaluation_env_kwargs", dict(kwargs), what)
-
-
-def problems_of_environments(config: TrainConfig) -> list[tuple[str, object, str]]:
-    """Probe the training and the evaluation environment: (field, value, what is allowed) for each misfit.
-
-    In a thread of its own, so that one that hangs is a misfit, too, and not the end of the command that asks.
-    """
-    found: list[tuple[str, object, str]] = []
-    raised: list[BaseException] = []
-
-    def ask() -> None:
-        try:
-            found.extend(_misfits(config))
-        except BaseException as error:
-            raised.append(error)
-
-    prober = threading.Thread(target=ask, name="a3c-prober", daemon=True)
-    prober.start()
-    prober.join(PROBE_SECONDS)
-    if prober.is_alive():
-        return [("env_id", config.env_id, f"must be made, reset and stepped within {PROBE_SECONDS:g} s")]
-    if raised:
-        raise raised[0]
-    return found
-
-
-def _misfits(config: TrainConfig) -> list[tuple[str, object, str]]:
-    try:
-        training = probe(config.env_id, config.env_kwargs)
-        if config.evaluation_env_kwargs is not None:
-            require_same_spaces(config, training)
-    except EnvironmentUnsuitable as error:
-        return [(error.field, error.value, error.allowed)]
-    return []
 
 
 def first_not_finite(values: np.ndarray[Any, Any]) -> int | None:

@@ -1,0 +1,1 @@
+"""Gymnasium at the border: make environments, probe them once."""

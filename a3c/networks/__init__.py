@@ -1,0 +1,1 @@
+"""The actor's and the critic's network: layout, losses, optimizers."""

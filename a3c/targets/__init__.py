@@ -1,0 +1,1 @@
+"""N-step targets and tail rules: what the project is about."""

@@ -1,0 +1,1 @@
+"""Worker threads, and the parameter store they share."""
