@@ -1,7 +1,7 @@
 """Studies as balanced designs of runs: planned whole, computed in processes, recorded, repaired, read back.
 
 The harness knows runs, not algorithms: it is handed the dotted names of a config type and a train function (see
-:mod:`harness.algorithm`). Names are loaded when first used, so that importing this package costs nothing.
+:mod:`harness.algorithm.protocol`). Names are loaded when first used, so that importing this package costs nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.algorithm import Algorithm
-    from harness.design import Design, expand
-    from harness.dispatcher import run_study
+    from harness.algorithm.protocol import Algorithm
+    from harness.commands.dispatcher import run_study
+    from harness.commands.observer import Observer
     from harness.errors import (
         BadInput,
         HarnessError,
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
         StudyLocked,
         Undelivered,
     )
-    from harness.observer import Observer
-    from harness.records import RunRecord
-    from harness.results import Study, load_results, load_study
-    from harness.spec import StudySpec, parse_spec, read_spec
+    from harness.record.run import RunRecord
+    from harness.record.study import Study, load_results, load_study
+    from harness.study.design import Design, expand
+    from harness.study.spec import StudySpec, parse_spec, read_spec
 
 __all__ = [
     "Algorithm",
@@ -50,25 +50,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Algorithm": "algorithm",
+    "Algorithm": "algorithm.protocol",
     "BadInput": "errors",
-    "Design": "design",
+    "Design": "study.design",
     "HarnessError": "errors",
     "Interrupted": "errors",
-    "Observer": "observer",
-    "RunRecord": "records",
+    "Observer": "commands.observer",
+    "RunRecord": "record.run",
     "StoreUnavailable": "errors",
-    "Study": "results",
+    "Study": "record.study",
     "StudyChanged": "errors",
     "StudyLocked": "errors",
-    "StudySpec": "spec",
+    "StudySpec": "study.spec",
     "Undelivered": "errors",
-    "expand": "design",
-    "load_results": "results",
-    "load_study": "results",
-    "parse_spec": "spec",
-    "read_spec": "spec",
-    "run_study": "dispatcher",
+    "expand": "study.design",
+    "load_results": "record.study",
+    "load_study": "record.study",
+    "parse_spec": "study.spec",
+    "read_spec": "study.spec",
+    "run_study": "commands.dispatcher",
 }
 
 

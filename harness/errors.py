@@ -8,7 +8,7 @@ HarnessError                       1
 ├── StudyConflict                  4
 │   ├── StudyLocked                4   another process is running this study
 │   └── StudyChanged               4   finished runs were made with other settings
-├── RunFailed                      1   a single run raised (harness/single.py)
+├── RunFailed                      1   a single run raised (harness/commands/single.py)
 └── Interrupted                  130   SIGINT (143 for SIGTERM); everything finished is kept
 """
 

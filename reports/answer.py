@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.results import Study
-from harness.spec import SHARED, TUNED, VIEWS
+from harness.record.study import Study
+from harness.study.spec import SHARED, TUNED, VIEWS
 from reports.cells import Comparison
 from reports.statistics import MIN_PAIRS, MIN_VERDICT_PAIRS
 from reports.text import arm_name, cell_name, count, interval, listing, number, show, signed

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.design import Cell, label, slug
-from harness.records import RunRecord
-from harness.results import Study
+from harness.record.run import RunRecord
+from harness.record.study import Study
+from harness.study.design import Cell, label, slug
 from reports.evidence import Gathered, declared_rules, gather
 from reports.frame import Pair
 from reports.pairing import Pairing, describe_pairing

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.design import label
-from harness.files import write_text
-from harness.results import Study
+from harness.record.files import write_text
+from harness.record.study import Study
+from harness.study.design import label
 from reports import views
 from reports.answer import overall_answer
 from reports.cells import Comparison, compare_cells

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.reading import read_tables
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.results import Study
-from harness.scores import SCALED, lost_score
+from harness.record.scores import SCALED, lost_score
+from harness.record.study import Study
 from reports.frame import Pair, RunKey, by_key, extremes, pairs
 from reports.verdicts import Rules
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.cells import Comparison
 from reports.horizon import horizon_figure, horizon_table, horizon_words
 from reports.layout import Layout

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.layout import Layout, Panel
 from reports.selection import Selection
 from reports.style import MUTED, Picture, arm_looks, drawing, picture, thousands

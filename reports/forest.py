@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.cells import Comparison
 from reports.selection import Selection
 from reports.style import CANDIDATES, FAINT, INK, MUTED, PAPER, Picture, drawing, picture

@@ -1,7 +1,8 @@
 """From a study's records to tidy tables: one row a run, one row a pair.
 
-A run that diverged is never dropped: for the compared metric it counts as the worst value (:mod:`harness.scores`). A
-run that failed counts the same, unless the study declared that its pair is left out (``compare.failed``).
+A run that diverged is never dropped: for the compared metric it counts as the worst value
+(:mod:`harness.record.scores`). A run that failed counts the same, unless the study declared that its pair is left out
+(``compare.failed``).
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.records import RunRecord
-from harness.results import Failure, Study, load_results
-from harness.scores import lost_score, score
+from harness.record.run import RunRecord
+from harness.record.scores import lost_score, score
+from harness.record.study import Failure, Study, load_results
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.cells import Comparison
 from reports.layout import Layout, Panel
 from reports.style import FAINT, INK, MUTED, Picture, better_or_worse, drawing, picture

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.cells import Comparison
 from reports.style import CANDIDATES, INK, SERIES, Picture, better_or_worse, drawing, looks, picture
 from reports.text import cell_name, count, listing, number, show, signed

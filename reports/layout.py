@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.design import label
-from harness.results import Study
-from harness.spec import Factor
+from harness.record.study import Study
+from harness.study.design import label
+from harness.study.spec import Factor
 from reports.text import show
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.facets import Frame, Limits, arm_handles, facet_pictures
 from reports.layout import Layout
 from reports.selection import Selection

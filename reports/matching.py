@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.design import Cell, label
-from harness.records import RunRecord
-from harness.results import Study
-from harness.spec import SHARED, VIEWS
+from harness.record.run import RunRecord
+from harness.record.study import Study
+from harness.study.design import Cell, label
+from harness.study.spec import SHARED, VIEWS
 from reports.cells import Comparison
 from reports.verdicts import Verdict
 

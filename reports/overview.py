@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.cells import Comparison
 from reports.heatmap import map_alt, shade, shade_limit, versus
 from reports.layout import Layout, Panel

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.files import write_text
-from harness.results import Study
-from harness.scores import SCALED
+from harness.record.files import write_text
+from harness.record.scores import SCALED
+from harness.record.study import Study
 from reports import views
 from reports.cells import compare_cells, comparisons_table
 from reports.curves import budget_unit, evaluation_curves, measure, training_curves

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.cells import Comparison
 from reports.facets import arm_handles, put_legend
 from reports.frame import compared_values

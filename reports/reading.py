@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.records import RunRecord
+from harness.record.run import RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ def read_tables(
 
     Args:
         records: the runs.
-        name: the table, as for :meth:`~harness.records.RunRecord.table`.
+        name: the table, as for :meth:`~harness.record.run.RunRecord.table`.
         required: columns to read.
         optional: columns to read where a file has them.
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.facets import Frame, arm_handles, facet_pictures
 from reports.layout import arrange
 from reports.reading import read_tables

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from harness.design import Cell
-from harness.results import Study
+from harness.record.study import Study
+from harness.study.design import Cell
 from reports.cells import Comparison
 from reports.text import count
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.answer import exploratory_answer, largest, left_out, overall_answer, what_would_decide
 from reports.calibration import Calibration, read_calibration
 from reports.cells import Comparison

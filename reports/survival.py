@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.records import RunRecord
-from harness.results import Study
+from harness.record.run import RunRecord
+from harness.record.study import Study
 from reports.curves import budget_unit
 from reports.facets import Frame, arm_handles, facet_pictures
 from reports.layout import arrange

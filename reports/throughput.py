@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.design import label
-from harness.results import Study
+from harness.record.study import Study
+from harness.study.design import label
 from reports.style import SERIES, Look, Picture, drawing, looks, picture, thousands
 from reports.text import count, listing, show
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from harness.design import Cell, label
-from harness.results import Study
-from harness.space import Range
+from harness.record.study import Study
+from harness.study.design import Cell, label
+from harness.study.search_space import Range
 from reports.facets import arm_handles, put_legend
 from reports.style import MUTED, PAPER, Look, Picture, arm_looks, drawing, picture
 from reports.text import cell_name, count, listing, number, show

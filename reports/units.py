@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.results import Study
-from harness.scores import SCALED
+from harness.record.scores import SCALED
+from harness.record.study import Study
 from reports.curves import budget_unit
 from reports.views import setting
 

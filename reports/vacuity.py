@@ -11,8 +11,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.records import RunRecord
-from harness.results import Study
+from harness.record.run import RunRecord
+from harness.record.study import Study
 
 Finding = Literal["identical", "differs", "chance", "settings", "unchecked"]
 

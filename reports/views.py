@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.design import label
-from harness.results import Study
+from harness.record.study import Study
+from harness.study.design import label
 from reports.cells import Comparison
 from reports.statistics import MIN_PAIRS
 from reports.text import cell_name, count, interval, listing, number, percent, show, signed

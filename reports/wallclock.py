@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.records import RunRecord
-from harness.results import Study
+from harness.record.run import RunRecord
+from harness.record.study import Study
 from reports.frame import RunKey, by_key
 from reports.reading import read_tables
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.checks import read_study
 from harness.errors import BadInput, Problem, did_you_mean
-from harness.records import finished_runs
-from harness.results import PLAN_FILE, RUNS_FOLDER, study_folder
-from harness.spec import RESERVED, StudySpec
+from harness.record.run import finished_runs
+from harness.record.study import PLAN_FILE, RUNS_FOLDER, study_folder
+from harness.study.checks import read_study
+from harness.study.spec import RESERVED, StudySpec
 from studies.algorithms.a3c import A3C
 
 HERE = Path(__file__).parent

@@ -17,19 +17,19 @@ from studies import messages
 from studies.streams import make_patient
 
 if TYPE_CHECKING:
-    from harness.results import Study
+    from harness.record.study import Study
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for results.")]
 
 
 def _tracking_uri(uri: str | None) -> str | None:
-    from harness.uris import checked_tracking_uri
+    from harness.mirrors.addresses import checked_tracking_uri
 
     return checked_tracking_uri(uri)
 
 
 def _storage(url: str | None) -> str | None:
-    from harness.uris import checked_storage_url
+    from harness.mirrors.addresses import checked_storage_url
 
     return checked_storage_url(url)
 
@@ -62,8 +62,8 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; problems go to standard error, one line each."""
+    from harness.compute.program import SINGLE_THREADED
     from harness.errors import HarnessError, disk_errors
-    from harness.program import SINGLE_THREADED
 
     for name, value in SINGLE_THREADED.items():
         os.environ.setdefault(name, value)  # before anything numeric is imported
@@ -109,9 +109,9 @@ def run_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the design; run nothing.")] = False,
 ) -> int:
     """Run a study, or continue one that was interrupted, and write its report."""
-    from harness.design import expand
     from harness.errors import HarnessError, Interrupted, Undelivered
-    from harness.results import load_study, study_folder
+    from harness.record.study import load_study, study_folder
+    from harness.study.design import expand
     from studies import A3C, run_study
     from studies.catalogue import find_spec
 
@@ -159,7 +159,7 @@ def status(study: StudyName, out: Out = DEFAULT_OUT) -> None:
     """Show how far a study has come."""
     from collections import Counter
 
-    from harness.results import load_study
+    from harness.record.study import load_study
     from reports.text import show
     from studies.catalogue import find_folder
 
@@ -185,8 +185,8 @@ def sync(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Deliver to Optuna and MLflow what they missed while they were away; nothing is computed, nothing doubled."""
-    from harness.single import EXPERIMENT, sync_singles
-    from harness.sync import sync_study
+    from harness.commands.single import EXPERIMENT, sync_singles
+    from harness.commands.sync import sync_study
     from studies.catalogue import find_folder
 
     if study == EXPERIMENT:
@@ -214,13 +214,13 @@ def report(
     """Write a study's report again, from its records on disk or from MLflow's artifacts."""
     import tempfile
 
-    from harness.results import load_study, study_folder
+    from harness.record.study import load_study, study_folder
     from studies.catalogue import find_folder, find_spec, named_studies
 
     if tracking_uri is None:
         page = _write_report(load_study(find_folder(study, out), verify=True))
     else:
-        from harness.read_back import download_study
+        from harness.mirrors.mlflow.download import download_study
 
         name = find_spec(study).name if study in named_studies() or study.endswith(".toml") else study
         with tempfile.TemporaryDirectory() as folder:
@@ -238,7 +238,7 @@ def calibrate(
     out: Out = DEFAULT_OUT,
 ) -> None:
     """The A/A check: redraw a study's own runs so that nothing differs; how often do they still come out DIFFERENT?"""
-    from harness.results import load_study
+    from harness.record.study import load_study
     from reports.calibration import calibrate as measure
     from reports.calibration import write_calibration
     from studies.catalogue import find_folder
@@ -260,7 +260,7 @@ def compare(
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Lay two studies side by side on one page: what differs between them, and cell by cell what each found."""
-    from harness.results import load_study
+    from harness.record.study import load_study
     from reports import write_comparison
     from studies.catalogue import find_folder
 
@@ -274,7 +274,7 @@ def compare(
 def list_command(out: Out = DEFAULT_OUT) -> None:
     """List the studies that come with the project, and those that were run."""
     from harness.errors import HarnessError
-    from harness.results import load_study
+    from harness.record.study import load_study
     from studies.catalogue import find_spec, named_studies, recorded_studies
 
     print("studies that come with the project:")
@@ -302,8 +302,8 @@ def train(
 
     Every setting is an option; values are as in a study file (--hidden-sizes "[64, 64]", --env-kwargs '{"a": 1}').
     """
+    from harness.commands.single import EXPERIMENT, run_single
     from harness.errors import Undelivered
-    from harness.single import EXPERIMENT, run_single
     from studies import A3C
     from studies.fields import parse_value
     from studies.live import LiveRun

@@ -7,10 +7,10 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from harness.design import Design, PlannedRun
-from harness.observer import Observer
-from harness.records import RunRecord
-from harness.results import Failure
+from harness.commands.observer import Observer
+from harness.record.run import RunRecord
+from harness.record.study import Failure
+from harness.study.design import Design, PlannedRun
 from reports.text import show
 from studies.bars import WithBar
 

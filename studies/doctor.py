@@ -50,7 +50,7 @@ def examine_studies(
     folders: Iterable[Path], storage: str | None, tracking_uri: str | None, repair: bool
 ) -> Iterator[Finding]:
     """Yield what is wrong with studies, and whether it could be made good where that is asked for."""
-    from harness.checkup import examine_study, repair_study
+    from harness.commands.doctor import examine_study, repair_study
     from harness.errors import HarnessError, StudyLocked
 
     for folder in folders:

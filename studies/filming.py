@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.program import command, environment
-from harness.records import read_arrays, read_json, write_json
+from harness.compute.program import command, environment
+from harness.record.run import read_arrays, read_json, write_json
 from studies.animation import Episode, animate, shrunk
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import typer
 if TYPE_CHECKING:
     from typer.exceptions import TyperException
 
-    from harness.design import Design
-    from harness.records import RunRecord
-    from harness.results import Study
+    from harness.record.run import RunRecord
+    from harness.record.study import Study
+    from harness.study.design import Design
 
 MAX_USAGE = 500  # characters of a command line that is not understood
 
@@ -47,7 +47,7 @@ def usage(error: TyperException) -> str:
     """
     from pydantic import ValidationError
 
-    from harness.algorithm import problems_of
+    from harness.algorithm.protocol import problems_of
     from harness.errors import Problem
     from harness.redaction import redact
     from studies.fields import parse_value
@@ -121,7 +121,7 @@ def show_continue(study: Study, resume: str) -> None:
 
 def show_run(record: RunRecord, tracking_uri: str | None) -> None:
     """Print what a single run came to."""
-    from harness.single import EXPERIMENT
+    from harness.commands.single import EXPERIMENT
 
     for name, value in {**record.metrics, **record.timings}.items():
         print(f"  {name:26} {value:.6g}")
@@ -134,9 +134,9 @@ def show_run(record: RunRecord, tracking_uri: str | None) -> None:
 def show_tracking(experiment: str, tracking_uri: str | None) -> None:
     """Print the command that shows the runs, and the page; MLflow's front page hides them behind a switch."""
     from harness.errors import StoreUnavailable
-    from harness.read_back import experiment_page
+    from harness.mirrors.mlflow.download import experiment_page
+    from harness.mirrors.opening import default_tracking_uri
     from harness.redaction import redact
-    from harness.stores import default_tracking_uri
 
     try:
         page = experiment_page(experiment, tracking_uri or default_tracking_uri())

@@ -20,7 +20,10 @@ ALLOWED = {
     "reports": {"reports", "harness"},
     "studies": {"studies", "reports", "harness", "a3c"},
 }
-ONLY_IN = {"mlflow": {"harness/mlflow_api.py"}, "optuna": {"harness/trials.py", "harness/sampler.py"}}
+ONLY_IN = {
+    "mlflow": {"harness/mirrors/mlflow/client.py"},
+    "optuna": {"harness/mirrors/optuna/trials.py", "harness/mirrors/optuna/proposals.py"},
+}
 HEAVY = ("gymnasium", "matplotlib", "mlflow", "numba", "optuna", "pandas", "scipy", "seaborn", "torch")
 
 
@@ -89,8 +92,8 @@ LIST = "from studies.cli import run; assert run(['list', '--out', 'nowhere']) ==
 @pytest.mark.parametrize(
     "statement",
     [
-        "import harness", "import harness.spec", "import harness.design", "import harness.executors",
-        "import harness.dispatcher", "import studies", "import studies.cli", "import reports", "import a3c",
+        "import harness", "import harness.study.spec", "import harness.study.design", "import harness.compute.processes",
+        "import harness.commands.dispatcher", "import studies", "import studies.cli", "import reports", "import a3c",
         "from a3c import TrainConfig", "from harness import StudySpec, parse_spec, expand", HELP, LIST,
     ],
 )  # fmt: skip

@@ -7,7 +7,7 @@ from harness import Algorithm
 
 
 class StudyConfig(TrainConfig):
-    """A :class:`~a3c.TrainConfig` that answers the harness, see :mod:`harness.algorithm`."""
+    """A :class:`~a3c.TrainConfig` that answers the harness, see :mod:`harness.algorithm.protocol`."""
 
     def labels(self) -> dict[str, str]:
         """Return the labels a run would have on this machine: the engine that would compute it."""

@@ -12,8 +12,8 @@ from typing import Annotated, Any, NamedTuple
 
 import pydantic
 
-from harness.algorithm import Algorithm
-from harness.outputs import PlainResult
+from harness.algorithm.output import PlainResult
+from harness.algorithm.protocol import Algorithm
 from studies.bench.contestants import ENV_ID, Kind
 
 MEASURE = Algorithm(config="studies.bench.measure:Measurement", train="studies.bench.measure:measure")

@@ -1,6 +1,6 @@
 """What a bench leaves behind: ``out/bench/<time>/``, whole or not at all, and ``out/bench/latest`` pointing to it.
 
-The folder holds what any run's does (:mod:`harness.records`), and in it ``results.csv``, every measurement;
+The folder holds what any run's does (:mod:`harness.record.run`), and in it ``results.csv``, every measurement;
 ``summary.csv``, a line a contestant; ``two_processes.csv``. ``record.json`` names the machine and the versions.
 """
 
@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.algorithm.output import PlainResult, RunOutput
 from harness.errors import BadInput, Problem
-from harness.outputs import PlainResult, RunOutput
 from harness.provenance import versions
-from harness.records import RunRecord, write_record
+from harness.record.run import RunRecord, write_record
 from studies.bench.figures import PairRow, Row, Summary, two_over_one
 from studies.bench.measure import PARTS
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness import provenance
+from harness.commands.single import RunFailed, told_failure
+from harness.compute.processes import ProcessExecutor
+from harness.compute.task import Failed, Finished, Task
 from harness.errors import BadInput, Problem, StoreUnavailable
-from harness.events import Failed, Finished, Task
-from harness.executors import ProcessExecutor
 from harness.interrupts import Interrupts
 from harness.machine import usable_cores
-from harness.results import Failure
-from harness.single import RunFailed, told_failure
-from harness.stores import open_single
+from harness.mirrors.opening import open_single
+from harness.record.study import Failure
 from studies.bench.contestants import Contestant, choose
 from studies.bench.figures import PairRow, Row, Summary, headlines, summarise
 from studies.bench.measure import MEASURE, Measurement

@@ -17,8 +17,8 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from harness import Study
-from harness.databases import sqlite_url
-from harness.read_back import experiment_page
+from harness.mirrors.databases import sqlite_url
+from harness.mirrors.mlflow.download import experiment_page
 from reports import write_report
 from studies import run_study
 from tests.browser.conftest import Browser

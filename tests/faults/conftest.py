@@ -33,7 +33,7 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, blank_databases: Pat
 @pytest.fixture
 def proxy(mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """What stands between the study and the server, and lets everything through so far; clients wait for 2 s."""
-    import harness.mlflow_api  # noqa: F401 - it sets what is not set, for good
+    import harness.mirrors.mlflow.client  # noqa: F401 - it sets what is not set, for good
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")

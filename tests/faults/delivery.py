@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import Observer, RunRecord, Study
-from harness.design import PlannedRun
+from harness.study.design import PlannedRun
 from tests.faults.servers import MlflowServer, Proxy, Way
 from tests.harness.lab import Lab
 

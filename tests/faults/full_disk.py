@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import HarnessError
-from harness.databases import sqlite_url
-from harness.records import finished_runs, read_record
-from harness.sync import sync_study
+from harness.commands.sync import sync_study
+from harness.mirrors.databases import sqlite_url
+from harness.record.run import finished_runs, read_record
 from tests.faults.kill_points import (
     SERIES,
     Series,

@@ -36,12 +36,12 @@ from typing import Any
 
 from alembic.util import pyfiles
 
-import harness.dispatcher
+import harness.commands.dispatcher
 from harness import Study, load_results
-from harness.databases import sqlite_path
-from harness.executors import Event, Failed, InlineExecutor
-from harness.files import write_text
-from harness.results import load_study
+from harness.compute.processes import Event, Failed, InlineExecutor
+from harness.mirrors.databases import sqlite_path
+from harness.record.files import write_text
+from harness.record.study import load_study
 from tests.harness.lab import Lab, study_data, without_time
 
 CHANGES = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
@@ -230,7 +230,7 @@ def prepare(series: Series, folder: Path, blank: Path) -> Lab:
 def finish(lab: Lab, series: Series) -> Study:
     """Give the command until nothing is left to do."""
     os.chdir(lab.folder)
-    harness.dispatcher.InlineExecutor = series.executor  # type: ignore[misc]
+    harness.commands.dispatcher.InlineExecutor = series.executor  # type: ignore[misc]
     for _ in range(COMMANDS):
         study = lab.run(series.data(lab.folder), judge=series.judge, report=write_report, tracking_uri=lab.tracking_uri)
         if not study.failures:

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from harness.databases import sqlite_url
+from harness.mirrors.databases import sqlite_url
 
 PATIENCE = 60.0  # seconds the server is given to start, and a request to come through
 DELAY = 0.7  # seconds: shorter than any client's patience

@@ -27,7 +27,7 @@ import numpy as np
 import pytest
 
 from harness import Algorithm, Observer, RunRecord, Study
-from harness.results import Failure
+from harness.record.study import Failure
 from tests.harness import fake_algorithm
 from tests.harness.fake_algorithm import Config, Progress, Result
 from tests.harness.forking import end_helpers, helpers
@@ -72,7 +72,11 @@ def assert_all_done(lab: Lab, study: Study) -> None:
 def our_children() -> list[int]:
     """The processes that compute for this one; a tracking server of its own is none."""
     commands = {pid: Path(f"/proc/{pid}/cmdline") for pid in children_of(os.getpid())}
-    return [pid for pid, command in commands.items() if command.exists() and b"harness.child" in command.read_bytes()]
+    return [
+        pid
+        for pid, command in commands.items()
+        if command.exists() and b"harness.compute.child" in command.read_bytes()
+    ]
 
 
 def own_sockets() -> list[int]:
@@ -198,7 +202,7 @@ def starting_with(code: str, folder: Path) -> Iterator[None]:
 def test_children_killed_at_their_start_cost_an_attempt(lab: Lab) -> None:
     code = f"""
 import os, signal, sys
-if "harness.child" in sys.orig_argv:
+if "harness.compute.child" in sys.orig_argv:
     for number in (1, 2):
         try:
             os.close(os.open({str(lab.folder)!r} + f"/died-{{number}}", os.O_CREAT | os.O_EXCL))

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from harness import Observer, RunRecord, Study, expand, parse_spec
-from harness.design import PlannedRun
+from harness.mirrors.mlflow.tracker import Tracker
+from harness.mirrors.optuna.trials import Trials
 from harness.provenance import collect
-from harness.results import load_study, study_identity
-from harness.tracking import Tracker
-from harness.trials import Trials
+from harness.record.study import load_study, study_identity
+from harness.study.design import PlannedRun
 from tests.faults.clocks import HOUR, Clock
 from tests.harness.lab import DATABASES, FAKE, Lab, children_of, study_data, wait_for
 

@@ -15,8 +15,8 @@ import pytest
 
 from harness import Observer, RunRecord, Study
 from harness.errors import Undelivered
-from harness.records import DAMAGED_FOLDER
-from harness.results import load_study
+from harness.record.run import DAMAGED_FOLDER
+from harness.record.study import load_study
 from studies.cli import run as command
 from tests.faults.locks import shorten_mlflows_patience
 from tests.harness.lab import DATABASES, Lab, study_data

@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 from _pytest.mark.structures import ParameterSet
 
-import harness.spool
+import harness.mirrors.spool
 from harness import Observer, RunRecord, StoreUnavailable
-from harness.databases import LOCK_SECONDS, sqlite_path, sqlite_url
+from harness.commands.sync import sync_study
 from harness.errors import Undelivered
-from harness.records import finished_runs
-from harness.sync import sync_study
+from harness.mirrors.databases import LOCK_SECONDS, sqlite_path, sqlite_url
+from harness.record.run import finished_runs
 from tests.faults.locks import Holder, shorten_mlflows_patience, shorten_patience
 from tests.harness.lab import DATABASES, ROOT, Lab, study_data
 
@@ -158,7 +158,7 @@ def test_mlflow_locked_for_ever_meanwhile_is_delivered_later(
 @pytest.mark.fault(8, "MLflow's database locked in the middle of a study, for a while: what it missed is delivered")
 def test_mlflow_locked_for_a_while_is_told_what_it_missed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_mlflows_patience(monkeypatch, IMPATIENT)
-    monkeypatch.setattr(harness.spool, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(harness.mirrors.spool, "FIRST_PAUSE", 0.0)
     holders: list[Holder] = []
 
     class Once(Trouble):

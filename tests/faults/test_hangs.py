@@ -15,9 +15,9 @@ import pytest
 from a3c import TrainConfig
 from a3c.streams import Purpose, reset_seed
 from harness import Algorithm
-from harness.events import Advanced, Failed, Finished, Task
-from harness.executors import KILL_SECONDS, ProcessExecutor
-from harness.whereabouts import whereabouts
+from harness.compute.processes import KILL_SECONDS, ProcessExecutor
+from harness.compute.stacks import whereabouts
+from harness.compute.task import Advanced, Failed, Finished, Task
 from tests.harness.fake_algorithm import Config
 from tests.harness.lab import DATABASES, FAKE, PATIENCE, Lab, alive, children_of, study_data, wait_for
 

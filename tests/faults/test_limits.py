@@ -9,8 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from harness import Study, load_results
-from harness.mlflow_data import CURVE_POINTS
-from harness.read_back import download_study
+from harness.mirrors.mlflow.download import download_study
+from harness.mirrors.mlflow.payload import CURVE_POINTS
 from tests.faults.large_algorithm import FAILING, LARGE, LONG, METRICS, POINTS, REASON, SETTINGS, curve, metrics
 from tests.harness.lab import DATABASES, Lab, study_data
 

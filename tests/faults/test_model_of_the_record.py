@@ -31,19 +31,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import harness.dispatcher
-import harness.files
-import harness.records
-import harness.spool
+import harness.commands.dispatcher
+import harness.mirrors.spool
+import harness.record.files
+import harness.record.run
 from harness import Interrupted, Observer, RunRecord, Study, StudyChanged, StudyLocked, expand, parse_spec
-from harness.checkup import examine_study, repair_study
-from harness.databases import sqlite_path
-from harness.design import PlannedRun
+from harness.commands.damage import damaged_files
+from harness.commands.doctor import examine_study, repair_study
+from harness.commands.sync import sync_study
 from harness.errors import DamagedRecord, Undelivered
-from harness.mending import damaged_files
-from harness.records import finished_runs, verify_record
-from harness.results import Failure
-from harness.sync import sync_study
+from harness.mirrors.databases import sqlite_path
+from harness.record.run import finished_runs, verify_record
+from harness.record.study import Failure
+from harness.study.design import PlannedRun
 from tests.faults.clocks import HOUR, Clock
 from tests.faults.locks import shorten_mlflows_patience
 from tests.harness.fake_algorithm import Config, score
@@ -112,7 +112,7 @@ class Death:
         """Count what happens without a name: contents and commits."""
         from sqlalchemy.engine.default import DefaultDialect
 
-        write, commit = harness.files.write_synced, DefaultDialect.do_commit
+        write, commit = harness.record.files.write_synced, DefaultDialect.do_commit
 
         def tearing(path: Path, content: bytes) -> None:
             write(path, content)
@@ -127,7 +127,7 @@ class Death:
             if writes:
                 Death._armed.reach()
 
-        for module in (harness.files, harness.records):
+        for module in (harness.record.files, harness.record.run):
             patch.setattr(module, "write_synced", tearing)
         patch.setattr(DefaultDialect, "do_commit", committing)
 
@@ -502,9 +502,11 @@ def machine(blank_databases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     Death.watch_writes(monkeypatch)
     monkeypatch.chdir(tmp_path)
     shorten_mlflows_patience(monkeypatch, 0.05)
-    monkeypatch.setattr(harness.spool, "FIRST_PAUSE", 0.0)
-    origin = harness.dispatcher.provenance.collect()
-    monkeypatch.setattr(harness.dispatcher.provenance, "collect", lambda: origin)  # others may commit meanwhile
+    monkeypatch.setattr(harness.mirrors.spool, "FIRST_PAUSE", 0.0)
+    origin = harness.commands.dispatcher.provenance.collect()
+    monkeypatch.setattr(
+        harness.commands.dispatcher.provenance, "collect", lambda: origin
+    )  # others may commit meanwhile
     Record.blank, Record.home, Record.place = blank_databases, tmp_path, iter(range(10**9))
     Record.clock = Clock(monkeypatch)
     return Record

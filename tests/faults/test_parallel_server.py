@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness import StoreUnavailable, Study, load_study
-from harness.sync import sync_study
+from harness.commands.sync import sync_study
 from studies import run_study
 from tests.faults.delivery import assert_delivered
 from tests.faults.servers import MlflowServer, Proxy, Way

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.records import finished_runs
-from harness.results import load_study
+from harness.record.run import finished_runs
+from harness.record.study import load_study
 from tests.harness.lab import DATABASES, ROOT, Lab, alive, children_of, wait_for
 
 pytestmark = [*DATABASES, pytest.mark.slow]
@@ -78,7 +78,7 @@ class Command:
 
     def kill_child(self, chance: random.Random) -> bool:
         """Kill one of its children, if there are any."""
-        children = [pid for pid in children_of(self.process.pid) if b"harness.child" in command_line(pid)]
+        children = [pid for pid in children_of(self.process.pid) if b"harness.compute.child" in command_line(pid)]
         if not children:
             return False
         os.kill(chance.choice(children), signal.SIGKILL)

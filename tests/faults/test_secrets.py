@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.databases import explain
+from harness.mirrors.addresses import storage_url_problem, tracking_uri_problem
+from harness.mirrors.databases import explain
 from harness.redaction import redact
-from harness.uris import storage_url_problem, tracking_uri_problem
 from tests.faults.servers import MlflowServer
 from tests.harness.lab import DATABASES, ROOT
 from tests.studies.command import TINY

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.results import load_study
+from harness.record.study import load_study
 from tests.harness.lab import DATABASES, ROOT, Lab, study_data
 
 pytestmark = [*DATABASES, pytest.mark.slow]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import Algorithm, Interrupted, Observer, RunRecord, Undelivered
-from harness.databases import sqlite_url
+from harness.commands.sync import sync_study
 from harness.errors import StudyConflict
-from harness.sync import sync_study
+from harness.mirrors.databases import sqlite_url
 from tests.faults.delivery import assert_delivered, spooled
 from tests.faults.locks import Holder, shorten_mlflows_patience
 from tests.faults.servers import MlflowServer, Proxy, Way
@@ -134,7 +134,7 @@ def test_an_interrupt_is_heard_between_deliveries(lab: Lab, away: Away, monkeypa
         if told:
             raise Interrupted(2)
 
-    monkeypatch.setattr("harness.tracking.Tracker.finished", count)
+    monkeypatch.setattr("harness.mirrors.mlflow.tracker.Tracker.finished", count)
     monkeypatch.setattr("harness.interrupts.Interrupts.check", check)
     with pytest.raises(Interrupted):
         sync_study(lab.out / "tiny", lab.storage)

@@ -15,10 +15,10 @@ import pytest
 from mlflow import MlflowClient
 
 from harness import Observer, RunRecord, StoreUnavailable, Study, StudyLocked, load_study
-from harness.design import PlannedRun
+from harness.commands.sync import sync_study
 from harness.errors import Undelivered
-from harness.lock import study_lock
-from harness.sync import sync_study
+from harness.record.lock import study_lock
+from harness.study.design import PlannedRun
 from tests.faults.delivery import Outage, assert_attempts_told_once, assert_delivered, spooled
 from tests.faults.servers import HOST, MlflowServer, Proxy, Way
 from tests.harness.lab import DATABASES, Lab, study_data, wait_for

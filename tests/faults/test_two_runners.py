@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from harness.lock import LOCK_FILE
-from harness.records import finished_runs
+from harness.record.lock import LOCK_FILE
+from harness.record.run import finished_runs
 from tests.harness.lab import DATABASES, Lab, alive, children_of, study_data, wait_for
 
 pytestmark = DATABASES

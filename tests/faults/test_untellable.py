@@ -15,13 +15,13 @@ import pytest
 from mlflow.exceptions import RestException
 
 from harness import Algorithm, Observer, RunRecord, StoreUnavailable, Study, Undelivered
-from harness.checkup import repair_study
-from harness.databases import sqlite_url
-from harness.design import PlannedRun
-from harness.mending import damaged_files
-from harness.spool import Entry, Spool
-from harness.sync import sync_study
-from harness.tracking import Tracker
+from harness.commands.damage import damaged_files
+from harness.commands.doctor import repair_study
+from harness.commands.sync import sync_study
+from harness.mirrors.databases import sqlite_url
+from harness.mirrors.mlflow.tracker import Tracker
+from harness.mirrors.spool import Entry, Spool
+from harness.study.design import PlannedRun
 from tests.faults.delivery import spooled
 from tests.faults.locks import Holder, shorten_mlflows_patience
 from tests.faults.servers import MlflowServer, Proxy, Way

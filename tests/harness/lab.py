@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import Algorithm, Study, load_results, load_study, parse_spec, run_study
-from harness.databases import sqlite_url
+from harness.mirrors.databases import sqlite_url
 
 if TYPE_CHECKING:
     import optuna

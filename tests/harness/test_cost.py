@@ -15,10 +15,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from harness import Algorithm, Observer, RunRecord, StoreUnavailable
-from harness.mlflow_data import CURVE_POINTS
+from harness.mirrors.mlflow.payload import CURVE_POINTS
+from harness.mirrors.mlflow.tracker import Tracker
 from harness.provenance import collect
-from harness.results import study_identity
-from harness.tracking import Tracker
+from harness.record.study import study_identity
 from tests.harness.lab import DATABASES, FAKE, Lab, children_of, study_data
 
 pytestmark = DATABASES
@@ -112,5 +112,5 @@ def test_no_child_is_left_where_a_store_cannot_be_opened(lab: Lab, tmp_path: Pat
 
 def test_a_study_with_nothing_to_do_starts_no_child(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.run(study_data(seeds=1, cells=1))
-    monkeypatch.setattr("harness.executors._Child", None)  # so that making one would raise
+    monkeypatch.setattr("harness.compute.processes._Child", None)  # so that making one would raise
     lab.run(study_data(seeds=1, cells=1), executor="processes", jobs=2)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.databases import ensure_database, sqlite_path, sqlite_url
+from harness.mirrors.addresses import storage_url_problem, tracking_uri_problem
+from harness.mirrors.databases import ensure_database, sqlite_path, sqlite_url
 from harness.redaction import redact
-from harness.uris import storage_url_problem, tracking_uri_problem
 from tests.harness.lab import DATABASES, ROOT, wait_for
 
 pytestmark = DATABASES
@@ -173,7 +173,7 @@ def test_what_holds_no_password_is_shown_as_it_is(text: str) -> None:
 OPTUNA = """
 import sys, json
 from harness import parse_spec
-from harness.trials import Trials
+from harness.mirrors.optuna.trials import Trials
 from tests.harness.lab import study_data
 Trials(sys.argv[1], parse_spec(study_data()), "owner").close("FINISHED")
 """
@@ -181,7 +181,7 @@ MLFLOW = """
 import sys
 from pathlib import Path
 from harness.provenance import collect
-from harness.tracking import Tracker
+from harness.mirrors.mlflow.tracker import Tracker
 Tracker(sys.argv[1], "x", Path("mlartifacts"), collect(), "x").close("FINISHED")
 """
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import BadInput, Design, expand, parse_spec
-from harness.algorithm import Algorithm
-from harness.design import slug
+from harness.algorithm.protocol import Algorithm
+from harness.study.design import slug
 from tests.harness.lab import FAKE, study_data
 
 

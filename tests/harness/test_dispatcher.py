@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from harness import BadInput, Design, Observer, RunRecord, StoreUnavailable, StudyChanged, load_results
-from harness.design import PlannedRun
+from harness.study.design import PlannedRun
 from tests.harness import fake_algorithm
 from tests.harness.fake_algorithm import STEPS, Config, score
 from tests.harness.lab import DATABASES, Lab, study_data

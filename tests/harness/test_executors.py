@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from harness import Algorithm
-from harness.events import Advanced, Event, Failed, Finished, Task
-from harness.executors import Executor, InlineExecutor, ProcessExecutor
-from harness.outputs import RunOutput
+from harness.algorithm.output import RunOutput
+from harness.compute.processes import Executor, InlineExecutor, ProcessExecutor
+from harness.compute.task import Advanced, Event, Failed, Finished, Task
 from tests.harness.fake_algorithm import Config, result, score
 from tests.harness.forking import end_helpers, helpers
 from tests.harness.lab import FAKE, PATIENCE, alive, children_of, wait_for
@@ -271,7 +271,7 @@ def test_children_look_for_modules_where_their_parent_does(tmp_path: Path, monke
 
 @pytest.mark.fault(5, "a child that is stopped when a task is sent that is longer than its socket's buffer")
 def test_a_child_that_does_not_read_its_task_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.executors.START_SECONDS", 1.0)
+    monkeypatch.setattr("harness.compute.processes.START_SECONDS", 1.0)
     executor = ProcessExecutor(1)
     before = {*children_of(os.getpid())}
     try:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness import Algorithm, Observer, StoreUnavailable, Study
-from harness.databases import sqlite_url
-from harness.results import Failure
+from harness.mirrors.databases import sqlite_url
+from harness.record.study import Failure
 from tests.harness.lab import DATABASES, FAKE, Lab, study_data
 
 pytestmark = DATABASES

@@ -14,8 +14,8 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 
 from harness import StudyLocked, load_results
-from harness.records import finished_runs
-from harness.results import load_study
+from harness.record.run import finished_runs
+from harness.record.study import load_study
 from tests.harness.lab import DATABASES, PATIENCE, Lab, alive, children_of, study_data, wait_for, without_time
 from tests.studies.command import TINY, call, start
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from harness import Algorithm, Observer, RunRecord, StoreUnavailable
-from harness.design import PlannedRun
-from harness.records import finished_runs
-from harness.results import RUNS_FOLDER
+from harness.record.run import finished_runs
+from harness.record.study import RUNS_FOLDER
+from harness.study.design import PlannedRun
 from tests.harness import fake_algorithm
 from tests.harness.fake_algorithm import Config, Progress, Result
 from tests.harness.lab import DATABASES, FAKE, Lab, study_data, wait_for

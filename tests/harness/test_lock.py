@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StudyLocked
-from harness.lock import LOCK_FILE, last_holder, nobody_runs, study_lock
+from harness.record.lock import LOCK_FILE, last_holder, nobody_runs, study_lock
 from tests.harness.lab import ROOT, alive
 
 HOLDER = """
 import os, pathlib, signal, sys, time
-from harness.lock import study_lock
+from harness.record.lock import study_lock
 with study_lock(pathlib.Path(sys.argv[1])):
     begun = pathlib.Path(sys.argv[1], "helper")
     if not (helper := os.fork()):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import load_results
-from harness.read_back import download_study
+from harness.mirrors.mlflow.download import download_study
 from tests.harness.lab import DATABASES, Lab, study_data
 from tests.harness.test_design import NASTY
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import BadInput, StoreUnavailable, load_results
-from harness.databases import sqlite_url
-from harness.read_back import download_study
+from harness.mirrors.databases import sqlite_url
+from harness.mirrors.mlflow.download import download_study
 from tests.harness.lab import DATABASES, Lab, study_data
 
 pytestmark = DATABASES

@@ -17,17 +17,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from harness.algorithm.output import PlainResult, RunOutput
 from harness.errors import DamagedRecord, StudyConflict
-from harness.outputs import PlainResult, RunOutput
-from harness.records import (
-    RunRecord,
-    finished_runs,
-    read_json,
-    read_record,
-    remove_drafts,
-    write_json,
-    write_record,
-)
+from harness.record.run import RunRecord, finished_runs, read_json, read_record, remove_drafts, write_json, write_record
 from tests.harness.lab import NOBODY, ROOT, wait_for
 
 
@@ -256,7 +248,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from harness.records import write_record
+from harness.record.run import write_record
 from tests.harness.test_records import output_of, record_of
 folder = Path(sys.argv[1])
 output = output_of(arrays={"parameters": {"parameters": np.arange(300_000.0)}})

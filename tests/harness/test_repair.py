@@ -11,10 +11,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 
 from harness import expand, parse_spec
-from harness.databases import sqlite_path
+from harness.mirrors.databases import sqlite_path
+from harness.mirrors.optuna.trials import Trials
 from harness.provenance import collect
-from harness.results import study_identity
-from harness.trials import Trials
+from harness.record.study import study_identity
 from tests.harness.lab import DATABASES, FAKE, Lab, study_data
 
 pytestmark = DATABASES
@@ -145,7 +145,7 @@ def test_deaths_while_a_result_is_told_lose_no_trial(lab: Lab, monkeypatch: pyte
 
 
 def test_a_run_left_open_in_mlflow_is_closed(lab: Lab) -> None:
-    from harness.tracking import Tracker
+    from harness.mirrors.mlflow.tracker import Tracker
 
     design = expand(parse_spec(study_data(cells=1)), FAKE)
     tracker = Tracker(lab.tracking_uri, "tiny", lab.folder / "mlartifacts", collect(), study_identity(lab.out / "tiny"))

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from harness import Algorithm, BadInput, RunRecord
+from harness.commands.single import RunFailed, run_single, sync_singles
 from harness.errors import Interrupted, Undelivered
-from harness.records import finished_runs, read_record
-from harness.single import RunFailed, run_single, sync_singles
+from harness.record.run import finished_runs, read_record
 from tests.harness.fake_algorithm import Config, Progress, Result, result, score
 from tests.harness.lab import DATABASES, FAKE, ROOT, Lab
 
@@ -96,7 +96,7 @@ def test_the_algorithm_must_be_there() -> None:
 def test_a_run_whose_process_died_is_closed_by_the_next(lab: Lab) -> None:
     program = (
         "from tests.harness.lab import FAKE\n"
-        "from harness.single import run_single\n"
+        "from harness.commands.single import run_single\n"
         f"run_single({{'mode': 'kill'}}, FAKE, out={str(lab.out)!r})\n"
     )
     died = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)})

@@ -12,9 +12,9 @@ import pytest
 
 from a3c import TrainConfig
 from harness import Algorithm, BadInput, expand
-from harness.checks import parse_study
-from harness.space import Choices, Range, SearchSection
-from harness.spec import CompareSection, StudySection
+from harness.study.checks import parse_study
+from harness.study.search_space import Choices, Range, SearchSection
+from harness.study.spec import CompareSection, StudySection
 
 pytestmark = pytest.mark.fault(13, "study files: a wrong type, a bound overstepped and a misspelling in each field")
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from harness import Algorithm, BadInput, expand, read_spec
-from harness.checks import parse_study, read_study
-from harness.plain import MAX_DEPTH, implausible
+from harness.study.checks import parse_study, read_study
+from harness.study.file import MAX_DEPTH, implausible
 from tests.harness.lab import FAKE, ROOT, study_data
 
 A3C = Algorithm("a3c:TrainConfig", "a3c:train")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import BadInput, parse_spec, read_spec
-from harness.design import expand
+from harness.study.design import expand
 from tests.harness.lab import FAKE, ROOT, study_data
 
 pytestmark = pytest.mark.fault(

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import Algorithm
-from harness.events import Advanced, Begun, Failed, Finished, Task
-from harness.executors import ProcessExecutor
-from harness.outputs import OUTCOMES, PlainResult, RunOutput
-from harness.wire import Message, receive, send
+from harness.algorithm.output import OUTCOMES, PlainResult, RunOutput
+from harness.compute.messages import Message, receive, send
+from harness.compute.processes import ProcessExecutor
+from harness.compute.task import Advanced, Begun, Failed, Finished, Task
 from tests.harness.lab import FAKE
 
 Pair = tuple[Connection, Connection]
@@ -127,7 +127,7 @@ def test_a_table_named_like_a_path_or_like_the_curves_fails_its_run_alone(name: 
 def test_a_child_that_sends_nonsense_is_replaced_and_its_run_tried_again(
     train: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.executors.STALL_SECONDS", 1.0)
+    monkeypatch.setattr("harness.compute.processes.STALL_SECONDS", 1.0)
     executor = ProcessExecutor(1)
     try:
         executor.submit(Task("one", Algorithm(FAKE.config, f"tests.harness.fake_algorithm:{train}"), {}, 60.0))

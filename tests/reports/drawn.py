@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.cells import Comparison, compare_cells
 from reports.statistics import Estimate
 from reports.style import Picture

@@ -6,7 +6,7 @@ By hand, from a checkout (``PYTHONPATH=.`` unless the project is installed)::
     a3c-bench report out/wide
 
 ``wide`` is many cells with few seeds (500 cells × 2 arms × 10 seeds at 10,000 runs), ``deep`` few cells with many
-seeds (25 × 2 × 200). Files are what :func:`harness.records.write_record` writes, of the sizes a real run of 40,000
+seeds (25 × 2 × 200). Files are what :func:`harness.record.run.write_record` writes, of the sizes a real run of 40,000
 CartPole steps leaves, but nothing is synced to the disk and an update log is made once for all runs alike in it.
 """
 
@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.design import Design, PlannedRun, expand
-from harness.outputs import CURVES_FILE, PlainResult, RunOutput
-from harness.records import CONFIG_FILE, RECORD_FILE, SCHEMA, RunRecord
-from harness.results import RUNS_FOLDER, write_plan
-from harness.spec import parse_spec
+from harness.algorithm.output import CURVES_FILE, PlainResult, RunOutput
+from harness.record.run import CONFIG_FILE, RECORD_FILE, SCHEMA, RunRecord
+from harness.record.study import RUNS_FOLDER, write_plan
+from harness.study.design import Design, PlannedRun, expand
+from harness.study.spec import parse_spec
 from studies import A3C
 
 STEPS = 40_000

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from harness.algorithm import Algorithm
-from harness.design import Design, PlannedRun, expand
-from harness.outputs import PlainResult, RunOutput
-from harness.records import RunRecord, write_json, write_record
-from harness.results import FAILURES_FOLDER, RUNS_FOLDER, Study, load_study, write_plan
-from harness.spec import parse_spec
+from harness.algorithm.output import PlainResult, RunOutput
+from harness.algorithm.protocol import Algorithm
+from harness.record.run import RunRecord, write_json, write_record
+from harness.record.study import FAILURES_FOLDER, RUNS_FOLDER, Study, load_study, write_plan
+from harness.study.design import Design, PlannedRun, expand
+from harness.study.spec import parse_spec
 
 ALGORITHM = Algorithm(config=f"{__name__}:FakeConfig", train=f"{__name__}:FakeConfig")
 PROVENANCE = {

@@ -7,7 +7,7 @@ import pytest
 from drawn import judged, judgement, size, svg, texts
 from synthetic import plan, realistic, write_study
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.cells import compare_cells
 from reports.forest import ROWS_A_PICTURE, forest, forest_table
 from reports.selection import select_cells

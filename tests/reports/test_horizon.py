@@ -11,7 +11,7 @@ from scipy import stats
 from synthetic import FakeConfig, plan, write_study
 from theories import grid, sees_as_far
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.horizon import horizon_figure, horizon_table, horizon_words
 from reports.theory import effective_value, matched_gamma
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from synthetic import FakeConfig, plan, realistic, write_study
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.profiles import COLUMNS, POOLED, exact_bounds, profile_figure, profile_table, stratified_bootstrap
 
 ARMS = ["missing_as_zero", "max_terms"]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from synthetic import plan, write_study
 
-from harness.design import PlannedRun
+from harness.study.design import PlannedRun
 from reports.curves import budget_unit, evaluation_curves, measure, training_curves
 
 BY_EPISODE = {"total_episodes": 500, "total_steps": None}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from synthetic import plan, write_study
 
-from harness.design import PlannedRun
+from harness.study.design import PlannedRun
 from reports import paired_differences, runs_table
 
 

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from synthetic import plan, write_study
 
-from harness.design import expand
-from harness.outputs import RunOutput
-from harness.records import read_json, write_record
-from harness.results import load_study
-from harness.spec import parse_spec
+from harness.algorithm.output import RunOutput
+from harness.record.run import read_json, write_record
+from harness.record.study import load_study
+from harness.study.design import expand
+from harness.study.spec import parse_spec
 from reports import write_report
 from reports.thinning import MAX_POINTS, Thinning
 from studies import A3C

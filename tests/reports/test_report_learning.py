@@ -13,7 +13,7 @@ from scipy import stats
 from scipy.stats import mstats
 from synthetic import plan, write_study
 
-from harness.results import Study
+from harness.record.study import Study
 from reports.cells import compare_cells
 from reports.curves import evaluation_curves
 from reports.layout import arrange

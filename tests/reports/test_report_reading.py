@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from synthetic import plan, write_study
 
-from harness.design import PlannedRun
+from harness.study.design import PlannedRun
 from reports.curves import TRAINING_POINTS, training_curves
 from reports.reading import read_tables
 

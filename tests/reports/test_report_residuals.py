@@ -12,7 +12,7 @@ from synthetic import plan, write_study
 from theories import REWARD_VALUE, grid, residuals_of, with_residuals
 
 from a3c import n_step_targets
-from harness.design import PlannedRun
+from harness.study.design import PlannedRun
 from reports.cells import compare_cells
 from reports.residuals import COLUMNS, residual_figure, residual_table, residual_words
 from reports.selection import select_cells

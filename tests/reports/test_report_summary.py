@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from synthetic import ALGORITHM, FakeConfig, plan, realistic, write_study
 
-from harness.design import expand
-from harness.results import load_study, write_plan
+from harness.record.study import load_study, write_plan
+from harness.study.design import expand
 from reports import compare_cells, write_report
 from reports.calibration import Calibration, FalseRate, write_calibration
 from reports.summary import Summary, summarise

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.files import write_text
+from harness.record.files import write_text
 from reports.tables import csv_text, neutral
 from reports.text import brief, count, interval, listing, number, percent, show, signed
 

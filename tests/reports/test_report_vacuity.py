@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import FakeConfig, plan, write_study
 
-from harness.design import PlannedRun
+from harness.study.design import PlannedRun
 from reports import compare_cells
 from reports.summary import summarise
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from synthetic import plan, realistic, write_study
 
-from harness.design import PlannedRun
-from harness.results import Study
+from harness.record.study import Study
+from harness.study.design import PlannedRun
 from reports.cells import compare_cells
 from reports.selection import select_cells
 from reports.survival import Times, _curve, survival_figure, survival_summary, survival_table

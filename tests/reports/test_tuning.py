@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import plan, write_study
 
-from harness.results import Study
-from harness.search import ArmSearch, Trial
+from harness.record.search import ArmSearch, Trial
+from harness.record.study import Study
 from reports.tuning import (
     CELLS_SHOWN,
     importance_figure,

@@ -9,7 +9,7 @@ import pytest
 from drawn import texts
 from synthetic import plan, realistic, write_study
 
-from harness.design import PlannedRun
+from harness.study.design import PlannedRun
 from reports.cells import compare_cells
 from reports.curves import EVALUATION_COLUMNS, evaluation_curves
 from reports.layout import arrange

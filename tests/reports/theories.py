@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from synthetic import FakeConfig, plan
 
-from harness.design import PlannedRun
+from harness.study.design import PlannedRun
 from reports.theory import effective_value
 
 ARMS = ["missing_as_zero", "max_terms"]

@@ -1,4 +1,4 @@
-"""What a study asks A3C's configs, see :mod:`harness.algorithm`."""
+"""What a study asks A3C's configs, see :mod:`harness.algorithm.protocol`."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from rich.console import Console
 
 from a3c import TrainConfig
 from a3c.engines.choice import ENGINES
+from harness.commands.single import RunFailed
 from harness.errors import BadInput, Interrupted
-from harness.single import RunFailed
 from studies.bench import contestants
 from studies.bench.contestants import ENVIRONMENT, PAIR, PEER, all_contestants, choose, training
 from studies.bench.display import show

@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from harness import BadInput, Study
-from harness.databases import sqlite_url
-from harness.results import load_study
+from harness.mirrors.databases import sqlite_url
+from harness.record.study import load_study
 from studies.catalogue import find_folder, recorded_studies
 from studies.cli import run
 from tests.harness.lab import DATABASES, Lab, alive, children_of, study_data, wait_for

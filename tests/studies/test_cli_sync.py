@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from harness import Observer, RunRecord
-from harness.databases import sqlite_url
 from harness.errors import Undelivered
-from harness.results import load_study
+from harness.mirrors.databases import sqlite_url
+from harness.record.study import load_study
 from studies.cli import run
 from tests.faults.locks import shorten_mlflows_patience
 from tests.harness.lab import DATABASES, Lab, study_data, wait_for
@@ -88,7 +88,7 @@ def test_what_waits_is_delivered_once(
     with closing(sqlite3.connect(lab.folder / "mlflow.db", isolation_level=None)) as other:
         with pytest.raises(Undelivered):
             lab.run(study_data(seeds=1), observer=Away(lambda: other.execute("BEGIN EXCLUSIVE")))
-        monkeypatch.setattr("harness.databases.LOCK_SECONDS", 0.3)
+        monkeypatch.setattr("harness.mirrors.databases.LOCK_SECONDS", 0.3)
         assert synced(lab) == 3  # it is away, still
         errors = capsys.readouterr().err
         assert str(lab.folder / "mlflow.db") in errors

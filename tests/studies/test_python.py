@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import BadInput, Study, StudySpec, parse_spec
-from harness.databases import sqlite_url
-from harness.read_back import download_study
+from harness.mirrors.databases import sqlite_url
+from harness.mirrors.mlflow.download import download_study
 from reports import write_report
 from studies import load_results, run_study
 from studies.catalogue import find_spec

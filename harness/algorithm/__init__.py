@@ -1,0 +1,1 @@
+"""What the harness asks of an algorithm, and what comes back."""

@@ -1,0 +1,134 @@
+"""What a fault left behind in a study, told without touching anything, and made good when asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from harness.commands.damage import damaged_files, mend
+from harness.commands.sync import sync_study, told_runs
+from harness.errors import DamagedRecord, HarnessError
+from harness.mirrors.opening import default_storage, stores_of
+from harness.mirrors.spool import SPOOL_FOLDER, Spool
+from harness.record.files import drafts
+from harness.record.lock import last_holder, nobody_runs, study_lock
+from harness.record.run import RunRecord, finished_runs, set_aside, verify_record
+from harness.record.study import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER, Study, load_study, study_identity
+from harness.redaction import redact
+
+
+def examine_study(folder: Path, storage: str | None = None, tracking_uri: str | None = None) -> list[str]:
+    """Return what is wrong with a study, a sentence each; nothing is changed.
+
+    Args:
+        folder: the study's.
+        storage: Optuna's storage URL; None: as the study was last run with.
+        tracking_uri: MLflow's; None: as the study was last run with.
+
+    Raises:
+        StudyLocked: if it is being run now, when half-written things are as they should be.
+    """
+    with nobody_runs(folder):
+        return list(dict.fromkeys(_findings(folder, storage, tracking_uri)))  # what stands in two ways is told once
+
+
+def _findings(folder: Path, storage: str | None, tracking_uri: str | None) -> Iterator[str]:
+    if holder := last_holder(folder):
+        yield f"left locked by {holder}, which ended without unlocking it: nobody is kept out"
+    if half_written := drafts(folder):
+        yield f"{len(half_written)} half-written files or folders"
+    damaged = damaged_files(folder)
+    yield from map(str, [*damaged, *_damaged_records(folder)])
+    if waiting := Spool(folder).waiting():
+        yield f"{waiting} attempts wait in {folder / SPOOL_FOLDER} for MLflow"
+    plan = folder / PLAN_FILE
+    if not plan.is_file() or any(error.path == plan for error in damaged):
+        kept = _count(len(finished_runs(folder / RUNS_FOLDER)), "finished run")
+        yield f"without {plan} no store is looked at: continue with `a3c-bench run STUDY`, the {kept} on disk are kept"
+        return
+    yield from _told(lambda: _stores(folder, storage, tracking_uri))
+
+
+def _told(look: Callable[[], Iterable[str]]) -> Iterator[str]:
+    """Yield what is found, and what went wrong with looking."""
+    try:
+        yield from look()
+    except HarnessError as error:
+        yield from redact(str(error)).splitlines()
+
+
+def _damaged_records(folder: Path) -> Iterator[DamagedRecord]:
+    for run in finished_runs(folder / RUNS_FOLDER):
+        try:
+            verify_record(folder / RUNS_FOLDER / run)
+        except DamagedRecord as error:
+            yield error
+
+
+def _stores(folder: Path, storage: str | None, tracking_uri: str | None) -> Iterator[str]:
+    study = load_study(folder)
+    records = told_runs(study)
+    storage, uri = stores_of(folder, storage, tracking_uri)
+    yield from _told(lambda: _optuna(study, records, storage))
+    yield from _told(lambda: _mlflow(study, records, uri))
+
+
+def _optuna(study: Study, records: Sequence[RunRecord], storage: str | None) -> Iterator[str]:
+    from harness.mirrors.optuna.trials import attempts_in_optuna
+
+    trials = attempts_in_optuna(storage or default_storage(study.folder), study.spec.name)
+    judged = [record.run for record in records if record.trial is None]
+    yield from _differences("Optuna", "trial", trials, "COMPLETE", judged)
+
+
+def _mlflow(study: Study, records: Sequence[RunRecord], uri: str | None) -> Iterator[str]:
+    from harness.mirrors.mlflow.download import attempts_in_mlflow
+
+    owner = study_identity(study.folder) if (study.folder / IDENTITY_FILE).exists() else ""
+    runs = attempts_in_mlflow(study.spec.name, uri, owner)
+    yield from _differences("MLflow", "run", runs, "FINISHED", [record.run for record in records])
+
+
+def _differences(
+    store: str, what: str, attempts: Mapping[str, Sequence[str]], complete: str, runs: Collection[str]
+) -> Iterator[str]:
+    """Compare what a store holds, by state the runs its attempts stand for, with the runs on disk."""
+    if running := len(attempts.get("RUNNING", ())):
+        yield f"{store}: {_count(running, what)} left as RUNNING"
+    counted = Counter(attempts.get(complete, ()))
+    if missing := sum(run not in counted for run in runs):
+        yield f"{store}: {_count(missing, 'finished run')} unsynced"
+    if double := sum(count > 1 for run, count in counted.items() if run in runs):
+        yield f"{store}: {_count(double, 'run')} recorded twice"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def repair_study(folder: Path, storage: str | None, tracking_uri: str | None, warn: Callable[[str], None]) -> None:
+    """Make good what :func:`examine_study` tells of: set aside what is damaged, and deliver the rest to both stores.
+
+    Runs whose records are set aside are computed again when the study is continued. Where its plan is missing, or was
+    set aside, the stores are left as they are: continuing the study writes it anew and repairs them.
+
+    Args:
+        folder: the study's.
+        storage: Optuna's storage URL; None: as the study was last run with.
+        tracking_uri: MLflow's; None: as the study was last run with.
+        warn: is told of everything that is set aside.
+
+    Raises:
+        BadInput: if a store must be given and is not.
+        StudyLocked: if it is being run.
+        StoreUnavailable: if a store cannot be used.
+    """
+    with study_lock(folder):
+        stores_of(folder, storage, tracking_uri)  # must be known before what is damaged is set aside
+        mend(folder, warn)
+        for error in list(_damaged_records(folder)):
+            run = next(path for path in (error.path, *error.path.parents) if path.parent == folder / RUNS_FOLDER)
+            warn(f"{error}; kept as {set_aside(run, folder)}, the run is computed again when the study is continued")
+    if (folder / PLAN_FILE).exists():
+        sync_study(folder, storage, tracking_uri, warn)

@@ -1,0 +1,1 @@
+"""Optuna and MLflow as mirrors of the record."""

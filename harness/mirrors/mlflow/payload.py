@@ -1,0 +1,145 @@
+"""What MLflow is told of an attempt, made whole before anything is asked of it.
+
+So a record that cannot be told is known by itself, and never taken for a store that is away.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.algorithm.output import CURVES_FILE
+from harness.errors import DamagedRecord
+from harness.mirrors.mlflow.client import Metric, Param, RunTag
+from harness.record.run import CONFIG_FILE, RECORD_FILE, RunRecord
+from harness.study.design import slug
+
+MAX_PARAM_LENGTH, MAX_TAG_LENGTH = 6000, 5000  # MLflow's
+CURVE_POINTS = 100  # of one metric of one run in MLflow: a row costs 60 µs, and a chart shows no more
+_MAX_INTEGER = 2**63 - 1  # its databases hold no larger one
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What MLflow is told of a finished run.
+
+    Attributes:
+        who: the tags that tell it from others, and those of where it was computed.
+        started: milliseconds since the epoch.
+        ended: likewise.
+        params: its settings.
+        metrics: its figures, and points of its curves.
+        tags: what is known since it ended.
+    """
+
+    who: Mapping[str, str]
+    started: int
+    ended: int
+    params: list[Param]
+    metrics: list[Metric]
+    tags: list[RunTag]
+
+    @classmethod
+    def of(cls, record: RunRecord) -> FinishedRun:
+        """Make it of a record.
+
+        Raises:
+            DamagedRecord: if something in it is not what MLflow could be told, or cannot be read.
+        """
+        with _blamed(record.folder / CURVES_FILE):
+            curves = [
+                (f"curve/{name}", value, _integer(step))  # the prefix gives them a section of their own in the UI
+                for name, curve in record.curve_points().items()
+                for step, value in _thinned(curve)
+            ]
+        with _blamed(record.folder / CONFIG_FILE):
+            params = _params(record.config)
+        with _blamed(record.folder / RECORD_FILE):
+            finals = {**record.metrics, **{f"time/{name}": value for name, value in record.timings.items()}}
+            points = [*((name, value, _last_step(record.metrics)) for name, value in finals.items()), *curves]
+            ended = milliseconds(record.started + record.seconds)
+            return cls(
+                who={**source_tags(record.provenance), **who(record.cell, record.arm, record.seed, record.trial)},
+                started=milliseconds(record.started),
+                ended=ended,
+                params=params,
+                metrics=[Metric(name, value, ended, step) for name, value, step in points if not math.isinf(value)],
+                tags=_tags(record, sorted({name for name, value, _ in points if math.isinf(value)})),
+            )
+
+
+@contextmanager
+def _blamed(path: Path) -> Iterator[None]:
+    """Say of whatever goes wrong that a file is damaged."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, csv.Error, OSError) as error:
+        raise DamagedRecord(path, f"{type(error).__name__}: {error}") from error
+
+
+def _tags(record: RunRecord, infinite: list[str]) -> list[RunTag]:
+    tags = [RunTag("outcome", record.outcome)]
+    tags += [RunTag(f"label/{slug(name)}", text[:MAX_TAG_LENGTH]) for name, text in record.labels.items()]
+    if infinite:  # MLflow would say 1.8e308
+        tags.append(RunTag("infinite", ", ".join(infinite)[:MAX_TAG_LENGTH]))
+    return tags
+
+
+def who(cell: str, arm: str, seed: int, trial: int | None) -> dict[str, str]:
+    """Return the tags that tell a run from others; a search's are marked, so that they can be filtered out."""
+    search = {} if trial is None else {"phase": "search", "trial": str(trial)}
+    return {"cell": cell, "arm": arm, "seed": str(seed), **search}
+
+
+def source_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags MLflow's fluent calls would have set, and ours."""
+    tags = {
+        "mlflow.source.name": str(provenance["command"]),
+        "mlflow.source.type": "LOCAL",
+        "git_commit": str(provenance["commit"]),
+        "git_dirty": str(provenance["dirty"]).lower(),
+    }
+    if provenance["commit"]:
+        tags["mlflow.source.git.commit"] = str(provenance["commit"])
+    return tags
+
+
+def milliseconds(seconds: float) -> int:
+    """Return seconds since the epoch as MLflow counts them.
+
+    Raises:
+        ValueError, OverflowError: if they are more than it can count.
+    """
+    return _integer(int(seconds * 1000))
+
+
+def _integer(number: int) -> int:
+    if abs(number) > _MAX_INTEGER:
+        raise OverflowError(f"{number:.3g} is too large")
+    return number
+
+
+def _last_step(metrics: Mapping[str, float]) -> int:
+    """Return where final figures stand: at the run's last step, or at 0 if it does not say."""
+    steps = metrics.get("steps", 0)
+    return int(steps) if abs(steps) < _MAX_INTEGER else 0  # nor if that is not a number
+
+
+def _params(config: Mapping[str, Any]) -> list[Param]:
+    """Return settings as MLflow params; what is longer than it takes stands in the config artifact."""
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    return [Param(key, text if len(text) <= MAX_PARAM_LENGTH else "see config.json") for key, text in texts.items()]
+
+
+def _thinned(curve: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return at most ``CURVE_POINTS`` of a curve's points, evenly spread, its ends among them."""
+    if len(curve) <= CURVE_POINTS:
+        return curve
+    last = len(curve) - 1
+    return [curve[i * last // (CURVE_POINTS - 1)] for i in range(CURVE_POINTS)]

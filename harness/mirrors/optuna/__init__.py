@@ -1,0 +1,1 @@
+"""Optuna: trials mirrored, settings proposed."""

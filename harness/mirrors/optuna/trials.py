@@ -1,0 +1,255 @@
+"""Optuna as the record of trials; with :mod:`harness.mirrors.optuna.proposals` all that talks to Optuna.
+
+The design is planned whole, so Optuna proposes nothing here: a run's trial is made when it starts and finished when
+its record is on disk. Both are single writes to the storage: ``Study.ask`` looks through all trials and commits every
+parameter by itself, ``Study.tell`` reads the trial twice, which together cost three times as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from harness.errors import HarnessError, StoreUnavailable, StudyConflict
+from harness.mirrors.databases import LOCK_SECONDS, ensure_database, explain, is_missing, sqlite_path
+from harness.mirrors.optuna.proposals import mirror
+from harness.record.run import RunRecord
+from harness.record.scores import score
+from harness.record.search import ArmSearch
+from harness.record.study import Failure
+from harness.redaction import redact
+from harness.study.design import PlannedRun, label
+from harness.study.spec import StudySpec
+
+RUN = "run"  # the user attribute that names a trial's run
+# set on failed trials of runs that finished but have no figure to tell, as of one that diverged where nothing says what
+# is worst
+WITHOUT_METRIC = "without metric"
+_ENDED_BEFORE_BEGUN = sqlalchemy.text(
+    "UPDATE trials SET datetime_complete = datetime_start"
+    " WHERE study_id = :study AND datetime_complete < datetime_start"
+)
+DESCRIBED = "described"  # set on the study: metric, and the distribution of every factor
+
+
+class Trials:
+    """One Optuna study: a trial per attempt, its parameters the run's factor levels and seed.
+
+    Args:
+        url: any Optuna RDB URL.
+        spec: the study, with search mode's own factor where it searches.
+        owner: identity of the study's folder, so that a study of the same name from elsewhere is left alone.
+        waiting: see :func:`~harness.mirrors.databases.ensure_database`.
+
+    Raises:
+        StoreUnavailable: if the storage cannot be used.
+        StudyConflict: if it holds a study of this name that is not this folder's.
+    """
+
+    def __init__(
+        self, url: str, spec: StudySpec, owner: str, waiting: Callable[[Path], None] = lambda path: None
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._compare = spec.compare
+        self._search = spec.search
+        self._distributions = _distributions(spec)
+        self._levels = {factor.name: _levels(factor.values) for factor in spec.sweep}
+        self._open: dict[str, int] = {}
+        try:
+            ensure_database(url, lambda draft: _close(optuna.storages.RDBStorage(draft)), waiting)
+            patient = {"connect_args": {"timeout": LOCK_SECONDS}} if sqlite_path(url) is not None else None
+            self._storage = optuna.storages.RDBStorage(url, engine_kwargs=patient)
+            self._name, self._owner, self._url = spec.name, owner, url
+            self._open_study()
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise StoreUnavailable(f"Optuna cannot use {redact(url)}: {explain(error)}") from error
+
+    @property
+    def address(self) -> str:
+        """See :class:`~harness.mirrors.mirror.Projection`."""
+        return f"Optuna at {redact(self._url)}"
+
+    def repair(self, records: Sequence[RunRecord], on_disk: Set[str]) -> None:
+        """See :class:`~harness.mirrors.mirror.Projection`."""
+        trials = self._study.get_trials(deepcopy=False)
+        complete = [trial.user_attrs.get(RUN) for trial in trials if trial.state == TrialState.COMPLETE]
+        if len(set(complete)) < len(complete) or not on_disk >= set(complete):
+            self._open_study(anew=True)  # a record was removed, and a trial cannot be
+            trials = []
+        records = [record for record in records if record.trial is None]  # a search has studies of its own
+        told = {trial.user_attrs.get(RUN) for trial in trials if trial.state == TrialState.COMPLETE}
+        told |= {t.user_attrs.get(RUN) for t in trials if t.state == TrialState.FAIL and WITHOUT_METRIC in t.user_attrs}
+        for record in records:
+            if record.run not in told:
+                self._add(record)
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def started(self, run: PlannedRun, attempt: int) -> None:
+        """See :class:`~harness.mirrors.mirror.Projection`."""
+        if run.trial is not None:
+            return
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params=self._parameters(run.levels, run.seed),
+            distributions=self._distributions,
+            user_attrs={RUN: run.id, "attempt": attempt},
+        )
+        self._open[run.id] = self._storage.create_new_trial(self._study_id, trial)
+
+    def finished(self, record: RunRecord) -> None:
+        """See :class:`~harness.mirrors.mirror.Projection`."""
+        if record.trial is not None:
+            return
+        trial = self._open.pop(record.run, None)
+        if trial is None:
+            self._add(record)
+            return
+        value = self._value(record)
+        if value is None:
+            self._storage.set_trial_user_attr(trial, WITHOUT_METRIC, True)
+            self._storage.set_trial_state_values(trial, TrialState.FAIL)
+        else:
+            self._storage.set_trial_state_values(trial, TrialState.COMPLETE, [value])
+
+    def failed(self, failure: Failure) -> None:
+        """See :class:`~harness.mirrors.mirror.Projection`."""
+        self._fail(failure.run)
+
+    def searched(self, arms: Sequence[ArmSearch]) -> None:
+        """See :class:`~harness.mirrors.mirror.Projection`; each arm of each cell has a study of its own."""
+        if self._search is not None:
+            for arm in arms:
+                mirror(self._storage, self._name, self._owner, arm, self._search, self._compare.higher_is_better)
+
+    def attach(self, paths: Sequence[Path]) -> None:
+        """Optuna keeps no files."""
+
+    def close(self, status: str) -> None:
+        """See :class:`~harness.mirrors.mirror.Projection`."""
+        for run in list(self._open):
+            self._fail(run)
+        with self._storage.engine.begin() as connection:  # the clock may have been set back during a run
+            connection.execute(_ENDED_BEFORE_BEGUN, {"study": self._study_id})
+        _close(self._storage)
+
+    def _fail(self, run: str) -> None:
+        if (trial := self._open.pop(run, None)) is not None:
+            self._storage.set_trial_state_values(trial, TrialState.FAIL)
+
+    def _open_study(self, anew: bool = False) -> None:
+        """Open the study, or make it anew where what it holds has changed: it is a mirror, not a source."""
+        direction = "maximize" if self._compare.higher_is_better else "minimize"
+        worst = self._compare.diverged_score
+        described = {
+            "owner": self._owner,
+            "metric": f"{direction} {self._compare.metric}" + ("" if worst is None else f", {worst} if diverged"),
+            **{key: optuna.distributions.distribution_to_json(value) for key, value in self._distributions.items()},
+        }
+
+        def make() -> optuna.Study:
+            return optuna.create_study(
+                study_name=self._name,
+                storage=self._storage,
+                direction=direction,
+                load_if_exists=True,
+                sampler=optuna.samplers.RandomSampler(seed=0),
+            )
+
+        study = make()
+        before = study.user_attrs.get(DESCRIBED)
+        foreign = bool(study.get_trials(deepcopy=False)) if before is None else before["owner"] != self._owner
+        if foreign:
+            where = redact(self._url)
+            raise StudyConflict(f"{where} holds another study named {self._name!r}: choose another name or --storage")
+        if anew or before not in (None, described):
+            optuna.delete_study(study_name=self._name, storage=self._storage)
+            study, before = make(), None
+        if before is None:
+            study.set_user_attr(DESCRIBED, described)
+        self._study = study
+        self._study_id = self._storage.get_study_id_from_name(self._name)
+
+    def _add(self, record: RunRecord) -> None:
+        value = self._value(record)
+        trial: FrozenTrial = create_trial(
+            state=TrialState.COMPLETE if value is not None else TrialState.FAIL,
+            value=value,
+            params=self._parameters(record.levels, record.seed),
+            distributions=self._distributions,
+            user_attrs={
+                RUN: record.run,
+                "attempt": record.attempt,
+                **({} if value is not None else {WITHOUT_METRIC: True}),
+            },
+        )
+        self._study.add_trial(trial)
+
+    def _parameters(self, levels: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        return {**{name: self._levels[name][label(level)] for name, level in levels.items()}, "seed": seed}
+
+    def _value(self, record: RunRecord) -> float | None:
+        """Return what a run counts as whatever others came to: a trial cannot change when more of them are known."""
+        return score(record, self._compare, ())
+
+
+def attempts_in_optuna(url: str, name: str) -> dict[str, list[str]]:
+    """Return, by state, the run each trial of a study stands for; trials without a figure count as complete.
+
+    Raises:
+        StoreUnavailable: if the storage cannot be used.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    found: dict[str, list[str]] = {}
+    if is_missing(url):
+        return found
+    try:
+        storage = optuna.storages.RDBStorage(url)
+        names = {summary.study_name for summary in optuna.get_all_study_summaries(storage)}
+        trials = optuna.load_study(study_name=name, storage=storage).get_trials(False) if name in names else []
+        _close(storage)
+    except Exception as error:
+        raise StoreUnavailable(f"Optuna cannot use {redact(url)}: {explain(error)}") from error
+    for trial in trials:
+        state = TrialState.COMPLETE if WITHOUT_METRIC in trial.user_attrs else trial.state
+        found.setdefault(state.name, []).append(str(trial.user_attrs.get(RUN, "")))
+    return found
+
+
+def _distributions(spec: StudySpec) -> Mapping[str, BaseDistribution]:
+    """Describe factors and seed for Optuna: numbers as ranges, everything else as choices."""
+    described: dict[str, BaseDistribution] = {}
+    for factor in spec.sweep:
+        levels = list(_levels(factor.values).values())
+        if all(type(level) is int for level in levels):
+            described[factor.name] = IntDistribution(min(levels), max(levels))
+        elif all(type(level) in (int, float) for level in levels):
+            described[factor.name] = FloatDistribution(min(levels), max(levels))
+        else:
+            described[factor.name] = CategoricalDistribution(levels)
+    seeds = spec.study.seeds
+    return {**described, "seed": IntDistribution(0, max(2**31 - 1, *seeds))}
+
+
+def _levels(values: Sequence[object]) -> dict[str, Any]:
+    """Return a factor's levels as Optuna can store them, by their text: as that where some are equal (1 and true)."""
+    scalars = {label(value): _scalar(value) for value in values}
+    return scalars if len({*scalars.values()}) == len(scalars) else {text: text for text in scalars}
+
+
+def _scalar(value: object) -> bool | int | float | str | None:
+    """Return a level as Optuna can store it: lists and tables as JSON text."""
+    return value if value is None or isinstance(value, bool | int | float | str) else label(value)
+
+
+def _close(storage: optuna.storages.RDBStorage) -> None:
+    storage.remove_session()
+    storage.engine.dispose()

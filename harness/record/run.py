@@ -1,0 +1,303 @@
+"""What a run leaves on disk: the record every other store is a projection of.
+
+``out/<study>/runs/<run id>/`` appears by one rename, whole or not at all::
+
+    record.json       who (cell, arm, seed, attempt), outcome, metrics, timings, provenance; size and digest of the rest
+    config.json       the resolved config, every field
+    curves.csv        metric, step, value: what is drawn over environment steps
+    <table>.csv       the run's tables (episodes, evaluations)
+    <arrays>.npz      the run's arrays (final parameters, update log), plain, never pickled
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+import shutil
+import uuid
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from harness.algorithm.output import CURVES_FILE, RunOutput
+from harness.errors import DamagedRecord, StudyConflict
+from harness.record.files import draft_of, drafts, sync_folder, write_synced, write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+SCHEMA = 1
+RECORD_FILE = "record.json"
+CONFIG_FILE = "config.json"
+DAMAGED_FOLDER = "damaged"
+MAX_ARRAY_BYTES = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One finished run, as read back.
+
+    Attributes:
+        run: its id.
+        cell: the id of its cell.
+        arm: the compared level, as text.
+        seed: its seed.
+        levels: factor name → level, the compared factor included.
+        attempt: 1 for the first try; more after a crash or an interruption.
+        outcome: ``complete`` or ``diverged``.
+        metrics: figures that depend on config and seed alone.
+        timings: figures that depend on the machine too.
+        started: seconds since the epoch.
+        seconds: how long the run took.
+        config: every setting it trained with.
+        provenance: commit, versions, machine.
+        folder: where its files are.
+        labels: what it was computed with, by name (``engine``).
+        trial: in search mode the proposal it tried; None for a run the verdict rests on.
+    """
+
+    run: str
+    cell: str
+    arm: str
+    seed: int
+    levels: Mapping[str, Any]
+    attempt: int
+    outcome: str
+    metrics: Mapping[str, float]
+    timings: Mapping[str, float]
+    started: float
+    seconds: float
+    config: Mapping[str, Any] = field(repr=False)
+    provenance: Mapping[str, Any] = field(repr=False)
+    folder: Path
+    labels: Mapping[str, str] = field(default_factory=dict)
+    trial: int | None = None
+
+    @classmethod
+    def of(cls, output: RunOutput, **who: Any) -> RunRecord:
+        """Make the record of a run from what came out of it; its folder is set when it is written."""
+        return cls(
+            outcome=output.outcome,
+            metrics=output.metrics,
+            timings=output.timings,
+            labels=output.labels,
+            folder=Path(),
+            **who,
+        )
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read one of the run's tables (``episodes``, ``evaluations``)."""
+        import pandas as pd
+
+        return pd.read_csv(self.folder / f"{name}.csv")
+
+    def curves(self) -> pd.DataFrame:
+        """Read the run's curves: columns ``metric``, ``step``, ``value``."""
+        import pandas as pd
+
+        return pd.read_csv(self.folder / CURVES_FILE)
+
+    def curve_points(self) -> dict[str, list[tuple[int, float]]]:
+        """Read the run's curves as (step, value) by metric, without the price of a table."""
+        found: dict[str, list[tuple[int, float]]] = {}
+        with (self.folder / CURVES_FILE).open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                found.setdefault(row["metric"], []).append((int(row["step"]), float(row["value"] or math.nan)))
+        return found
+
+    def arrays(self, name: str) -> dict[str, Any]:
+        """Read one of the run's array files (``parameters``, ``updates``): plain arrays, nothing is unpickled.
+
+        Raises:
+            DamagedRecord: if it holds anything else, or would take more memory than any run's arrays.
+        """
+        return read_arrays(self.folder / f"{name}.npz")
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """Read a file of plain arrays; nothing is unpickled.
+
+    Raises:
+        DamagedRecord: as :meth:`RunRecord.arrays`.
+    """
+    import numpy as np
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_ARRAY_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_ARRAY_BYTES} bytes")
+            found = {}
+            for member in archive.namelist():
+                with archive.open(member) as file:
+                    found[member.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
+            return found
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+        raise DamagedRecord(path, f"not plain arrays ({error})") from error
+
+
+def write_record(runs: Path, record: RunRecord, output: RunOutput) -> RunRecord:
+    """Write a finished run so that it is there whole or not at all; return it with its folder.
+
+    A folder of that name that is already there wins: a finished run is never replaced.
+    """
+    runs.mkdir(parents=True, exist_ok=True)
+    draft = draft_of(runs / record.run)
+    draft.mkdir()
+    try:
+        contents = {**output.files, CONFIG_FILE: _json(record.config)}
+        for name, content in contents.items():
+            write_synced(draft / name, content)
+        body = {key: value for key, value in asdict(record).items() if key not in ("config", "folder")}
+        files = {name: [len(content), _digest(content)] for name, content in contents.items()}
+        write_synced(draft / RECORD_FILE, _json({"schema": SCHEMA, **body, "files": files}))
+        sync_folder(draft)
+        final = runs / record.run
+        if not final.exists():
+            draft.rename(final)
+            sync_folder(runs)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return read_record(final)
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read one run's record, and look whether its files are as long as they were.
+
+    Raises:
+        DamagedRecord: if something of it is missing, torn or truncated.
+        StudyConflict: if it was written by another version of this format.
+    """
+    body, files = _body(folder)
+    try:
+        for name, (size, _) in files.items():
+            if (found := (folder / name).stat().st_size) != size:
+                raise DamagedRecord(folder / name, f"{found} bytes, must be {size}")
+        body["provenance"] = _shared(body["provenance"])
+        return RunRecord(**body, config=read_json(folder / CONFIG_FILE), folder=folder)
+    except (ValueError, TypeError, KeyError, RecursionError, FileNotFoundError) as error:
+        raise DamagedRecord(folder, f"{type(error).__name__}: {error}") from error
+
+
+def _shared(provenance: Any) -> Any:
+    """Return one object for all that is equal: runs in their thousands come from the same place."""
+    return _PROVENANCES.setdefault(json.dumps(provenance, sort_keys=True), provenance)
+
+
+def verify_record(folder: Path) -> RunRecord:
+    """Read one run's record as :func:`read_record` does, and every byte of its files.
+
+    Raises:
+        DamagedRecord: if a file is not what was written.
+        StudyConflict: if it was written by another version of this format.
+    """
+    record = read_record(folder)
+    for name, (_, digest) in _body(folder)[1].items():
+        if _digest((folder / name).read_bytes()) != digest:
+            raise DamagedRecord(folder / name, "must be what was written")
+    return record
+
+
+def _body(folder: Path) -> tuple[dict[str, Any], Mapping[str, tuple[int, str]]]:
+    """Return what a record file says of its run, and size and digest of the run's other files by name."""
+    path = folder / RECORD_FILE
+    try:
+        body = dict(read_json(path))
+        schema, files = body.pop("schema"), dict(body.pop("files", {}))
+    except (ValueError, TypeError, KeyError, RecursionError, FileNotFoundError, NotADirectoryError) as error:
+        raise DamagedRecord(path, f"{type(error).__name__}: {error}") from error
+    if schema != SCHEMA:
+        raise StudyConflict(f"{path}: schema {schema!r}, must be {SCHEMA}: another version wrote it")
+    return body, files
+
+
+def set_aside(path: Path, folder: Path) -> Path:
+    """Move something damaged out of the way, kept as a backup; return where it is now.
+
+    Args:
+        path: a file or folder in a study's folder.
+        folder: the study's.
+    """
+    home = folder / DAMAGED_FOLDER
+    home.mkdir(exist_ok=True)
+    kept = home / f"{path.name[:200]}.{uuid.uuid4().hex[:8]}"  # a name has at most 255 bytes
+    path.rename(kept)
+    return kept
+
+
+def finished_runs(runs: Path) -> list[str]:
+    """Return the ids of the runs finished under a study's ``runs`` folder, in name order."""
+    if not runs.is_dir():
+        return []
+    return sorted(entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what interrupted writes left behind in a study's folder; call it only while holding the study's lock."""
+    for draft in drafts(folder):
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write JSON atomically; NaN and infinities are written as text, since JSON has none."""
+    write_whole(path, _json(data))
+
+
+def read_json(path: Path) -> Any:
+    """Read what :func:`write_json` wrote."""
+    return _floats(json.loads(path.read_text(encoding="utf-8")))
+
+
+_PROVENANCES: dict[str, Any] = {}
+
+
+def read_as(path: Path, make: Callable[[Any], T]) -> T:
+    """Read what :func:`write_json` wrote, and make something of it.
+
+    Raises:
+        DamagedRecord: if it cannot be read, or nothing can be made of it.
+    """
+    try:
+        return make(read_json(path))
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise DamagedRecord(path, f"{type(error).__name__}: {error}") from error
+
+
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def _finite(data: object) -> object:
+    if isinstance(data, float) and not math.isfinite(data):
+        return {"float": "NaN" if math.isnan(data) else "Infinity" if data > 0 else "-Infinity"}
+    if isinstance(data, Mapping):
+        return {str(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        return [_finite(value) for value in data]
+    return data
+
+
+def _floats(data: Any) -> Any:
+    if isinstance(data, dict):
+        if data.keys() == {"float"} and data["float"] in _NOT_FINITE:
+            return _NOT_FINITE[data["float"]]
+        return {key: _floats(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_floats(value) for value in data]
+    return data
+
+
+def _json(data: object) -> bytes:
+    return json.dumps(_finite(data), indent=1, allow_nan=False, ensure_ascii=False).encode()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

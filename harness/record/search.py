@@ -1,0 +1,77 @@
+"""Search mode's record: what was tried for each arm of each cell, what it scored, what was taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.record.run import read_as
+
+SEARCH_FILE = "search.json"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One proposal of the sampler, and what it scored.
+
+    Attributes:
+        number: from 0, in the order proposed.
+        settings: searched config field → value.
+        scores: the compared metric of each of its finished tuning runs, lost runs at the worst value.
+        lost: how many of them diverged or failed.
+    """
+
+    number: int
+    settings: Mapping[str, Any]
+    scores: tuple[float, ...]
+    lost: int = 0
+
+    @property
+    def value(self) -> float | None:
+        """Mean score; None before any run has finished."""
+        return math.fsum(self.scores) / len(self.scores) if self.scores else None
+
+
+@dataclass(frozen=True)
+class ArmSearch:
+    """The tuning of one arm in one cell.
+
+    Attributes:
+        cell: id of the cell that is trained with the settings found.
+        levels: its factor levels.
+        arm: the compared level, as text.
+        trials: in the order proposed.
+        best: number of the trial whose settings the verdict's runs take; None before the search is complete.
+        importances: searched field → share of the variation in scores it explains (Optuna's default evaluator); empty
+            where that cannot be said.
+    """
+
+    cell: str
+    levels: Mapping[str, Any]
+    arm: str
+    trials: tuple[Trial, ...]
+    best: int | None
+    importances: Mapping[str, float]
+
+
+def read_searches(folder: Path) -> tuple[ArmSearch, ...]:
+    """Read how far the tuning of each arm has come; empty where nothing was searched.
+
+    Raises:
+        DamagedRecord: if it cannot be read.
+    """
+    path = folder / SEARCH_FILE
+    return read_as(path, _arms) if path.exists() else ()
+
+
+def _arms(data: Mapping[str, Any]) -> tuple[ArmSearch, ...]:
+    return tuple(
+        ArmSearch(**{**search, "trials": tuple(_trial(trial) for trial in search["trials"])}) for search in data["arms"]
+    )
+
+
+def _trial(data: Mapping[str, Any]) -> Trial:
+    return Trial(**{**data, "scores": tuple(data["scores"])})

@@ -1,0 +1,1 @@
+"""A study file, checked, and the design of runs it plans."""
