@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import BadInput, Problem
-from harness.record.run import read_json, write_json
+from harness.record.json_file import read_json, write_json
 from harness.record.study import Study
 from reports.decisions import DIFFERENT, Grounds, Rules, decide, stacked_grounds
 from reports.statistics import MIN_PAIRS, MIN_VERDICT_PAIRS, clopper_pearson

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.record.run import RunRecord
 from harness.record.study import Study
-from harness.study.design import Cell, label, slug
+from harness.study.design import Cell
+from harness.study.names import label, slug
 from reports.evidence import Gathered, declared_rules, gather
 from reports.frame import Pair
 from reports.pairing import Pairing, describe_pairing

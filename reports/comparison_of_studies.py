@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.record.files import write_text
 from harness.record.study import Study
-from harness.study.design import label
+from harness.study.names import label
 from reports import views
 from reports.answer import overall_answer
 from reports.cells import Comparison, compare_cells

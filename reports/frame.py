@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.record.attempt import Failure
 from harness.record.run import RunRecord
 from harness.record.scores import lost_score, score
-from harness.record.study import Failure, Study, load_results
+from harness.record.study import Study, load_results
 
 if TYPE_CHECKING:
     import pandas as pd

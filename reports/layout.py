@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.record.study import Study
-from harness.study.design import label
+from harness.study.names import label
 from harness.study.spec import Factor
 from reports.text import show
 

@@ -8,7 +8,8 @@ from typing import Literal
 
 from harness.record.run import RunRecord
 from harness.record.study import Study
-from harness.study.design import Cell, label
+from harness.study.design import Cell
+from harness.study.names import label
 from harness.study.spec import SHARED, VIEWS
 from reports.cells import Comparison
 from reports.verdicts import Verdict

@@ -13,7 +13,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.study.design import Cell, label
+from harness.study.design import Cell
+from harness.study.names import label
 
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Cn", "Co", "Zl", "Zp"})
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
-from harness.study.design import label
+from harness.study.names import label
 from reports.style import SERIES, Look, Picture, drawing, looks, picture, thousands
 from reports.text import count, listing, show
 

@@ -14,7 +14,8 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
-from harness.study.design import Cell, label
+from harness.study.design import Cell
+from harness.study.names import label
 from harness.study.search_space import Range
 from reports.facets import arm_handles, put_legend
 from reports.style import MUTED, PAPER, Look, Picture, arm_looks, drawing, picture

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
-from harness.study.design import label
+from harness.study.names import label
 from reports.cells import Comparison
 from reports.statistics import MIN_PAIRS
 from reports.text import cell_name, count, interval, listing, number, percent, show, signed

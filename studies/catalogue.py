@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import BadInput, Problem, did_you_mean
+from harness.record.folder import PLAN_FILE, RUNS_FOLDER, study_folder
 from harness.record.run import finished_runs
-from harness.record.study import PLAN_FILE, RUNS_FOLDER, study_folder
 from harness.study.checks import read_study
 from harness.study.spec import RESERVED, StudySpec
 from studies.algorithms.a3c import A3C

@@ -110,7 +110,8 @@ def run_command(
 ) -> int:
     """Run a study, or continue one that was interrupted, and write its report."""
     from harness.errors import HarnessError, Interrupted, Undelivered
-    from harness.record.study import load_study, study_folder
+    from harness.record.folder import study_folder
+    from harness.record.study import load_study
     from harness.study.design import expand
     from studies import A3C, run_study
     from studies.catalogue import find_spec
@@ -214,7 +215,8 @@ def report(
     """Write a study's report again, from its records on disk or from MLflow's artifacts."""
     import tempfile
 
-    from harness.record.study import load_study, study_folder
+    from harness.record.folder import study_folder
+    from harness.record.study import load_study
     from studies.catalogue import find_folder, find_spec, named_studies
 
     if tracking_uri is None:

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from harness.commands.observer import Observer
+from harness.record.attempt import Failure
 from harness.record.run import RunRecord
-from harness.record.study import Failure
 from harness.study.design import Design, PlannedRun
 from reports.text import show
 from studies.bars import WithBar

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.compute.program import command, environment
-from harness.record.run import read_arrays, read_json, write_json
+from harness.record.json_file import read_json, write_json
+from harness.record.run import read_arrays
 from studies.animation import Episode, animate, shrunk
 
 if TYPE_CHECKING:

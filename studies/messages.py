@@ -47,7 +47,7 @@ def usage(error: TyperException) -> str:
     """
     from pydantic import ValidationError
 
-    from harness.algorithm.protocol import problems_of
+    from harness.algorithm.problems import problems_of
     from harness.errors import Problem
     from harness.redaction import redact
     from studies.fields import parse_value
@@ -134,8 +134,8 @@ def show_run(record: RunRecord, tracking_uri: str | None) -> None:
 def show_tracking(experiment: str, tracking_uri: str | None) -> None:
     """Print the command that shows the runs, and the page; MLflow's front page hides them behind a switch."""
     from harness.errors import StoreUnavailable
+    from harness.mirrors.addresses import default_tracking_uri
     from harness.mirrors.mlflow.download import experiment_page
-    from harness.mirrors.opening import default_tracking_uri
     from harness.redaction import redact
 
     try:

@@ -92,8 +92,9 @@ LIST = "from studies.cli import run; assert run(['list', '--out', 'nowhere']) ==
 @pytest.mark.parametrize(
     "statement",
     [
-        "import harness", "import harness.study.spec", "import harness.study.design", "import harness.compute.processes",
-        "import harness.commands.dispatcher", "import studies", "import studies.cli", "import reports", "import a3c",
+        "import harness", "import harness.study.spec", "import harness.study.design",
+        "import harness.compute.processes", "import harness.commands.dispatcher",
+        "import studies", "import studies.cli", "import reports", "import a3c",
         "from a3c import TrainConfig", "from harness import StudySpec, parse_spec, expand", HELP, LIST,
     ],
 )  # fmt: skip

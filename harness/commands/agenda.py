@@ -16,9 +16,12 @@ import pydantic
 
 from harness.commands.tuning import Tuning
 from harness.errors import DamagedRecord, StudyChanged
-from harness.record.run import RunRecord, finished_runs, read_record, set_aside
+from harness.record.files import set_aside
+from harness.record.folder import RUNS_FOLDER
+from harness.record.plan import asked_before, write_plan
+from harness.record.run import RunRecord, finished_runs, read_record
 from harness.record.search import ArmSearch
-from harness.record.study import RUNS_FOLDER, Study, asked_before, load_study, write_plan
+from harness.record.study import Study, load_study
 from harness.study.design import Design, PlannedRun
 
 Judge = Callable[[Study], Mapping[str, int]]

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DamagedRecord
-from harness.mirrors.opening import remembered
+from harness.mirrors.addresses import remembered
 from harness.mirrors.spool import SPOOL_FOLDER, Entry
-from harness.record.attempt import ATTEMPTS_FOLDER
-from harness.record.run import read_as, remove_drafts, set_aside
+from harness.record.attempt import ATTEMPTS_FOLDER, Failure
+from harness.record.files import remove_drafts, set_aside
+from harness.record.folder import FAILURES_FOLDER, IDENTITY_FILE
+from harness.record.json_file import read_as
+from harness.record.plan import read_plan, study_identity
 from harness.record.search import read_searches
-from harness.record.study import FAILURES_FOLDER, IDENTITY_FILE, Failure, read_plan, study_identity
 
 
 def mend(folder: Path, warn: Callable[[str], None]) -> None:

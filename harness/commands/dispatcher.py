@@ -19,7 +19,8 @@ from harness.algorithm.protocol import Algorithm
 from harness.commands.agenda import Agenda, Batch, Judge
 from harness.commands.damage import mend
 from harness.commands.observer import Observer
-from harness.compute.processes import Executor, InlineExecutor, ProcessExecutor
+from harness.compute.executor import Executor, InlineExecutor
+from harness.compute.processes import ProcessExecutor
 from harness.compute.task import Advanced, Event, Failed, Finished, Task
 from harness.errors import BadInput, Problem, StoreUnavailable, disk_errors
 from harness.interrupts import Interrupts
@@ -27,10 +28,12 @@ from harness.machine import allow_open_files, usable_cores
 from harness.mirrors.addresses import checked_storage_url, checked_tracking_uri
 from harness.mirrors.mirror import Projections
 from harness.mirrors.opening import declared_files, open_projections
-from harness.record.attempt import next_attempt
+from harness.record.attempt import Failure, next_attempt
+from harness.record.folder import FAILURES_FOLDER, RUNS_FOLDER, study_folder
+from harness.record.json_file import write_json
 from harness.record.lock import study_lock
-from harness.record.run import RunRecord, finished_runs, write_json, write_record
-from harness.record.study import FAILURES_FOLDER, RUNS_FOLDER, Failure, Study, load_study, study_folder
+from harness.record.run import RunRecord, finished_runs, write_record
+from harness.record.study import Study, load_study
 from harness.redaction import redact
 from harness.study.design import Design, PlannedRun, expand
 from harness.study.spec import StudySpec

@@ -9,12 +9,14 @@ from pathlib import Path
 from harness.commands.damage import damaged_files, mend
 from harness.commands.sync import sync_study, told_runs
 from harness.errors import DamagedRecord, HarnessError
-from harness.mirrors.opening import default_storage, stores_of
+from harness.mirrors.addresses import default_storage, stores_of
 from harness.mirrors.spool import SPOOL_FOLDER, Spool
-from harness.record.files import drafts
+from harness.record.files import drafts, set_aside
+from harness.record.folder import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER
 from harness.record.lock import last_holder, nobody_runs, study_lock
-from harness.record.run import RunRecord, finished_runs, set_aside, verify_record
-from harness.record.study import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER, Study, load_study, study_identity
+from harness.record.plan import study_identity
+from harness.record.run import RunRecord, finished_runs, verify_record
+from harness.record.study import Study, load_study
 from harness.redaction import redact
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from harness.record.attempt import Failure
 from harness.record.run import RunRecord
-from harness.record.study import Failure
 from harness.study.design import Design, PlannedRun
 
 

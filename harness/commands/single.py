@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from harness import provenance
 from harness.algorithm.protocol import Algorithm
-from harness.compute.processes import InlineExecutor
+from harness.compute.executor import InlineExecutor
 from harness.compute.task import Failed, Finished, Task
 from harness.errors import BadInput, HarnessError, Problem, StoreUnavailable, Undelivered, disk_errors
 from harness.interrupts import Interrupts
 from harness.mirrors.databases import explain
 from harness.mirrors.mirror import Projections
 from harness.mirrors.opening import open_single, open_tracker
+from harness.record.attempt import Failure
+from harness.record.folder import RUNS_FOLDER, study_folder
 from harness.record.lock import study_lock
 from harness.record.run import RunRecord, finished_runs, write_record
-from harness.record.study import RUNS_FOLDER, Failure, read_records, study_folder
+from harness.record.study import read_records
 from harness.redaction import redact
 
 if TYPE_CHECKING:

@@ -10,11 +10,13 @@ from pathlib import Path
 from harness.commands.damage import mend
 from harness.errors import StoreUnavailable, disk_errors
 from harness.interrupts import Interrupts
-from harness.mirrors.opening import declared_files, open_projections, stores_of
+from harness.mirrors.addresses import stores_of
+from harness.mirrors.opening import declared_files, open_projections
 from harness.mirrors.spool import Spool
+from harness.record.folder import RUNS_FOLDER
 from harness.record.lock import study_lock
 from harness.record.run import RunRecord, finished_runs
-from harness.record.study import RUNS_FOLDER, Study, load_study, read_records
+from harness.record.study import Study, load_study, read_records
 
 REPORT_FILE = "report.html"
 

@@ -16,10 +16,12 @@ from typing import Any
 
 from harness.algorithm.protocol import changed
 from harness.errors import StudyChanged
-from harness.record.run import RunRecord, read_json, write_json
+from harness.record.json_file import read_json, write_json
+from harness.record.run import RunRecord
 from harness.record.scores import lost_score, score
 from harness.record.search import SEARCH_FILE, ArmSearch, Trial, read_searches
-from harness.study.design import Design, PlannedRun, is_tuned, label, slug
+from harness.study.design import Design, PlannedRun, is_tuned
+from harness.study.names import label, slug
 from harness.study.search_space import SearchSection
 from harness.study.spec import CompareSection
 

@@ -1,4 +1,4 @@
-"""The program a :class:`~harness.compute.processes.ProcessExecutor` runs: receive a task, compute it, send what came out.
+"""Serve a :class:`~harness.compute.processes.ProcessExecutor`: receive a task, compute it, send what came out.
 
 An algorithm may be sent ahead of its tasks, to be imported meanwhile.
 

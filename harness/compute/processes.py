@@ -12,17 +12,15 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import IO, Any, Protocol
+from typing import IO
 
 from harness.algorithm.protocol import Algorithm
 from harness.compute import program
 from harness.compute.child import GRACE_SECONDS
 from harness.compute.messages import receive, send
-from harness.compute.run import Cancelled, OutOfTime, compute, out_of_time
+from harness.compute.run import out_of_time
 from harness.compute.task import Advanced, Begun, Event, Failed, Finished, Task
 from harness.machine import usable_cores
 
@@ -31,70 +29,6 @@ KILL_SECONDS = GRACE_SECONDS + 1.0  # after a time limit a child that has not en
 STALL_SECONDS = 10.0  # of silence in the middle of a message; then its sender is killed
 DYING_SECONDS = 1.0  # for a process whose end of the socket is closed
 LOOK_SECONDS = 0.25  # between two looks at whether a child still lives, where something it started holds its socket
-
-
-class Executor(Protocol):
-    """Computes up to ``slots`` tasks at a time."""
-
-    slots: int
-
-    def prepare(self, algorithm: Algorithm) -> None:
-        """Begin what has to be done before the first task of an algorithm, without waiting for it."""
-
-    def submit(self, task: Task) -> None:
-        """Start a task; at most ``slots`` may be under way."""
-
-    def events(self, timeout: float) -> list[Event]:
-        """Wait up to ``timeout`` seconds for something to happen and return what did."""
-
-    def close(self) -> None:
-        """Stop at once, whatever is under way."""
-
-
-class InlineExecutor:
-    """Computes in this process, one task at a time: for debugging, and where processes are not to be had.
-
-    Args:
-        interrupted: asked at every progress event; true ends the run.
-        watch: is handed every progress event, as the train function made it.
-    """
-
-    slots = 1
-
-    def __init__(
-        self, interrupted: Callable[[], bool] = lambda: False, watch: Callable[[Any], None] | None = None
-    ) -> None:
-        self._interrupted = interrupted
-        self._watch = watch
-        self._waiting: deque[Task] = deque()
-
-    def prepare(self, algorithm: Algorithm) -> None:
-        """See :class:`Executor`; what this process imports early it does not import faster."""
-
-    def submit(self, task: Task) -> None:
-        """See :class:`Executor`."""
-        self._waiting.append(task)
-
-    def events(self, timeout: float) -> list[Event]:
-        """See :class:`Executor`; computes the next task, however long it takes."""
-        if not self._waiting:
-            return []
-        task = self._waiting.popleft()
-        deadline = time.monotonic() + task.time_limit
-
-        def emit(event: Any) -> None:
-            if self._interrupted():
-                raise Cancelled("the study was interrupted")
-            if time.monotonic() > deadline:
-                raise OutOfTime(f"took longer than its time limit of {task.time_limit:g} s")
-            if self._watch is not None:
-                self._watch(event)
-
-        return [compute(task, emit)]
-
-    def close(self) -> None:
-        """See :class:`Executor`."""
-        self._waiting.clear()
 
 
 class _Child:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from harness.errors import BadInput, Problem
-from harness.mirrors.databases import sqlite_path
+from harness.errors import BadInput, DamagedRecord, Problem
+from harness.mirrors.databases import sqlite_path, sqlite_url
+from harness.record.json_file import read_as, write_json
 from harness.redaction import redact
 
 _DIALECTS = ("sqlite", "postgresql", "mysql", "mssql", "oracle")
@@ -65,3 +69,80 @@ def _problem(field: str, uri: str, schemes: tuple[str, ...]) -> Problem | None:
     else:
         return None
     return Problem(field, redact(uri), allowed)
+
+
+STORES_FILE = "stores.json"
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where a study's results went, without passwords; ``storage`` is None for the study's own folder."""
+
+    storage: str | None
+    tracking_uri: str
+
+    @classmethod
+    def of(cls, data: Any) -> Stores:
+        """Make it of what was written.
+
+        Raises:
+            TypeError: if that is none.
+        """
+        stores = cls(**data)
+        if not isinstance(stores.storage, str | None) or not isinstance(stores.tracking_uri, str):
+            raise TypeError("must be texts")
+        return stores
+
+
+def default_tracking_uri() -> str:
+    """Return the store a plain ``mlflow ui`` in the working directory shows."""
+    return sqlite_url(Path("mlflow.db"))
+
+
+def default_storage(folder: Path) -> str:
+    """Return the Optuna storage in a study's folder."""
+    return sqlite_url(folder / "optuna.db")
+
+
+def _remember(folder: Path, storage: str | None, tracking_uri: str, warn: Callable[[str], None]) -> None:
+    """Keep where a study's results went, without passwords, for commands that are not told."""
+    before = remembered(folder)
+    now = Stores(None if storage is None else redact(storage), tracking_uri)
+    if before is not None and before.tracking_uri != now.tracking_uri:
+        warn(f"the study was tracked at {before.tracking_uri} before: what is there stays as it is")
+    if before != now:
+        write_json(folder / STORES_FILE, asdict(now))
+
+
+def remembered(folder: Path) -> Stores | None:
+    """Return where a study's results went when it was last run; None if that is not known.
+
+    Raises:
+        DamagedRecord: if what was noted cannot be read.
+    """
+    path = folder / STORES_FILE
+    return read_as(path, Stores.of) if path.exists() else None
+
+
+def stores_of(folder: Path, storage: str | None, tracking_uri: str | None) -> tuple[str | None, str | None]:
+    """Return both addresses as given, or else as the study was last run with.
+
+    Raises:
+        BadInput: if the one to be used holds a password, which is not kept, or what was noted cannot be read.
+    """
+    try:
+        last = remembered(folder) or Stores(None, "")
+    except DamagedRecord as error:  # results must not go to stores nobody chose
+        if storage is None or tracking_uri is None:
+            allowed = "is damaged: both --storage and --tracking-uri must be given, as the study was run with"
+            raise BadInput([Problem("stores", str(error.path), allowed)]) from error
+        return storage, tracking_uri
+    problems = []
+    for field, given, kept in (("storage", storage, last.storage), ("tracking URI", tracking_uri, last.tracking_uri)):
+        if given is None and kept and "***" in kept:
+            problems.append(Problem(field, kept, "must be given: its password is not kept"))
+    if problems:
+        raise BadInput(problems)
+    path = sqlite_path(last.tracking_uri)
+    moved = path is not None and not path.exists()  # with the folder it stood in
+    return storage or last.storage, tracking_uri or (None if moved else last.tracking_uri or None)

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from harness.errors import HarnessError, StoreUnavailable
 from harness.mirrors.databases import explain
+from harness.record.attempt import Failure
 from harness.record.run import RunRecord
 from harness.record.search import ArmSearch
-from harness.record.study import Failure
 from harness.study.design import PlannedRun
 
 

@@ -15,9 +15,11 @@ from typing import Any, Literal, Protocol
 from harness.errors import DamagedRecord, HarnessError, Interrupted, StudyConflict, Undelivered, disk_errors
 from harness.mirrors.databases import explain
 from harness.mirrors.mirror import Projection
-from harness.record.run import RunRecord, read_as, verify_record, write_json
+from harness.record.attempt import Failure
+from harness.record.folder import RUNS_FOLDER
+from harness.record.json_file import read_as, write_json
+from harness.record.run import RunRecord, verify_record
 from harness.record.search import ArmSearch
-from harness.record.study import RUNS_FOLDER, Failure
 from harness.study.design import PlannedRun
 
 SPOOL_FOLDER = "spool"
@@ -135,7 +137,7 @@ class Store(Projection, Protocol):
         """Ask it for something small, without patience; raise if it does not answer."""
 
     def settle(self, records: Sequence[RunRecord], on_disk: Set[str]) -> list[RunRecord]:
-        """Do what :meth:`~harness.mirrors.mirror.Projection.repair` does, but for telling; return what is to be told."""
+        """Repair as :meth:`~harness.mirrors.mirror.Projection.repair` does, but return the records still to be told."""
 
     def refuses(self, error: Exception) -> bool:
         """Whether an error says that the store is there and will never take what it was told, or cannot be told it."""

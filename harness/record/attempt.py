@@ -1,12 +1,15 @@
-"""How often each run was tried, counted across commands: an interrupted attempt leaves no other trace on disk."""
+"""Attempts at runs: how many, and how those that failed failed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.errors import DamagedRecord
-from harness.record.run import read_as, write_json
-from harness.record.study import FAILURES_FOLDER, Failure
+from harness.record.folder import FAILURES_FOLDER
+from harness.record.json_file import read_as, write_json
 
 ATTEMPTS_FOLDER = "attempts"
 
@@ -30,3 +33,50 @@ def _failed(path: Path) -> int:
         return read_as(path, Failure.of).attempt if path.exists() else 0
     except DamagedRecord:
         return 0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that raised, timed out or died, at its last attempt.
+
+    Attributes:
+        run: its id.
+        cell: the id of its cell.
+        arm: the compared level, as text.
+        seed: its seed.
+        attempt: which try this was.
+        reason: one line.
+        detail: the traceback, where there is one.
+        trial: in search mode the proposal it tried.
+    """
+
+    run: str
+    cell: str
+    arm: str
+    seed: int
+    attempt: int
+    reason: str
+    detail: str = ""
+    trial: int | None = None
+
+    @classmethod
+    def of(cls, data: Any) -> Failure:
+        """Make a failure of what was written of it.
+
+        Raises:
+            TypeError: if that is none.
+        """
+        return cls(**data)
+
+
+def _read_failures(paths: Iterable[Path]) -> tuple[dict[str, Failure], tuple[str, ...]]:
+    """Return those failures that can be read, by run, and what is wrong with the others."""
+    failures, damaged = {}, []
+    for path in paths:
+        try:
+            failures[path.stem] = read_as(path, Failure.of)
+        except DamagedRecord as error:
+            damaged.append(str(error))
+        except FileNotFoundError:  # tried again meanwhile, with success
+            continue
+    return failures, tuple(damaged)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from pathlib import Path
 
@@ -73,3 +74,29 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+DAMAGED_FOLDER = "damaged"
+
+
+def set_aside(path: Path, folder: Path) -> Path:
+    """Move something damaged out of the way, kept as a backup; return where it is now.
+
+    Args:
+        path: a file or folder in a study's folder.
+        folder: the study's.
+    """
+    home = folder / DAMAGED_FOLDER
+    home.mkdir(exist_ok=True)
+    kept = home / f"{path.name[:200]}.{uuid.uuid4().hex[:8]}"  # a name has at most 255 bytes
+    path.rename(kept)
+    return kept
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what interrupted writes left behind in a study's folder; call it only while holding the study's lock."""
+    for draft in drafts(folder):
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)

@@ -17,26 +17,24 @@ import json
 import math
 import os
 import shutil
-import uuid
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from harness.algorithm.output import CURVES_FILE, RunOutput
 from harness.errors import DamagedRecord, StudyConflict
-from harness.record.files import draft_of, drafts, sync_folder, write_synced, write_whole
+from harness.record.files import draft_of, sync_folder, write_synced
+from harness.record.json_file import _json, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-T = TypeVar("T")
 SCHEMA = 1
 RECORD_FILE = "record.json"
 CONFIG_FILE = "config.json"
-DAMAGED_FOLDER = "damaged"
 MAX_ARRAY_BYTES = 2_000_000_000
 
 
@@ -217,20 +215,6 @@ def _body(folder: Path) -> tuple[dict[str, Any], Mapping[str, tuple[int, str]]]:
     return body, files
 
 
-def set_aside(path: Path, folder: Path) -> Path:
-    """Move something damaged out of the way, kept as a backup; return where it is now.
-
-    Args:
-        path: a file or folder in a study's folder.
-        folder: the study's.
-    """
-    home = folder / DAMAGED_FOLDER
-    home.mkdir(exist_ok=True)
-    kept = home / f"{path.name[:200]}.{uuid.uuid4().hex[:8]}"  # a name has at most 255 bytes
-    path.rename(kept)
-    return kept
-
-
 def finished_runs(runs: Path) -> list[str]:
     """Return the ids of the runs finished under a study's ``runs`` folder, in name order."""
     if not runs.is_dir():
@@ -238,65 +222,7 @@ def finished_runs(runs: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith("."))
 
 
-def remove_drafts(folder: Path) -> None:
-    """Remove what interrupted writes left behind in a study's folder; call it only while holding the study's lock."""
-    for draft in drafts(folder):
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
-        else:
-            draft.unlink(missing_ok=True)
-
-
-def write_json(path: Path, data: object) -> None:
-    """Write JSON atomically; NaN and infinities are written as text, since JSON has none."""
-    write_whole(path, _json(data))
-
-
-def read_json(path: Path) -> Any:
-    """Read what :func:`write_json` wrote."""
-    return _floats(json.loads(path.read_text(encoding="utf-8")))
-
-
 _PROVENANCES: dict[str, Any] = {}
-
-
-def read_as(path: Path, make: Callable[[Any], T]) -> T:
-    """Read what :func:`write_json` wrote, and make something of it.
-
-    Raises:
-        DamagedRecord: if it cannot be read, or nothing can be made of it.
-    """
-    try:
-        return make(read_json(path))
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise DamagedRecord(path, f"{type(error).__name__}: {error}") from error
-
-
-_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-
-
-def _finite(data: object) -> object:
-    if isinstance(data, float) and not math.isfinite(data):
-        return {"float": "NaN" if math.isnan(data) else "Infinity" if data > 0 else "-Infinity"}
-    if isinstance(data, Mapping):
-        return {str(key): _finite(value) for key, value in data.items()}
-    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        return [_finite(value) for value in data]
-    return data
-
-
-def _floats(data: Any) -> Any:
-    if isinstance(data, dict):
-        if data.keys() == {"float"} and data["float"] in _NOT_FINITE:
-            return _NOT_FINITE[data["float"]]
-        return {key: _floats(value) for key, value in data.items()}
-    if isinstance(data, list):
-        return [_floats(value) for value in data]
-    return data
-
-
-def _json(data: object) -> bytes:
-    return json.dumps(_finite(data), indent=1, allow_nan=False, ensure_ascii=False).encode()
 
 
 def _digest(content: bytes) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.record.run import read_as
+from harness.record.json_file import read_as
 
 SEARCH_FILE = "search.json"
 

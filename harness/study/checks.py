@@ -12,7 +12,8 @@ from typing import Any
 
 import pydantic
 
-from harness.algorithm.protocol import Algorithm, changed, problems_of, slow_problems
+from harness.algorithm.problems import problems_of
+from harness.algorithm.protocol import Algorithm, changed, slow_problems
 from harness.errors import MAX_PROBLEMS, BadInput, Problem, did_you_mean
 from harness.study.file import implausible, read_tables
 from harness.study.search_space import Choices, Range, SearchSection

@@ -7,11 +7,8 @@ balanced: every cell and arm has as many seeds as any other, give or take one.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,11 +25,10 @@ from harness.study.checks import (
     settings_problems,
     slow_settings_problems,
 )
+from harness.study.names import _canonical, label, slug
 from harness.study.spec import TUNED, VIEWS, Factor, Settings, StudySpec, Tables
 
 MAX_RUNS = 200_000
-_UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # devices, on Windows
 
 
 @dataclass(frozen=True)
@@ -228,28 +224,6 @@ def _runs(
     )
 
 
-def label(value: object) -> str:
-    """Write a level as text: a string as it is unless it reads as something else, everything else as JSON."""
-    if not isinstance(value, str):
-        return _canonical(value)
-    try:
-        json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-    return _canonical(value)  # the text "1" is not the number 1
-
-
-def slug(text: str) -> str:
-    """Make any text a safe file name; what does not survive is told apart by a hash."""
-    safe = _UNSAFE.sub("-", text).strip("-.")[:100]
-    if _RESERVED.fullmatch(safe):
-        safe = ""
-    if safe == text:
-        return safe
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{safe}-{digest}" if safe else digest
-
-
 def _cell_id(levels: Mapping[str, Any]) -> str:
     if not levels:
         return "all"
@@ -271,7 +245,3 @@ def _effective(config: pydantic.BaseModel) -> object:
 
 def _settings(config: pydantic.BaseModel) -> object:
     return config.model_dump(mode="json")
-
-
-def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)

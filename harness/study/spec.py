@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import pydantic
 from pydantic import Field
 
-from harness.algorithm.protocol import problems_of
+from harness.algorithm.problems import problems_of
 from harness.errors import BadInput, Problem
 from harness.study.file import implausible, read_tables
 from harness.study.search_space import Choices, Range, SearchSection, Section

@@ -19,7 +19,7 @@ from harness.errors import BadInput, Problem, StoreUnavailable
 from harness.interrupts import Interrupts
 from harness.machine import usable_cores
 from harness.mirrors.opening import open_single
-from harness.record.study import Failure
+from harness.record.attempt import Failure
 from studies.bench.contestants import Contestant, choose
 from studies.bench.figures import PairRow, Row, Summary, headlines, summarise
 from studies.bench.measure import MEASURE, Measurement

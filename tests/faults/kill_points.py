@@ -38,7 +38,8 @@ from alembic.util import pyfiles
 
 import harness.commands.dispatcher
 from harness import Study, load_results
-from harness.compute.processes import Event, Failed, InlineExecutor
+from harness.compute.executor import InlineExecutor
+from harness.compute.processes import Event, Failed
 from harness.mirrors.databases import sqlite_path
 from harness.record.files import write_text
 from harness.record.study import load_study

@@ -64,8 +64,8 @@ class Holder:
 
 def shorten_patience(patch: pytest.MonkeyPatch, seconds: float) -> None:
     """Wait for locked databases no longer than so many seconds."""
-    for module in ("databases", "stores", "trials"):
-        patch.setattr(f"harness.{module}.LOCK_SECONDS", seconds)
+    for module in ("databases", "opening", "optuna.trials"):
+        patch.setattr(f"harness.mirrors.{module}.LOCK_SECONDS", seconds)
 
 
 def shorten_mlflows_patience(patch: pytest.MonkeyPatch, seconds: float) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 import pytest
 
 from harness import Algorithm, Observer, RunRecord, Study
-from harness.record.study import Failure
+from harness.record.attempt import Failure
 from tests.harness import fake_algorithm
 from tests.harness.fake_algorithm import Config, Progress, Result
 from tests.harness.forking import end_helpers, helpers

@@ -14,7 +14,8 @@ from harness import Observer, RunRecord, Study, expand, parse_spec
 from harness.mirrors.mlflow.tracker import Tracker
 from harness.mirrors.optuna.trials import Trials
 from harness.provenance import collect
-from harness.record.study import load_study, study_identity
+from harness.record.plan import study_identity
+from harness.record.study import load_study
 from harness.study.design import PlannedRun
 from tests.faults.clocks import HOUR, Clock
 from tests.harness.lab import DATABASES, FAKE, Lab, children_of, study_data, wait_for

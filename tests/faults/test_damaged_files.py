@@ -15,7 +15,7 @@ import pytest
 
 from harness import Observer, RunRecord, Study
 from harness.errors import Undelivered
-from harness.record.run import DAMAGED_FOLDER
+from harness.record.files import DAMAGED_FOLDER
 from harness.record.study import load_study
 from studies.cli import run as command
 from tests.faults.locks import shorten_mlflows_patience

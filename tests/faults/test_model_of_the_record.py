@@ -41,8 +41,8 @@ from harness.commands.doctor import examine_study, repair_study
 from harness.commands.sync import sync_study
 from harness.errors import DamagedRecord, Undelivered
 from harness.mirrors.databases import sqlite_path
+from harness.record.attempt import Failure
 from harness.record.run import finished_runs, verify_record
-from harness.record.study import Failure
 from harness.study.design import PlannedRun
 from tests.faults.clocks import HOUR, Clock
 from tests.faults.locks import shorten_mlflows_patience

@@ -18,7 +18,7 @@ from harness import Algorithm, Observer, RunRecord, StoreUnavailable
 from harness.mirrors.mlflow.payload import CURVE_POINTS
 from harness.mirrors.mlflow.tracker import Tracker
 from harness.provenance import collect
-from harness.record.study import study_identity
+from harness.record.plan import study_identity
 from tests.harness.lab import DATABASES, FAKE, Lab, children_of, study_data
 
 pytestmark = DATABASES

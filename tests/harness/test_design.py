@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness import BadInput, Design, expand, parse_spec
 from harness.algorithm.protocol import Algorithm
-from harness.study.design import slug
+from harness.study.names import slug
 from tests.harness.lab import FAKE, study_data
 
 

@@ -17,7 +17,8 @@ import pytest
 
 from harness import Algorithm
 from harness.algorithm.output import RunOutput
-from harness.compute.processes import Executor, InlineExecutor, ProcessExecutor
+from harness.compute.executor import Executor, InlineExecutor
+from harness.compute.processes import ProcessExecutor
 from harness.compute.task import Advanced, Event, Failed, Finished, Task
 from tests.harness.fake_algorithm import Config, result, score
 from tests.harness.forking import end_helpers, helpers

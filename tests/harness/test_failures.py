@@ -10,7 +10,7 @@ import pytest
 
 from harness import Algorithm, Observer, StoreUnavailable, Study
 from harness.mirrors.databases import sqlite_url
-from harness.record.study import Failure
+from harness.record.attempt import Failure
 from tests.harness.lab import DATABASES, FAKE, Lab, study_data
 
 pytestmark = DATABASES

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from harness import Algorithm, Observer, RunRecord, StoreUnavailable
+from harness.record.folder import RUNS_FOLDER
 from harness.record.run import finished_runs
-from harness.record.study import RUNS_FOLDER
 from harness.study.design import PlannedRun
 from tests.harness import fake_algorithm
 from tests.harness.fake_algorithm import Config, Progress, Result

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness import BadInput, Observer, Study
-from harness.record.run import read_json
+from harness.record.json_file import read_json
 from tests.harness.lab import DATABASES, Lab, decide_by_name, study_data, wait_for
 
 pytestmark = DATABASES

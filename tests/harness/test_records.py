@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 
 from harness.algorithm.output import PlainResult, RunOutput
 from harness.errors import DamagedRecord, StudyConflict
-from harness.record.run import RunRecord, finished_runs, read_json, read_record, remove_drafts, write_json, write_record
+from harness.record.files import remove_drafts
+from harness.record.json_file import read_json, write_json
+from harness.record.run import RunRecord, finished_runs, read_record, write_record
 from tests.harness.lab import NOBODY, ROOT, wait_for
 
 

@@ -14,7 +14,7 @@ from harness import expand, parse_spec
 from harness.mirrors.databases import sqlite_path
 from harness.mirrors.optuna.trials import Trials
 from harness.provenance import collect
-from harness.record.study import study_identity
+from harness.record.plan import study_identity
 from tests.harness.lab import DATABASES, FAKE, Lab, study_data
 
 pytestmark = DATABASES

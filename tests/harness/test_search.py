@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from harness import BadInput, StudyChanged, expand, parse_spec
-from harness.record.run import read_json
+from harness.record.json_file import read_json
 from tests.harness.fake_algorithm import Config, score
 from tests.harness.lab import DATABASES, FAKE, Lab, study_data, wait_for
 

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 
 from harness.algorithm.output import CURVES_FILE, PlainResult, RunOutput
+from harness.record.folder import RUNS_FOLDER
+from harness.record.plan import write_plan
 from harness.record.run import CONFIG_FILE, RECORD_FILE, SCHEMA, RunRecord
-from harness.record.study import RUNS_FOLDER, write_plan
 from harness.study.design import Design, PlannedRun, expand
 from harness.study.spec import parse_spec
 from studies import A3C

@@ -13,8 +13,11 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.algorithm.output import PlainResult, RunOutput
 from harness.algorithm.protocol import Algorithm
-from harness.record.run import RunRecord, write_json, write_record
-from harness.record.study import FAILURES_FOLDER, RUNS_FOLDER, Study, load_study, write_plan
+from harness.record.folder import FAILURES_FOLDER, RUNS_FOLDER
+from harness.record.json_file import write_json
+from harness.record.plan import write_plan
+from harness.record.run import RunRecord, write_record
+from harness.record.study import Study, load_study
 from harness.study.design import Design, PlannedRun, expand
 from harness.study.spec import parse_spec
 

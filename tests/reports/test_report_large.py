@@ -14,7 +14,8 @@ import pytest
 from synthetic import plan, write_study
 
 from harness.algorithm.output import RunOutput
-from harness.record.run import read_json, write_record
+from harness.record.json_file import read_json
+from harness.record.run import write_record
 from harness.record.study import load_study
 from harness.study.design import expand
 from harness.study.spec import parse_spec

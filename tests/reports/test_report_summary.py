@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from synthetic import ALGORITHM, FakeConfig, plan, realistic, write_study
 
-from harness.record.study import load_study, write_plan
+from harness.record.plan import write_plan
+from harness.record.study import load_study
 from harness.study.design import expand
 from reports import compare_cells, write_report
 from reports.calibration import Calibration, FalseRate, write_calibration

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.record.study import Failure
+from harness.record.attempt import Failure
 from studies.cli import run
 from studies.display import StudyDisplay
 from tests.harness.lab import DATABASES, FAKE, ROOT, Lab, study_data

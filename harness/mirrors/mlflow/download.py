@@ -9,14 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness.errors import BadInput, Problem, StoreUnavailable
-from harness.mirrors.addresses import checked_tracking_uri
+from harness.mirrors.addresses import checked_tracking_uri, default_tracking_uri
 from harness.mirrors.databases import is_missing, sqlite_path
 from harness.mirrors.mlflow.client import MlflowClient, Run, asked, impatient, search, store_errors
 from harness.mirrors.mlflow.tracker import OWNER_TAG, is_parent
-from harness.mirrors.opening import default_tracking_uri
-from harness.record.run import write_json
+from harness.record.attempt import Failure
+from harness.record.folder import FAILURES_FOLDER, PLAN_FILE, RUNS_FOLDER
+from harness.record.json_file import write_json
 from harness.record.search import SEARCH_FILE
-from harness.record.study import FAILURES_FOLDER, PLAN_FILE, RUNS_FOLDER, Failure, Study, load_study
+from harness.record.study import Study, load_study
 from harness.redaction import redact
 
 

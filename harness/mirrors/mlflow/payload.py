@@ -18,7 +18,7 @@ from harness.algorithm.output import CURVES_FILE
 from harness.errors import DamagedRecord
 from harness.mirrors.mlflow.client import Metric, Param, RunTag
 from harness.record.run import CONFIG_FILE, RECORD_FILE, RunRecord
-from harness.study.design import slug
+from harness.study.names import slug
 
 MAX_PARAM_LENGTH, MAX_TAG_LENGTH = 6000, 5000  # MLflow's
 CURVE_POINTS = 100  # of one metric of one run in MLflow: a row costs 60 µs, and a chart shows no more

@@ -35,11 +35,12 @@ from harness.mirrors.mlflow.client import (
     upload_text,
 )
 from harness.mirrors.mlflow.payload import MAX_TAG_LENGTH, FinishedRun, milliseconds, source_tags, who
+from harness.record.attempt import Failure
 from harness.record.run import RunRecord
 from harness.record.search import ArmSearch
-from harness.record.study import Failure
 from harness.redaction import redact
-from harness.study.design import PlannedRun, slug
+from harness.study.design import PlannedRun
+from harness.study.names import slug
 
 PARENT_TAG, PARENT = "role", "study"
 OWNER_TAG = "folder"
@@ -226,7 +227,7 @@ class Tracker:
         """See :class:`~harness.mirrors.mirror.Projection`; what was tried are runs like any other here."""
 
     def attach(self, paths: Sequence[Path]) -> None:
-        """See :class:`~harness.mirrors.mirror.Projection`; artifacts of the parent run, replaced where they are there."""
+        """See :class:`~harness.mirrors.mirror.Projection`; artifacts of the parent run, replaced if already there."""
         assert self._parent is not None  # noqa: S101 - a study has one
         upload(self._parent, paths, self._uri)
 

@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from harness.record.search import ArmSearch, Trial
-from harness.study.design import label
+from harness.study.names import label
 from harness.study.search_space import Choices, Range, SearchSection
 
 STARTUP_TRIALS = 10  # of TPE: tried at random before anything is modelled

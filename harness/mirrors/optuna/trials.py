@@ -19,12 +19,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from harness.errors import HarnessError, StoreUnavailable, StudyConflict
 from harness.mirrors.databases import LOCK_SECONDS, ensure_database, explain, is_missing, sqlite_path
 from harness.mirrors.optuna.proposals import mirror
+from harness.record.attempt import Failure
 from harness.record.run import RunRecord
 from harness.record.scores import score
 from harness.record.search import ArmSearch
-from harness.record.study import Failure
 from harness.redaction import redact
-from harness.study.design import PlannedRun, label
+from harness.study.design import PlannedRun
+from harness.study.names import label
 from harness.study.spec import StudySpec
 
 RUN = "run"  # the user attribute that names a trial's run

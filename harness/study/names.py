@@ -1,0 +1,38 @@
+"""Names of cells, arms and runs, safe as file names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # devices, on Windows
+
+
+def label(value: object) -> str:
+    """Write a level as text: a string as it is unless it reads as something else, everything else as JSON."""
+    if not isinstance(value, str):
+        return _canonical(value)
+    try:
+        json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    return _canonical(value)  # the text "1" is not the number 1
+
+
+def slug(text: str) -> str:
+    """Make any text a safe file name; what does not survive is told apart by a hash."""
+    safe = _UNSAFE.sub("-", text).strip("-.")[:100]
+    if _RESERVED.fullmatch(safe):
+        safe = ""
+    if safe == text:
+        return safe
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{safe}-{digest}" if safe else digest
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)

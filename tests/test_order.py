@@ -1,0 +1,117 @@
+"""The order of the house: who may import whom. Every import counts, also in functions and under TYPE_CHECKING."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("a3c", "harness", "reports", "studies")
+BELOW = {"a3c": set(), "harness": set(), "reports": {"harness"}, "studies": {"a3c", "harness", "reports"}}
+
+# Lowest first. A part may import the parts of the rows above its own, never one of its own row or of a row below.
+ORDER = {
+    "a3c": [
+        "errors streams kernels schedules",
+        "targets",
+        "config",
+        "networks environments",
+        "rollouts",
+        "engines",
+        "workers",
+        "evaluation",
+        "results",
+        "training",
+        "__init__",
+    ],
+    "harness": [
+        "redaction machine",
+        "errors provenance",
+        "interrupts algorithm",
+        "study compute",
+        "record",
+        "mirrors",
+        "commands",
+        "__init__",
+    ],
+    "harness.mirrors": ["databases", "mirror optuna addresses", "mlflow spool memory", "opening", "__init__"],
+    "reports": ["text theory statistics", "data", "comparison", "figures", "page", "__init__"],
+    "studies": ["algorithms terminal film doctor", "catalogue bench", "__init__", "cli"],
+}
+NEVER = [  # rows alone would allow these
+    ("harness.record", "harness.compute"),
+    ("harness.mirrors", "harness.compute"),
+    ("reports.statistics", "harness"),
+]
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+MODULES = {name_of(path): path for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+
+
+def module_of(dotted: str) -> str | None:
+    """The file behind ``package.module.name``, if it is one of ours; a package is its ``__init__``."""
+    while dotted:
+        for name in (dotted, f"{dotted}.__init__"):
+            if name in MODULES:
+                return name
+        dotted = dotted.rpartition(".")[0]
+    return None
+
+
+def imports(module: str) -> set[str]:
+    asked = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            asked |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            asked |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {found for dotted in asked if (found := module_of(dotted))} - {module}
+
+
+GRAPH = {module: imports(module) for module in MODULES}
+
+
+def inside(module: str, package: str) -> bool:
+    return module.startswith(f"{package}.")
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    graphlib.TopologicalSorter(GRAPH).prepare()  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_imports_follow_the_order(package: str) -> None:
+    row = {part: number for number, parts in enumerate(ORDER[package]) for part in parts.split()}
+    part = {m: m.removeprefix(f"{package}.").split(".")[0] for m in MODULES if inside(m, package)}
+    unlisted = set(part.values()) - row.keys() - {"__init__"}
+    assert not unlisted, f"give {unlisted} a row"
+    wrong = [
+        f"{a} imports {b}"
+        for a in part
+        for b in GRAPH[a] & part.keys()
+        if part[a] != part[b] and row[part[b]] >= row[part[a]]
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_import_only_those_below(package: str) -> None:
+    assert not [
+        f"{a} imports {b}"
+        for a in GRAPH
+        if inside(a, package)
+        for b in GRAPH[a]
+        if b.split(".")[0] not in {package, *BELOW[package]}
+    ]
+
+
+@pytest.mark.parametrize(("upper", "lower"), NEVER)
+def test_these_do_not_know_each_other(upper: str, lower: str) -> None:
+    assert not [f"{a} imports {b}" for a in GRAPH if inside(a, upper) for b in GRAPH[a] if inside(b, lower)]
