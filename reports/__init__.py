@@ -9,20 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reports.cells import compare_cells, seeds_wanted
-    from reports.comparison_of_studies import write_comparison
-    from reports.frame import paired_differences, runs_table
-    from reports.page import write_report
+    from reports.comparison.cells import compare_cells, seeds_wanted
+    from reports.data.pairs import paired_differences, runs_table
+    from reports.page.comparison_of_studies import write_comparison
+    from reports.page.report import write_report
 
 __all__ = ["compare_cells", "paired_differences", "runs_table", "seeds_wanted", "write_comparison", "write_report"]
 
 _HOMES = {
-    "compare_cells": "reports.cells",
-    "paired_differences": "reports.frame",
-    "runs_table": "reports.frame",
-    "seeds_wanted": "reports.cells",
-    "write_comparison": "reports.comparison_of_studies",
-    "write_report": "reports.page",
+    "compare_cells": "reports.comparison.cells",
+    "paired_differences": "reports.data.pairs",
+    "runs_table": "reports.data.pairs",
+    "seeds_wanted": "reports.comparison.cells",
+    "write_comparison": "reports.page.comparison_of_studies",
+    "write_report": "reports.page.report",
 }
 
 

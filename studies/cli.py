@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from studies import messages
-from studies.streams import make_patient
+from studies.terminal import messages
+from studies.terminal.output import make_patient
 
 if TYPE_CHECKING:
     from harness.record.study import Study
@@ -76,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
         arguments.remove("--debug")
     if arguments[:1] == ["train"]:
         from a3c import TrainConfig
-        from studies.fields import add_field_options
+        from studies.terminal.options import add_field_options
 
         add_field_options(train, TrainConfig)
     try:
@@ -122,7 +122,7 @@ def run_command(
     if dry_run:
         messages.show_design(expand(spec, A3C))
         return 0
-    from studies.display import StudyDisplay
+    from studies.terminal.study_display import StudyDisplay
 
     resume = messages.again(["run", study], jobs=jobs, seeds=seeds, out=out, storage=storage, tracking_uri=tracking_uri)
     try:
@@ -241,8 +241,8 @@ def calibrate(
 ) -> None:
     """The A/A check: redraw a study's own runs so that nothing differs; how often do they still come out DIFFERENT?"""
     from harness.record.study import load_study
-    from reports.calibration import calibrate as measure
-    from reports.calibration import write_calibration
+    from reports.comparison.calibration import calibrate as measure
+    from reports.comparison.calibration import write_calibration
     from studies.catalogue import find_folder
 
     found = load_study(find_folder(study, out), verify=True)
@@ -307,8 +307,8 @@ def train(
     from harness.commands.single import EXPERIMENT, run_single
     from harness.errors import Undelivered
     from studies import A3C
-    from studies.fields import parse_value
-    from studies.live import LiveRun
+    from studies.terminal.options import parse_value
+    from studies.terminal.run_display import LiveRun
 
     settings = {name: parse_value(text) for name, text in fields.items() if text is not None}
     try:
@@ -399,7 +399,7 @@ def _write_report(study: Study, folder: Path | None = None) -> Path:
     for damaged in study.damaged:
         messages.warn(f"{damaged}: left out; continue the study to compute it again")
     from reports import write_report
-    from studies.film import make_film
+    from studies.film.choosing import make_film
 
     film = make_film(study)
     return write_report(study, folder, films=[film] if film is not None else [])

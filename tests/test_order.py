@@ -44,7 +44,7 @@ ORDER = {
 NEVER = [  # rows alone would allow these
     ("harness.record", "harness.compute"),
     ("harness.mirrors", "harness.compute"),
-    ("reports.statistics", "harness"),
+    ("reports.statistics.intervals", "harness"),
 ]
 
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from studies.bars import WithBar
-from studies.bench.figures import Summary
 from studies.bench.measure import PARTS
 from studies.bench.runner import Bench
+from studies.bench.summary import Summary
+from studies.terminal.bar import WithBar
 
 LINE_SECONDS = 10.0
 BUSY = 0.5  # load average from which a machine is not left alone

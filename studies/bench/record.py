@@ -16,8 +16,8 @@ from harness.algorithm.output import PlainResult, RunOutput
 from harness.errors import BadInput, Problem
 from harness.provenance import versions
 from harness.record.run import RunRecord, write_record
-from studies.bench.figures import PairRow, Row, Summary, two_over_one
 from studies.bench.measure import PARTS
+from studies.bench.summary import PairRow, Row, Summary, two_over_one
 
 if TYPE_CHECKING:
     import pandas as pd

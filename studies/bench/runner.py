@@ -21,9 +21,9 @@ from harness.machine import usable_cores
 from harness.mirrors.opening import open_single
 from harness.record.attempt import Failure
 from studies.bench.contestants import Contestant, choose
-from studies.bench.figures import PairRow, Row, Summary, headlines, summarise
 from studies.bench.measure import MEASURE, Measurement
 from studies.bench.record import EXPERIMENT, make_folder, write_bench
+from studies.bench.summary import PairRow, Row, Summary, headlines, summarise
 
 TIME_LIMIT = 3600.0  # seconds one measurement may take before it is taken to hang
 POLL_SECONDS = 0.2

@@ -12,7 +12,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from reports import write_report
-from reports.films import Film
+from reports.page.films import Film
 from tests.browser.conftest import Browser
 from tests.reports.synthetic import FakeConfig, plan, write_study
 

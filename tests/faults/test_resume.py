@@ -14,7 +14,7 @@ from rich.console import Console
 from harness import Observer, Study, StudyChanged
 from harness.provenance import collect
 from harness.record.run import RECORD_FILE
-from studies.display import StudyDisplay
+from studies.terminal.study_display import StudyDisplay
 from tests.harness.lab import DATABASES, Lab, study_data
 
 pytestmark = DATABASES

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from harness.record.study import Study
-from reports.cells import Comparison, compare_cells
-from reports.statistics import Estimate
-from reports.style import Picture
-from reports.verdicts import Judgement, Verdict
+from reports.comparison.cells import Comparison, compare_cells
+from reports.figures.style import Picture
+from reports.statistics.intervals import Estimate
+from reports.statistics.verdicts import Judgement, Verdict
 
 
 def svg(picture: Picture, *, dark: bool = False) -> ET.Element:

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.bootstrap import half_widths, moments
-from reports.decisions import DIFFERENT, EQUIVALENT, Rules, decide, stacked_grounds
+from reports.statistics.bootstrap import half_widths, moments
+from reports.statistics.decisions import DIFFERENT, EQUIVALENT, Rules, decide, stacked_grounds
 
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]

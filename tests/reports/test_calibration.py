@@ -12,7 +12,7 @@ from scipy import stats
 from synthetic import FakeConfig, plan, write_study
 
 from harness import BadInput
-from reports.calibration import Calibration, calibrate, read_calibration, write_calibration
+from reports.comparison.calibration import Calibration, calibrate, read_calibration, write_calibration
 
 SEEDS = {"name": "example", "seeds": {"looks": [10, 20]}}
 

@@ -12,8 +12,8 @@ from synthetic import FakeConfig, plan, write_study
 
 from harness import Study
 from reports import compare_cells, write_comparison
-from reports.comparison_of_studies import agreement_sentence, differences
-from reports.matching import match_cells, same_runs
+from reports.comparison.matching import match_cells, same_runs
+from reports.page.comparison_of_studies import agreement_sentence, differences
 
 TARGETS = ["missing_as_zero", "max_terms"]
 

@@ -11,9 +11,9 @@ import pytest
 from synthetic import FakeConfig, plan, write_study
 
 from reports import compare_cells, paired_differences, seeds_wanted, write_report
-from reports.evidence import declared_rules, gather, metric_span
-from reports.films import Film
-from reports.verdicts import Verdict
+from reports.comparison.evidence import declared_rules, gather, metric_span
+from reports.page.films import Film
+from reports.statistics.verdicts import Verdict
 
 TARGETS = ["missing_as_zero", "max_terms"]
 AUC = {"factor": "target", "baseline": "missing_as_zero", "metric": "auc"}

@@ -8,10 +8,10 @@ from drawn import judged, judgement, size, svg, texts
 from synthetic import plan, realistic, write_study
 
 from harness.record.study import Study
-from reports.cells import compare_cells
-from reports.forest import ROWS_A_PICTURE, forest, forest_table
-from reports.selection import select_cells
-from reports.verdicts import Verdict
+from reports.comparison.cells import compare_cells
+from reports.figures.forest import ROWS_A_PICTURE, forest, forest_table
+from reports.figures.selection import select_cells
+from reports.statistics.verdicts import Verdict
 
 GAMMAS = {"factor": "gamma", "baseline": 0.9, "metric": "auc", "margin": 0.1}
 

@@ -12,7 +12,7 @@ from synthetic import FakeConfig, plan, write_study
 from theories import grid, sees_as_far
 
 from harness.record.study import Study
-from reports.horizon import horizon_figure, horizon_table, horizon_words
+from reports.figures.horizon import horizon_figure, horizon_table, horizon_words
 from reports.theory import effective_value, matched_gamma
 
 

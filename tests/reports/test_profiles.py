@@ -15,7 +15,7 @@ from scipy import stats
 from synthetic import FakeConfig, plan, realistic, write_study
 
 from harness.record.study import Study
-from reports.profiles import COLUMNS, POOLED, exact_bounds, profile_figure, profile_table, stratified_bootstrap
+from reports.figures.profiles import COLUMNS, POOLED, exact_bounds, profile_figure, profile_table, stratified_bootstrap
 
 ARMS = ["missing_as_zero", "max_terms"]
 

@@ -8,7 +8,7 @@ from scipy import stats
 from synthetic import plan, write_study
 
 from reports import compare_cells, paired_differences
-from reports.cells import comparisons_table
+from reports.comparison.cells import comparisons_table
 
 
 def test_every_cell_is_the_paired_t_test_of_its_seeds(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from synthetic import plan, write_study
 
 from harness.study.design import PlannedRun
-from reports.curves import budget_unit, evaluation_curves, measure, training_curves
+from reports.data.curves import budget_unit, evaluation_curves, measure, training_curves
 
 BY_EPISODE = {"total_episodes": 500, "total_steps": None}
 

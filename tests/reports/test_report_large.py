@@ -20,7 +20,7 @@ from harness.record.study import load_study
 from harness.study.design import expand
 from harness.study.spec import parse_spec
 from reports import write_report
-from reports.thinning import MAX_POINTS, Thinning
+from reports.figures.thinning import MAX_POINTS, Thinning
 from studies import A3C
 
 SHOWN, KEPT = 5, 100
@@ -38,8 +38,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder, {**data, "sweep": {"workers": numbers, "n_step": numbers, "regime": regimes, "target": TARGETS}}
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reports.selection.CELLS_CHOSEN", SHOWN)
-        patch.setattr("reports.rendering.ROWS_KEPT", KEPT)
+        patch.setattr("reports.figures.selection.CELLS_CHOSEN", SHOWN)
+        patch.setattr("reports.page.rendering.ROWS_KEPT", KEPT)
         write_report(load_study(folder))
     return folder
 
@@ -138,10 +138,10 @@ def test_too_many_cells_for_a_map_are_said_to_be(tmp_path: Path, monkeypatch: py
     sweep = {"target": TARGETS, "workers": list(range(1, 9)), "n_step": list(range(1, 9)), "gamma": [0.9, 0.99]}
     data = plan(base={"rollout_length": 20}, study={"name": "x", "seeds": 1}, sweep=sweep)
     study = write_study(tmp_path, data, skip=lambda run: run.cell.levels["n_step"] > 1, points=2)
-    monkeypatch.setattr("reports.selection.CELLS_CHOSEN", 1)
-    monkeypatch.setattr("reports.overview.MAX_FIELDS", 100)
+    monkeypatch.setattr("reports.figures.selection.CELLS_CHOSEN", 1)
+    monkeypatch.setattr("reports.figures.overview.MAX_FIELDS", 100)
     assert "The first 1 of 2 panels are drawn." in write_report(study).read_text()
-    monkeypatch.setattr("reports.overview.MAX_FIELDS", 10)
+    monkeypatch.setattr("reports.figures.overview.MAX_FIELDS", 10)
     assert "128 cells are too many for a map of them." in write_report(study).read_text()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from synthetic import plan, write_study
 
-from reports.layout import Layout, arrange
+from reports.figures.layout import Layout, arrange
 
 TARGETS = ["missing_as_zero", "max_terms"]
 

@@ -14,13 +14,13 @@ from scipy.stats import mstats
 from synthetic import plan, write_study
 
 from harness.record.study import Study
-from reports.cells import compare_cells
-from reports.curves import evaluation_curves
-from reports.layout import arrange
-from reports.learning import Centre, CurveStyle, _draw_cell, learning_curves
-from reports.selection import select_cells
-from reports.style import arm_looks, dark_colour
-from reports.thinning import Thinning
+from reports.comparison.cells import compare_cells
+from reports.data.curves import evaluation_curves
+from reports.figures.layout import arrange
+from reports.figures.learning import Centre, CurveStyle, _draw_cell, learning_curves
+from reports.figures.selection import select_cells
+from reports.figures.style import arm_looks, dark_colour
+from reports.figures.thinning import Thinning
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def test_nothing_is_fetched(main_page: Page) -> None:
 
 def test_the_one_script_is_the_projects_own_and_no_other_may_run(main_page: Page) -> None:
     (script,) = re.findall(r"<script>(.*?)</script>", main_page.source, re.DOTALL)
-    assert script == (Path(reports.__file__).parent / "templates" / "report.js").read_text()
+    assert script == (Path(reports.__file__).parent / "page" / "templates" / "report.js").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     (policy,) = [meta["content"] for meta in main_page.all("meta") if "http-equiv" in meta]
     assert "default-src 'none'" in policy

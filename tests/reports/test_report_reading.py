@@ -9,8 +9,8 @@ import pytest
 from synthetic import plan, write_study
 
 from harness.study.design import PlannedRun
-from reports.curves import TRAINING_POINTS, training_curves
-from reports.reading import read_tables
+from reports.data.curves import TRAINING_POINTS, training_curves
+from reports.data.reading import read_tables
 
 TEXTS = {
     "plain": "step,return\n1,0.1\n2,0.30000000000000004\n",
@@ -32,7 +32,7 @@ TEXTS = {
 def test_tables_read_together_are_those_read_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr("reports.reading._BATCH", batch)
+    monkeypatch.setattr("reports.data.reading._BATCH", batch)
     study = write_study(tmp_path, plan(study={"name": "x", "seeds": len(TEXTS)}))
     for number, record in enumerate(study.records):
         text = list(TEXTS.values())[number % len(TEXTS)]

@@ -13,9 +13,9 @@ from theories import REWARD_VALUE, grid, residuals_of, with_residuals
 
 from a3c import n_step_targets
 from harness.study.design import PlannedRun
-from reports.cells import compare_cells
-from reports.residuals import COLUMNS, residual_figure, residual_table, residual_words
-from reports.selection import select_cells
+from reports.comparison.cells import compare_cells
+from reports.figures.residuals import COLUMNS, residual_figure, residual_table, residual_words
+from reports.figures.selection import select_cells
 
 SMALL = plan(base={"rollout_length": 20, "n_step": 5}, study={"name": "x", "seeds": 3})
 

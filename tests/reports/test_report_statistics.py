@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from reports.bootstrap import MIN_RESAMPLED, RESAMPLES, TRUSTED, half_widths, moments, p_values
-from reports.statistics import (
+from reports.statistics.bootstrap import MIN_RESAMPLED, RESAMPLES, TRUSTED, half_widths, moments, p_values
+from reports.statistics.intervals import (
     MIN_PAIRS,
     clopper_pearson,
     correlation,

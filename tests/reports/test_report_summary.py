@@ -13,8 +13,8 @@ from harness.record.plan import write_plan
 from harness.record.study import load_study
 from harness.study.design import expand
 from reports import compare_cells, write_report
-from reports.calibration import Calibration, FalseRate, write_calibration
-from reports.summary import Summary, summarise
+from reports.comparison.calibration import Calibration, FalseRate, write_calibration
+from reports.page.summary import Summary, summarise
 
 TARGETS = ["missing_as_zero", "max_terms"]
 AUC = {"factor": "target", "baseline": "missing_as_zero", "metric": "auc"}

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from harness.record.files import write_text
-from reports.tables import csv_text, neutral
+from reports.page.csv import csv_text, neutral
 from reports.text import brief, count, interval, listing, number, percent, show, signed
 
 FORMULAS = [

@@ -10,7 +10,7 @@ from synthetic import FakeConfig, plan, write_study
 
 from harness.study.design import PlannedRun
 from reports import compare_cells
-from reports.summary import summarise
+from reports.page.summary import summarise
 
 WHOLE = {"rollout_length": "episode"}
 

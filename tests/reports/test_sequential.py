@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports.sequential import crossing_probability, nominal_levels, repeated_p, walk_scores
+from reports.statistics.sequential import crossing_probability, nominal_levels, repeated_p, walk_scores
 
 FOUR = (10, 20, 30, 40)
 TWENTY = tuple(range(10, 210, 10))

@@ -19,9 +19,9 @@ from synthetic import plan, realistic, write_study
 
 from harness.record.study import Study
 from harness.study.design import PlannedRun
-from reports.cells import compare_cells
-from reports.selection import select_cells
-from reports.survival import Times, _curve, survival_figure, survival_summary, survival_table
+from reports.comparison.cells import compare_cells
+from reports.figures.selection import select_cells
+from reports.figures.survival import Times, _curve, survival_figure, survival_summary, survival_table
 
 ARMS = ["missing_as_zero", "max_terms"]
 BUDGET = 50_000

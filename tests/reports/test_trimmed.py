@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.stats import mstats
 
-from reports.trimmed import interquartile_mean
+from reports.statistics.trimmed import interquartile_mean
 
 figures = st.floats(-1000, 1000).map(lambda value: round(value, 3))
 

@@ -13,7 +13,7 @@ from synthetic import plan, write_study
 
 from harness.record.search import ArmSearch, Trial
 from harness.record.study import Study
-from reports.tuning import (
+from reports.figures.tuning import (
     CELLS_SHOWN,
     importance_figure,
     importance_table,

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports.decisions import DIFFERENT, EQUIVALENT, NEVER, OPEN, decide, guard_pairs, holm, stacked_grounds
-from reports.sequential import nominal_levels
-from reports.verdicts import Evidence, Judgement, Rules, Verdict, judge, pairs_to_settle
+from reports.statistics.decisions import DIFFERENT, EQUIVALENT, NEVER, OPEN, decide, guard_pairs, holm, stacked_grounds
+from reports.statistics.sequential import nominal_levels
+from reports.statistics.verdicts import Evidence, Judgement, Rules, Verdict, judge, pairs_to_settle
 
 FOUR = (10, 20, 30, 40)
 RULES = Rules(level=0.95, margin=0.1, looks=FOUR, span=1.05)

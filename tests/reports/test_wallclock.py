@@ -10,12 +10,12 @@ from drawn import texts
 from synthetic import plan, realistic, write_study
 
 from harness.study.design import PlannedRun
-from reports.cells import compare_cells
-from reports.curves import EVALUATION_COLUMNS, evaluation_curves
-from reports.layout import arrange
-from reports.learning import CurveStyle, learning_curves
-from reports.selection import select_cells
-from reports.wallclock import POINTS, time_curves
+from reports.comparison.cells import compare_cells
+from reports.data.curves import EVALUATION_COLUMNS, evaluation_curves
+from reports.data.wallclock import POINTS, time_curves
+from reports.figures.layout import arrange
+from reports.figures.learning import CurveStyle, learning_curves
+from reports.figures.selection import select_cells
 
 PAIR = plan(study={"name": "x", "seeds": 2})
 

@@ -24,10 +24,10 @@ from harness.errors import BadInput, Interrupted
 from studies.bench import contestants
 from studies.bench.contestants import ENVIRONMENT, PAIR, PEER, all_contestants, choose, training
 from studies.bench.display import show
-from studies.bench.figures import Figure, PairRow, Row, Summary, headlines, summarise
 from studies.bench.measure import PARTS, Measurement, Timing, measure, split_of_time
 from studies.bench.record import write_bench
 from studies.bench.runner import Bench, Options, Watcher, run_bench
+from studies.bench.summary import Figure, PairRow, Row, Summary, headlines, summarise
 from studies.cli import run
 from tests.harness.lab import DATABASES, wait_for
 from tests.studies.command import PATIENCE, call, start

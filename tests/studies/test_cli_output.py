@@ -13,7 +13,7 @@ from rich.console import Console
 
 from harness.record.attempt import Failure
 from studies.cli import run
-from studies.display import StudyDisplay
+from studies.terminal.study_display import StudyDisplay
 from tests.harness.lab import DATABASES, FAKE, ROOT, Lab, study_data
 from tests.studies.command import PATIENCE
 
@@ -47,9 +47,9 @@ def test_a_study_goes_on_though_nobody_reads_what_it_says(lab: Lab) -> None:
     code = f"""
 import sys
 from harness import Algorithm, parse_spec, run_study
-from studies.display import StudyDisplay
-from studies.messages import console, show_end
-from studies.streams import make_patient
+from studies.terminal.study_display import StudyDisplay
+from studies.terminal.messages import console, show_end
+from studies.terminal.output import make_patient
 make_patient()
 with StudyDisplay(console()) as display:
     study = run_study(parse_spec({data!r}), Algorithm({FAKE.config!r}, {FAKE.train!r}), storage={lab.storage!r},

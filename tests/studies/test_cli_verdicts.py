@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from harness import load_study
-from reports.calibration import read_calibration
+from reports.comparison.calibration import read_calibration
 from studies.cli import run
 from tests.harness.lab import DATABASES
 from tests.studies.command import TINY

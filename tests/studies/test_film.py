@@ -18,9 +18,9 @@ from PIL import Image
 
 from harness import RunRecord, Study
 from studies import run_study
-from studies.animation import FRAME_MILLISECONDS, HOLD_MILLISECONDS, MOST_BYTES, SIZES, Episode, animate
-from studies.film import film, make_film
-from studies.filming import START, filmed, play
+from studies.film.acting import START, filmed, play
+from studies.film.animation import FRAME_MILLISECONDS, HOLD_MILLISECONDS, MOST_BYTES, SIZES, Episode, animate
+from studies.film.choosing import film, make_film
 from tests.a3c.oracles import torch_networks
 from tests.harness.lab import DATABASES
 from tests.studies.command import TINY
@@ -44,13 +44,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Played in this process, which takes no time to start, unless a test says otherwise."""
-    monkeypatch.setattr("studies.film.filmed", play)
+    monkeypatch.setattr("studies.film.choosing.filmed", play)
 
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch, here: None) -> None:
     """Played in a process of its own, as always but in these tests."""
-    monkeypatch.setattr("studies.film.filmed", filmed)
+    monkeypatch.setattr("studies.film.choosing.filmed", filmed)
 
 
 def scored(study: Study, scores: Mapping[tuple[str, str], list[float]]) -> Study:
@@ -81,7 +81,7 @@ def test_a_film_is_a_small_gif_of_at_most_six_seconds_the_same_every_time(traine
     made = make_film(trained)
     assert made is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("studies.film.filmed", play)
+        patch.setattr("studies.film.choosing.filmed", play)
         assert made == make_film(trained)
     assert len(made.gif) <= MOST_BYTES
     picture = Image.open(io.BytesIO(made.gif))
@@ -164,7 +164,7 @@ def test_the_environment_is_the_one_runs_were_evaluated_in(trained: Study) -> No
 
 
 def assert_none(study: Study, reason: str, caplog: pytest.LogCaptureFixture, level: str = "INFO") -> None:
-    with caplog.at_level(logging.INFO, "studies.film"):
+    with caplog.at_level(logging.INFO, "studies.film.choosing"):
         assert make_film(study) is None
     assert reason in caplog.text
     assert [record.levelname for record in caplog.records] == [level]
@@ -232,7 +232,7 @@ def test_an_environment_that_fails_at_drawing_ends_no_report(
     name: str, trained: Study, elsewhere: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     if name == "hang":
-        monkeypatch.setattr("studies.filming.FILM_SECONDS", 3.0)
+        monkeypatch.setattr("studies.film.acting.FILM_SECONDS", 3.0)
     assert_none(drawn(trained, fault=name), FAULTS[name][0], caplog, "WARNING")
 
 
@@ -296,5 +296,5 @@ def test_what_does_not_compress_is_drawn_smaller_and_at_last_not_at_all(monkeypa
     assert smaller is not None
     assert len(smaller.gif) <= MOST_BYTES
     assert smaller.width < SIZES[0][0]
-    monkeypatch.setattr("studies.animation.MOST_BYTES", 10_000)
+    monkeypatch.setattr("studies.film.animation.MOST_BYTES", 10_000)
     assert animate(restless) is None

@@ -1,0 +1,1 @@
+"""Compare the arms of each cell, and control the comparison."""

@@ -1,0 +1,96 @@
+"""What a study's comparisons put forward to be judged: their pairs at every look that is complete, and the rules."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.record.scores import SCALED, lost_score
+from harness.record.study import Study
+from reports.data.pairs import Pair, RunKey, by_key, extremes, pairs
+from reports.statistics.verdicts import Rules
+
+ComparisonKey = tuple[str, str]  # cell, candidate
+
+_KNOWN_BEST = {**dict.fromkeys(SCALED, 1.0), "solved": 1.0, "collapsed": 0.0}
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The pairs of one comparison.
+
+    Attributes:
+        pairs: every pair there is, in the order of the seeds.
+        looks: the pairs at each look that is complete; each begins with those before it.
+    """
+
+    pairs: tuple[Pair, ...]
+    looks: tuple[tuple[Pair, ...], ...]
+
+    @property
+    def measured(self) -> bool:
+        """Whether any run of the last complete look came to something: where none did there is nothing to judge."""
+        return any(pair.measured for pair in (self.looks[-1] if self.looks else self.pairs))
+
+
+def gather(study: Study) -> dict[ComparisonKey, Gathered]:
+    """Return every comparison's pairs, look by look.
+
+    A look is complete when every run of its seeds, of the baseline and of the candidate, has finished or failed.
+    """
+    order = {seed: place for place, seed in enumerate(study.spec.study.seeds)}
+    found: dict[ComparisonKey, list[Pair]] = {}
+    for pair in pairs(study):
+        found.setdefault((pair.cell, pair.candidate), []).append(pair)
+    settled: set[RunKey] = {*by_key(study), *((failure.cell, failure.arm, failure.seed) for failure in study.failures)}
+    baseline, *candidates = study.arms
+    gathered = {}
+    for cell in study.cells:
+        for candidate in candidates:
+            own = found.get((cell.id, candidate), [])
+            leading = _leading(study.spec.study.seeds, settled, cell.id, (baseline, candidate))
+            complete = bisect.bisect_right(study.spec.study.stages, leading)
+            looks = tuple(
+                tuple(pair for pair in own if order[pair.seed] < stage) for stage in study.spec.study.stages[:complete]
+            )
+            gathered[cell.id, candidate] = Gathered(tuple(own), looks)
+    return gathered
+
+
+def _leading(seeds: Sequence[int], settled: set[RunKey], cell: str, arms: Sequence[str]) -> int:
+    """Return how many seeds stand before the first of which a run is still to come."""
+    for place, seed in enumerate(seeds):
+        if any((cell, arm, seed) not in settled for arm in arms):
+            return place
+    return len(seeds)
+
+
+def declared_rules(study: Study) -> Rules:
+    """Return what the study file declares, with the span of its metric."""
+    compare = study.spec.compare
+    return Rules(
+        level=compare.level,
+        margin=compare.margin,
+        looks=study.spec.study.stages,
+        span=metric_span(study),
+        higher_is_better=compare.higher_is_better,
+    )
+
+
+def metric_span(study: Study) -> float:
+    """Return the best score known or seen minus the worst a run can fall to; ∞ where nothing says what that is."""
+    compare = study.spec.compare
+    budgets = {repr(_budget(record.config)): record.config for record in study.records}
+    lost = [lost_score(compare, config, ()) for config in (*budgets.values(), study.spec.base)]
+    worst = [value for value in lost if value is not None]
+    if not worst:
+        return math.inf
+    best = [value for value in (_KNOWN_BEST.get(compare.metric),) if value is not None]
+    ends = [*extremes(study), *worst, *best]
+    return max(ends) - min(ends)
+
+
+def _budget(config: Mapping[str, object]) -> object:
+    return config.get("total_steps"), config.get("total_episodes")

@@ -1,0 +1,115 @@
+"""Learning curves of every run in long form: what the figures draw and ``curves.csv`` holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from harness.record.study import Study
+from reports.data.reading import read_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRAINING_POINTS = 50
+EVALUATION_COLUMNS = ["cell", "arm", "seed", "at", "return", "scaled", "filled"]
+TRAINING_COLUMNS = ["cell", "arm", "seed", "at", "return", "episodes"]
+
+
+def budget_unit(study: Study) -> str:
+    """Return what the budget, and so the axis of every curve, is counted in."""
+    units = {"episodes" if _episodes(record.config) else "environment steps" for record in study.records}
+    units = units or {"episodes" if _episodes(study.spec.base) else "environment steps"}
+    return " or ".join(sorted(units))
+
+
+def evaluation_curves(study: Study) -> pd.DataFrame:
+    """Return one row per run and evaluation.
+
+    ``at`` is the planned snapshot point in budget units, ``return`` the mean over the evaluation episodes, ``scaled``
+    the same with the random policy at 0 and the reward threshold at 1. Where a diverged run has no evaluation left,
+    rows with ``filled`` carry the worst value, so that a mean over seeds is not one over the survivors.
+    """
+    import pandas as pd
+
+    parts = [
+        part.rename(columns={"grid": "at"}).assign(scaled=part.get("scaled", math.nan), filled=False)
+        for part in read_tables(study.records, "evaluations", ("grid", "return"), ("scaled",))
+    ]
+    if not parts:
+        return pd.DataFrame(columns=EVALUATION_COLUMNS)
+    curves = pd.concat(parts).sort_values("record", kind="stable")
+    return _with_who(study, _fill_diverged(study, curves))[EVALUATION_COLUMNS]
+
+
+def training_curves(study: Study) -> pd.DataFrame:
+    """Return the mean return of training episodes in equal stretches of the budget, one row per run and stretch.
+
+    ``at`` is the end of the stretch, in budget units; ``episodes`` how many ended in it.
+    """
+    import pandas as pd
+
+    # Episodes can be millions: each part is reduced before the next is read.
+    parts = [_stretches(study, part) for part in read_tables(study.records, "episodes", ("step", "return"))]
+    if not parts:
+        return pd.DataFrame(columns=TRAINING_COLUMNS)
+    return _with_who(study, pd.concat(parts).sort_values("record", kind="stable"))[TRAINING_COLUMNS]
+
+
+def measure(curves: pd.DataFrame) -> str:
+    """Return the column to draw: ``scaled`` where every evaluation has it, else ``return``."""
+    return "scaled" if len(curves) and bool(curves["scaled"].notna().all()) else "return"
+
+
+def _stretches(study: Study, episodes: pd.DataFrame) -> pd.DataFrame:
+    """Return for every run and every stretch of its budget the episodes that ended in it, and their mean return."""
+    run = episodes["record"]
+    configs = {number: study.records[number].config for number in run.unique()}
+    by_episode = run.map({number: _episodes(config) for number, config in configs.items()})
+    position = episodes["step"].where(~by_episode, run.groupby(run).cumcount() + 1)
+    last = position.groupby(run).max()
+    widths = {
+        number: max(1, math.ceil((_budget(config) or last[number]) / TRAINING_POINTS))
+        for number, config in configs.items()
+    }
+    width = run.map(widths)
+    ends = ((position + width - 1) // width * width).rename("at")
+    means = episodes["return"].groupby([run, ends]).agg(["mean", "size"])
+    return means.reset_index().rename(columns={"mean": "return", "size": "episodes"})
+
+
+def _fill_diverged(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
+    """Append the evaluations that diverged runs have not, but other runs of their cell have."""
+    import pandas as pd
+
+    cells = [record.cell for record in study.records]
+    diverged = [number for number, record in enumerate(study.records) if record.outcome == "diverged"]
+    points = {cell: set(at) for cell, at in curves["at"].groupby(curves["record"].map(cells.__getitem__))}
+    stopped = curves[curves["record"].isin(diverged)]
+    own = {number: set(at) for number, at in stopped["at"].groupby(stopped["record"])}
+    worst = {"return": curves["return"].min(), "scaled": 0.0 if measure(curves) == "scaled" else math.nan}
+    rows = [
+        {"record": number, "at": at, **worst, "filled": True}
+        for number in diverged
+        for at in sorted(points.get(cells[number], set()) - own.get(number, set()))
+    ]
+    return pd.concat([curves, pd.DataFrame(rows)]) if rows else curves
+
+
+def _with_who(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
+    """Put the cell, arm and seed of each row's run in front."""
+    import pandas as pd
+
+    records = study.records
+    who = pd.DataFrame({name: [getattr(record, name) for record in records] for name in ("cell", "arm", "seed")})
+    of_rows = who.iloc[curves["record"].to_numpy()].reset_index(drop=True)
+    return pd.concat([of_rows, curves.reset_index(drop=True)], axis=1)
+
+
+def _episodes(config: Mapping[str, Any]) -> bool:
+    return config.get("total_episodes") is not None
+
+
+def _budget(config: Mapping[str, Any]) -> Any:
+    return config.get("total_episodes" if _episodes(config) else "total_steps")

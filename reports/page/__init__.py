@@ -1,0 +1,1 @@
+"""From tables, figures and words to one HTML page."""

@@ -1,0 +1,247 @@
+"""Two studies laid side by side on one page: what differs between them, and where their verdicts agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.record.files import write_text
+from harness.record.study import Study
+from harness.study.names import label
+from reports.comparison.cells import Comparison, compare_cells
+from reports.comparison.matching import Match, match_cells, same_runs
+from reports.data.units import unit_of
+from reports.page import rows as views
+from reports.page.answer import overall_answer
+from reports.page.csv import csv_text
+from reports.page.downloads import downloads
+from reports.page.rendering import render
+from reports.text import arm_name, count, interval, levels_name, listing, show, signed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAGE_FILE = "comparison.html"
+TABLE = "comparison"
+_NAMED = 3
+_SIGNS = {"agree": "=", "differ": "≠", "contradict": "✗", "open": "?", None: "–"}
+_ORDER = ("contradict", "differ", "open", "agree", None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One match as the page shows it."""
+
+    levels: tuple[str, ...]
+    candidate: str
+    agreement: str
+    symbol: str
+    order: int
+    signs: tuple[views.Sign | None, views.Sign | None]
+    figures: tuple[str, str]
+    means: tuple[str, str]
+
+
+def write_comparison(a: Study, b: Study, folder: Path) -> Path:
+    """Write ``comparison.html`` and ``tables/comparison.csv`` into ``folder``; return the page's path.
+
+    Args:
+        a: one study, finished or not.
+        b: another, or the same one as it was recorded elsewhere.
+        folder: where to write; made if needed.
+
+    Raises:
+        OSError: if the disk takes no more; files that were there stay as they were.
+    """
+    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    found = compare_cells(a), compare_cells(b)
+    names, matches = match_cells(a, b, *found)
+    text = csv_text(comparison_table(names, matches))
+    rows = [_row(match) for match in matches]
+    page = render(
+        "comparison.html",
+        {
+            "titles": _titles(a, b),
+            "questions": [show(study.spec.study.question, 2000) for study in (a, b)],
+            "answers": [overall_answer(study, own) for study, own in zip((a, b), found, strict=True)],
+            "sentence": agreement_sentence(a, b, matches),
+            "caveats": _caveats(a, b),
+            "names": [show(name, 30) for name in names],
+            "rows": rows,
+            "filters": _filters(names, rows),
+            "several": len({match.candidate for match in matches}) > 1,
+            "differences": differences(a, b),
+            "arms": [],
+            "downloads": downloads({TABLE: text}, {TABLE: len(matches)}),
+        },
+    )
+    write_text(folder / "tables" / f"{TABLE}.csv", text)
+    write_text(folder / PAGE_FILE, page)
+    return folder / PAGE_FILE
+
+
+def agreement_sentence(a: Study, b: Study, matches: Sequence[Match]) -> str:
+    """Say where the verdicts of two studies agree and where not."""
+    if not comparable(a, b):
+        return "The two do not compare the same thing, so their verdicts cannot be held against each other."
+    both = [match for match in matches if match.agreement is not None]
+    if not both:
+        return "The two have no comparison in common."
+    found = Counter(str(match.agreement) for match in both)
+    told = [
+        f"{found[kind]} {verb if found[kind] == 1 else verbs}{_where(a, both, kind)}"
+        for kind, verb, verbs in (
+            ("agree", "agrees", "agree"),
+            ("contradict", "contradicts the other study", "contradict each other"),
+            ("differ", "comes to another verdict", "come to different verdicts"),
+            ("open", "is undecided in at least one of them", "are undecided in at least one of them"),
+        )
+        if found[kind]
+    ]
+    alone = [
+        f"{count(amount, 'comparison')} only in {name}"
+        for amount, name in (
+            (sum(match.other is None for match in matches), "the first"),
+            (sum(match.one is None for match in matches), "the second"),
+        )
+        if amount
+    ]
+    rest = f"; {listing(alone)}" if alone else ""
+    return f"Of {count(len(both), 'comparison')} in both studies, {listing(told)}{rest}."
+
+
+def comparable(a: Study, b: Study) -> bool:
+    """Whether both compare something with the same baseline by the same metric."""
+    return all(_asked(a)[name] == _asked(b)[name] for name in ("compare.factor", "compare.baseline", "compare.metric"))
+
+
+def differences(a: Study, b: Study) -> list[tuple[str, str, str]]:
+    """Return what the two declare, train with and come from where it is not the same: name and both values."""
+    told = []
+    for of in (_asked, _settings, _provenance):
+        ours, theirs = of(a), of(b)
+        for name in dict.fromkeys([*ours, *theirs]):
+            one, other = ours.get(name, "–"), theirs.get(name, "–")
+            if one != other:
+                told.append((show(name), show(one, 200), show(other, 200)))
+    return told
+
+
+def comparison_table(names: Sequence[str], matches: Sequence[Match]) -> pd.DataFrame:
+    """Return one row per match, with the columns of ``comparison.csv``."""
+    import pandas as pd
+
+    rows = [
+        [
+            *match.levels.values(),
+            match.candidate,
+            match.agreement or "only in one",
+            *_held(match.one),
+            *_held(match.other),
+        ]
+        for match in matches
+    ]
+    held = ("verdict", "candidate_better", "difference", "low", "high", "pairs")
+    columns = [*names, "candidate", "agreement", *(f"{name}_{side}" for side in "ab" for name in held)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _held(comparison: Comparison | None) -> list[object]:
+    if comparison is None:
+        return [None] * 6
+    estimate = comparison.estimate
+    judgement = comparison.judgement
+    return [
+        judgement.verdict.value,
+        judgement.candidate_better,
+        estimate.mean,
+        estimate.low,
+        estimate.high,
+        estimate.count,
+    ]
+
+
+def _titles(a: Study, b: Study) -> list[str]:
+    """Name the studies; two of one name by their folders."""
+    names = [show(study.spec.name, 100) for study in (a, b)]
+    if names[0] != names[1]:
+        return names
+    folders = [show(study.folder.parent.name or study.folder, 60) for study in (a, b)]
+    marks = folders if folders[0] != folders[1] else ["first", "second"]
+    return [f"{name} ({mark})" for name, mark in zip(names, marks, strict=True)]
+
+
+def _where(a: Study, both: Sequence[Match], kind: str) -> str:
+    """Name the comparisons that do not agree, as long as they are few."""
+    if kind not in ("contradict", "differ"):
+        return ""
+    found = [match for match in both if match.agreement == kind]
+    named = [levels_name(match.levels) or arm_name(a.spec.compare.factor, match.candidate) for match in found[:_NAMED]]
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f" ({'; '.join(named)}{more})"
+
+
+def _caveats(a: Study, b: Study) -> list[str]:
+    caveats = []
+    shared, equal = same_runs(a, b)
+    if shared:
+        caveats.append(
+            f"{count(shared, 'run')} have the same arm, settings and seed in both studies, and {equal} of them gave "
+            "the same result: where runs are the same runs, that verdicts agree is no replication."
+        )
+    rules = [name for name in ("compare.margin", "compare.level") if _asked(a)[name] != _asked(b)[name]]
+    if rules:
+        caveats.append(f"The two judge by different rules ({listing(name.split('.')[1] for name in rules)}).")
+    return caveats
+
+
+def _row(match: Match) -> Row:
+    sides = (match.one, match.other)
+    kind = match.agreement
+    alone = f"only in {'the first' if match.other is None else 'the second'}"
+    figures = ["" if c is None or c.control else signed(c.estimate.mean) for c in sides]
+    intervals = ["" if c is None or c.control else interval(c.estimate.low, c.estimate.high) for c in sides]
+    known = [c.estimate.mean if c is not None and not c.control else None for c in sides]
+    return Row(
+        levels=tuple(show(level, 30) for level in match.levels.values()),
+        candidate=show(match.candidate, 30),
+        agreement=kind or alone,
+        symbol=_SIGNS[kind],
+        order=_ORDER.index(kind),
+        signs=(_sign(match.one), _sign(match.other)),
+        figures=(f"{figures[0]} {intervals[0]}".strip(), f"{figures[1]} {intervals[1]}".strip()),
+        means=("" if known[0] is None else repr(known[0]), "" if known[1] is None else repr(known[1])),
+    )
+
+
+def _sign(comparison: Comparison | None) -> views.Sign | None:
+    return None if comparison is None else views.sign(comparison)
+
+
+def _filters(names: Sequence[str], rows: Sequence[Row]) -> list[views.Filter]:
+    """Return what rows can be filtered by: levels and agreement, where there is a choice."""
+    several = len({row.candidate for row in rows}) > 1
+    held: list[tuple[str, int, list[str]]] = [
+        ("agreement", len(names) + several, [row.agreement for row in sorted(rows, key=lambda row: row.order)]),
+        *((show(name, 30), place, [row.levels[place] for row in rows]) for place, name in enumerate(names)),
+    ]
+    found = [views.Filter(name, place, tuple((v, v) for v in dict.fromkeys(values))) for name, place, values in held]
+    return [one for one in found if len(one.options) > 1]
+
+
+def _asked(study: Study) -> dict[str, str]:
+    """Return what the study declares: seeds and looks, factors with their levels, how arms are compared."""
+    sweep = {f"sweep.{factor.name}": label(list(factor.values)) for factor in study.spec.sweep}
+    compare = {f"compare.{k}": label(v) for k, v in study.spec.compare.model_dump(mode="json").items()}
+    return {"seeds": views.seeds_words(study), **sweep, **compare, "unit": unit_of(study)}
+
+
+def _settings(study: Study) -> Mapping[str, str]:
+    return dict(views.settings(study))
+
+
+def _provenance(study: Study) -> Mapping[str, Any]:
+    return dict(views.provenance(study))

@@ -1,0 +1,1 @@
+"""Intervals, bootstrap, sequential looks, decisions and verdicts; knows no study."""

@@ -1,0 +1,1 @@
+"""The report's animation of each arm's policy."""
