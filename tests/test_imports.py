@@ -1,4 +1,4 @@
-"""The floors of the house: who may import whom, what costs nothing to import, which names are public."""
+"""Who may import which library, what costs nothing to import, which names are public; the order: test_order.py."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("a3c", "harness", "reports", "studies")
-ALLOWED = {
-    "a3c": {"a3c"},
-    "harness": {"harness"},
-    "reports": {"reports", "harness"},
-    "studies": {"studies", "reports", "harness", "a3c"},
-}
 ONLY_IN = {
     "mlflow": {"harness/mirrors/mlflow/client.py"},
     "optuna": {"harness/mirrors/optuna/trials.py", "harness/mirrors/optuna/proposals.py"},
@@ -59,13 +53,6 @@ def test_the_walk_sees_what_there_is() -> None:
     assert "harness" in imported(ROOT / "studies" / "__init__.py")
     assert "mlflow" in imported(ROOT / "harness" / "mlflow_api.py")
     assert "torch" in set().union(*map(imported, files("a3c")))
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_imports_only_run_downward(package: str) -> None:
-    for path in files(package):
-        above = imported(path) & {*PACKAGES, "tests"} - ALLOWED[package]
-        assert not above, f"{path.relative_to(ROOT)} imports {above}"
 
 
 @pytest.mark.parametrize("library", ONLY_IN)

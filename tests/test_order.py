@@ -19,7 +19,7 @@ ORDER = {
         "targets",
         "config",
         "networks environments",
-        "rollouts",
+        "rollout",
         "engines",
         "workers",
         "evaluation",
@@ -44,7 +44,7 @@ ORDER = {
 NEVER = [  # rows alone would allow these
     ("harness.record", "harness.compute"),
     ("harness.mirrors", "harness.compute"),
-    ("reports.statistics.intervals", "harness"),
+    ("reports.statistics", "harness"),
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.record.scores import SCALED
 from harness.record.study import Study
 from reports.data.curves import budget_unit
-from reports.page.rows import setting
+from reports.data.settings import setting
 
 _WORDS = {  # what an arm does that is better by a metric, and what one does that is worse
     "auc": ("converges better", "converges worse"),

@@ -13,12 +13,14 @@ from harness.record.study import Study
 from harness.study.names import label
 from reports.comparison.cells import Comparison, compare_cells
 from reports.comparison.matching import Match, match_cells, same_runs
+from reports.data.settings import provenance, seeds_words, settings
 from reports.data.units import unit_of
-from reports.page import rows as views
 from reports.page.answer import overall_answer
 from reports.page.csv import csv_text
 from reports.page.downloads import downloads
 from reports.page.rendering import render
+from reports.page.rows import Filter
+from reports.page.signs import Sign, sign
 from reports.text import arm_name, count, interval, levels_name, listing, show, signed
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Row:
     agreement: str
     symbol: str
     order: int
-    signs: tuple[views.Sign | None, views.Sign | None]
+    signs: tuple[Sign | None, Sign | None]
     figures: tuple[str, str]
     means: tuple[str, str]
 
@@ -217,18 +219,18 @@ def _row(match: Match) -> Row:
     )
 
 
-def _sign(comparison: Comparison | None) -> views.Sign | None:
-    return None if comparison is None else views.sign(comparison)
+def _sign(comparison: Comparison | None) -> Sign | None:
+    return None if comparison is None else sign(comparison)
 
 
-def _filters(names: Sequence[str], rows: Sequence[Row]) -> list[views.Filter]:
+def _filters(names: Sequence[str], rows: Sequence[Row]) -> list[Filter]:
     """Return what rows can be filtered by: levels and agreement, where there is a choice."""
     several = len({row.candidate for row in rows}) > 1
     held: list[tuple[str, int, list[str]]] = [
         ("agreement", len(names) + several, [row.agreement for row in sorted(rows, key=lambda row: row.order)]),
         *((show(name, 30), place, [row.levels[place] for row in rows]) for place, name in enumerate(names)),
     ]
-    found = [views.Filter(name, place, tuple((v, v) for v in dict.fromkeys(values))) for name, place, values in held]
+    found = [Filter(name, place, tuple((v, v) for v in dict.fromkeys(values))) for name, place, values in held]
     return [one for one in found if len(one.options) > 1]
 
 
@@ -236,12 +238,12 @@ def _asked(study: Study) -> dict[str, str]:
     """Return what the study declares: seeds and looks, factors with their levels, how arms are compared."""
     sweep = {f"sweep.{factor.name}": label(list(factor.values)) for factor in study.spec.sweep}
     compare = {f"compare.{k}": label(v) for k, v in study.spec.compare.model_dump(mode="json").items()}
-    return {"seeds": views.seeds_words(study), **sweep, **compare, "unit": unit_of(study)}
+    return {"seeds": seeds_words(study), **sweep, **compare, "unit": unit_of(study)}
 
 
 def _settings(study: Study) -> Mapping[str, str]:
-    return dict(views.settings(study))
+    return dict(settings(study))
 
 
 def _provenance(study: Study) -> Mapping[str, Any]:
-    return dict(views.provenance(study))
+    return dict(provenance(study))

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from reports.figures.selection import CELLS_SHOWN, ROWS_KEPT
-from reports.page import rows as views
+from reports.page.signs import control_finding
 from reports.text import cell_name, count, interval, number, signed
 
 
@@ -33,7 +33,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         rows_shown=CELLS_SHOWN,
         rows_kept=ROWS_KEPT,
         interval=interval,
-        control_finding=views.control_finding,
+        control_finding=control_finding,
     )
     script = (resources.files("reports.page") / "templates" / "report.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")

@@ -14,6 +14,7 @@ from reports.comparison.cells import compare_cells, comparisons_table
 from reports.comparison.control import compares_targets
 from reports.data.curves import budget_unit, evaluation_curves, measure, training_curves
 from reports.data.pairs import paired_differences, runs_table
+from reports.data.settings import cell_factors, counts, provenance, seeds_words, setting, settings
 from reports.data.units import scale_of, unit_of
 from reports.figures.catalogue import EXHIBITED, exhibits
 from reports.figures.forest import forest, forest_table
@@ -28,6 +29,16 @@ from reports.page.csv import csv_text
 from reports.page.downloads import downloads
 from reports.page.films import Film
 from reports.page.rendering import render
+from reports.page.rows import (
+    alias_rows,
+    cell_filters,
+    cell_rows,
+    diverged_rows,
+    factor_rows,
+    failure_rows,
+    throughput_rows,
+)
+from reports.page.signs import tally
 from reports.page.summary import summarise
 from reports.statistics.intervals import MIN_PAIRS
 from reports.text import cell_name, number, percent, show
@@ -72,7 +83,7 @@ def write_report(study: Study, folder: Path | None = None, films: Sequence[Film]
     }
     texts = {name: csv_text(table) for name, table in tables.items()}
     whole = selection.whole
-    rows = views.cell_rows(study, comparisons)
+    rows = cell_rows(study, comparisons)
     page = render(
         "report.html",
         {
@@ -87,9 +98,9 @@ def write_report(study: Study, folder: Path | None = None, films: Sequence[Film]
             "exhibits": shown,
             "films": [_film(study, film) for film in films],
             "summary": summarise(study, comparisons),
-            "tally": views.tally(comparisons) if study.records or study.failures else [],
+            "tally": tally(comparisons) if study.records or study.failures else [],
             "rows": rows,
-            "filters": views.cell_filters(study, rows),
+            "filters": cell_filters(study, rows),
             "exploratory": not all(cell.primary for cell in study.cells),
             "controls": [c for c in comparisons if c.control],
             "downloads": downloads(texts, {name: len(table) for name, table in tables.items()}),
@@ -113,7 +124,7 @@ def _speed(speeds: pd.DataFrame, series: str) -> dict[str, Any]:
     return {
         "speed_figure": throughput_figure(speeds, series),
         "speed_points": shows_cells(speeds),
-        "speed_rows": views.throughput_rows(speeds, series),
+        "speed_rows": throughput_rows(speeds, series),
         "speed_series": series,
     }
 
@@ -150,30 +161,30 @@ def _opening(study: Study) -> dict[str, Any]:
         "higher_is_better": compare.higher_is_better,
         "level": percent(compare.level),
         "min_pairs": MIN_PAIRS,
-        "environment": views.setting(study, "env_id"),
+        "environment": setting(study, "env_id"),
         "budget": budget,
-        "schedule": views.setting(study, "schedule"),
+        "schedule": setting(study, "schedule"),
         "cells": len(study.cells),
-        "seeds_words": views.seeds_words(study),
+        "seeds_words": seeds_words(study),
         "looks": len(study.spec.study.looks) > 1,
         "margin": f"{compare.margin:g}",
-        "counts": views.counts(study),
+        "counts": counts(study),
         "targets": compares_targets(study),
         "by_episode": budget_unit(study) == "episodes",
-        "factors": [show(name, 30) for name in views.cell_factors(study)],
-        "sweep": views.factor_rows(study),
-        "settings": views.settings(study),
-        "provenance": views.provenance(study),
-        "failures": views.failure_rows(study),
-        "diverged": views.diverged_rows(study),
-        "aliases": views.alias_rows(study),
+        "factors": [show(name, 30) for name in cell_factors(study)],
+        "sweep": factor_rows(study),
+        "settings": settings(study),
+        "provenance": provenance(study),
+        "failures": failure_rows(study),
+        "diverged": diverged_rows(study),
+        "aliases": alias_rows(study),
     }
 
 
 def _budget(study: Study) -> str:
     """Return how long each run trains, with its unit; empty if it is not known."""
     unit = budget_unit(study)
-    amount = views.setting(study, "total_episodes" if unit == "episodes" else "total_steps")
+    amount = setting(study, "total_episodes" if unit == "episodes" else "total_steps")
     if amount.isdecimal():
         amount = f"{int(amount):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     return f"{amount} {unit}" if amount else ""
@@ -184,7 +195,7 @@ def _evaluation_style(study: Study, curves: pd.DataFrame, vacuous: set[str]) -> 
     threshold = _threshold(study)
     if column == "scaled" and scale_of(study) == "return":
         marks, label = {}, "evaluation return"
-    elif column == "scaled" and views.setting(study, "evaluation_scale"):
+    elif column == "scaled" and setting(study, "evaluation_scale"):
         marks, label = {1.0: "scores 1"}, "scaled evaluation return"
     elif column == "scaled":
         of = f" ({number(threshold).rstrip('0').rstrip('.')})" if threshold is not None else ""

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
-from harness.study.names import label
 from reports.comparison.cells import Comparison
-from reports.comparison.control import Control
+from reports.data.settings import cell_factors
+from reports.page.signs import Sign, grounds, sign
 from reports.statistics.intervals import MIN_PAIRS
-from reports.statistics.verdicts import Verdict
-from reports.text import cell_name, count, interval, listing, number, percent, show, signed
+from reports.text import cell_name, interval, number, percent, show, signed
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_IDENTITY = ("commit", "dirty", "cpu")
 
 
 @dataclass(frozen=True)
@@ -30,25 +26,6 @@ class Bar:
     width: float
     mean: float
     zero: float
-
-
-@dataclass(frozen=True)
-class Sign:
-    """A verdict as the page shows it: told by symbol and word, colour only repeats it.
-
-    Attributes:
-        order: where it stands when rows are sorted by verdict.
-        kind: what a reader filters by.
-        symbol: one character.
-        words: the verdict in words.
-        side: +1 for better, -1 for worse, else 0.
-    """
-
-    order: int
-    kind: str
-    symbol: str
-    words: str
-    side: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,42 +67,6 @@ class Filter:
     label: str
     column: int
     options: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Tally:
-    """How many comparisons came to one verdict."""
-
-    symbol: str
-    words: str
-    side: int
-    amount: int
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How far the study is, in runs."""
-
-    planned: int
-    done: int
-    diverged: int
-    failed: int
-
-    @property
-    def waiting(self) -> int:
-        """Runs that have neither finished nor failed."""
-        return self.planned - self.done - self.failed
-
-
-def counts(study: Study) -> Counts:
-    """Count the study's runs."""
-    diverged = sum(record.outcome == "diverged" for record in study.records)
-    return Counts(len(study.planned), len(study.records), diverged, len(study.failures))
-
-
-def cell_factors(study: Study) -> tuple[str, ...]:
-    """Return the names of the factors that make cells, in the order of the sweep."""
-    return tuple(factor.name for factor in study.spec.sweep if factor.name != study.spec.compare.factor)
 
 
 def cell_rows(study: Study, comparisons: Sequence[Comparison]) -> list[CellRow]:
@@ -174,90 +115,6 @@ def _levels(rows: Sequence[CellRow], place: int) -> Iterable[str]:
     return (row.levels[place] for row in rows)
 
 
-def tally(comparisons: Sequence[Comparison]) -> list[Tally]:
-    """Count the verdicts of all comparisons."""
-    signs = [sign(c) for c in comparisons]
-    found = Counter(one.kind for one in signs)
-    by_kind = {one.kind: one for one in sorted(signs, key=lambda one: one.order)}
-    return [Tally(one.symbol, kind.replace(":", ","), one.side, found[kind]) for kind, one in by_kind.items()]
-
-
-def seeds_words(study: Study) -> str:
-    """Write how many seeds there are, and how they are looked at."""
-    looks = study.spec.study.looks
-    total = len(study.spec.study.seeds)
-    if len(looks) < 2:
-        return count(total, "seed")
-    return f"up to {count(total, 'seed')}, in looks at {listing(map(str, looks))}"
-
-
-def sign(comparison: Comparison) -> Sign:
-    """Return how a comparison's verdict is shown."""
-    judgement = comparison.judgement
-    if comparison.control:
-        return Sign(5, "vacuous", "∅", "VACUOUS")
-    if comparison.verdict is Verdict.DIFFERENT:
-        note = ", negligible" if judgement.negligible else ""
-        if comparison.better:
-            return Sign(0, "different: better", "▲", f"DIFFERENT, better{note}", 1)
-        return Sign(1, "different: worse", "▼", f"DIFFERENT, worse{note}", -1)
-    if comparison.verdict is Verdict.EQUIVALENT:
-        return Sign(2, "equivalent", "=", "EQUIVALENT")
-    if comparison.verdict is Verdict.UNDECIDED:
-        return Sign(3, "undecided", "?", "UNDECIDED")
-    return Sign(4, "no verdict", "–", "no verdict")
-
-
-def grounds(comparison: Comparison) -> tuple[str, ...]:
-    """Write what a verdict rests on: its reason, its look, its p-values, the gain from pairing; nothing if vacuous."""
-    judgement = comparison.judgement
-    if comparison.control or not comparison.estimate.count:
-        return ()
-    lines = [f"{judgement.reason[:1].upper()}{judgement.reason[1:]}."] if judgement.reason else []
-    if judgement.more_pairs is not None:
-        lines.append(f"About {count(judgement.more_pairs, 'further pair')} would probably decide.")
-    elif comparison.verdict is Verdict.UNDECIDED:
-        lines.append("More than 1000 further pairs would be needed.")
-    if judgement.look:
-        lines.append(f"Look {judgement.look}, {count(comparison.estimate.count, 'pair')}.")
-    if judgement.simultaneous.has_interval:
-        wide = interval(judgement.simultaneous.low, judgement.simultaneous.high)
-        group = "primary" if comparison.cell.primary else "exploratory"
-        lines.append(f"Interval for all {group} comparisons together: {wide}.")
-    told = [
-        f"{chance(p)} for {name} ({chance(adjusted)} after correction)"
-        for name, p, adjusted in (
-            ("no difference", judgement.p_different, judgement.adjusted_different),
-            ("a difference of the margin or more", judgement.p_equivalent, judgement.adjusted_equivalent),
-        )
-        if p is not None
-    ]
-    if told:
-        lines.append(f"p: {'; '.join(told)}.")
-    if comparison.pairing is not None:
-        lines.append(f"{comparison.pairing.words[:1].upper()}{comparison.pairing.words[1:]}.")
-    return tuple(lines)
-
-
-def chance(p: float | None) -> str:
-    """Write a p-value; one too small to tell apart from none as such."""
-    if p is None:
-        return "–"
-    return "below 0.0001" if p < 0.0001 else "1" if p >= 0.99995 else f"{p:.4f}"
-
-
-def control_finding(control: Control) -> str:
-    """Write what a vacuous cell showed."""
-    of = f"{control.identical} of {count(control.checked, 'pair')} bit-identical"
-    return {
-        "identical": f"{of}, as theory says",
-        "differs": f"{of}: this is a bug",
-        "chance": f"{of}; this schedule races, so runs differ by chance alone",
-        "settings": "the arms trained with different settings besides: no two runs need agree",
-        "unchecked": "no pair of finished runs to check yet",
-    }[control.finding]
-
-
 def throughput_rows(table: pd.DataFrame, series: str) -> list[tuple[str, ...]]:
     """Write speed and staleness for each number of workers and level of ``series``: median and range over runs."""
     rows = []
@@ -294,43 +151,6 @@ def factor_rows(study: Study) -> list[tuple[str, str, bool]]:
         )
         for f in study.spec.sweep
     ]
-
-
-def settings(study: Study) -> list[tuple[str, str]]:
-    """Write every setting the runs trained with; one that was swept with all its values."""
-    if not study.records:
-        return [(show(name), show(value, 200)) for name, value in study.spec.base.items()]
-    names = dict.fromkeys(name for record in study.records for name in record.config if name != "seed")
-    rows = []
-    for name in names:
-        values = (record.config[name] for record in study.records if name in record.config)
-        written = dict.fromkeys("not set" if value is None else label(value) for value in _distinct(values))
-        rows.append((show(name), show(" | ".join(written), 200)))
-    return rows
-
-
-def provenance(study: Study) -> list[tuple[str, str]]:
-    """Write where the numbers come from; identities that differ between runs with how many runs had each."""
-    rows = [(show(name), show(value, 300)) for name, value in _flat(study.provenance)]
-    for name in _IDENTITY:
-        seen = Counter(label(r.provenance[name]) for r in study.records if name in r.provenance)
-        if len(seen) > 1:
-            told = "; ".join(f"{show(value, 80)} ({count(runs, 'run')})" for value, runs in seen.items())
-            rows.append((f"{name} of the runs", told))
-    for name in dict.fromkeys(name for record in study.records for name in record.labels):
-        seen = Counter(record.labels[name] for record in study.records if name in record.labels)
-        told = "; ".join(f"{show(value, 80)} ({count(runs, 'run')})" for value, runs in seen.items())
-        rows.append((show(f"{name} taken"), told))
-    return rows
-
-
-def setting(study: Study, name: str) -> str:
-    """Return one setting's value or values as text; empty if it is not known."""
-    values = (r.config[name] for r in study.records if r.config.get(name) is not None)
-    seen = dict.fromkeys(label(value) for value in _distinct(values))
-    if not seen and study.spec.base.get(name) is not None:
-        seen = {label(study.spec.base[name]): None}
-    return ", ".join(show(value, 40) for value in list(seen)[:4]) + (", …" if len(seen) > 4 else "")
 
 
 def _values(comparison: Comparison) -> tuple[float | None, ...]:
@@ -371,19 +191,6 @@ def _bar(comparison: Comparison, low: float, high: float) -> Bar:
     left = at(mean if estimate.low is None else estimate.low)
     right = at(mean if estimate.high is None else estimate.high)
     return Bar(left, round(right - left, 2), at(mean), at(0.0))
-
-
-def _distinct(values: Iterable[Any]) -> Iterable[Any]:
-    """Drop values that are written the same: cheaper than to write each for people."""
-    return {repr(value): value for value in values}.values()
-
-
-def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, object]]:
-    for name, value in data.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", "unknown" if value is None else value
 
 
 def failure_rows(study: Study) -> list[tuple[str, ...]]:
