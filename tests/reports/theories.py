@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from synthetic import FakeConfig, plan
 
 from harness.study.design import PlannedRun
 from reports.theory import effective_value
+from tests.reports.synthetic import FakeConfig, plan
 
 ARMS = ["missing_as_zero", "max_terms"]
 REWARD_VALUE = 40.0

@@ -10,7 +10,7 @@ import pytest
 from harness import expand
 from studies import A3C, run_study
 from studies.catalogue import find_spec
-from tests.a3c.test_rules import worked_example
+from tests.a3c.targets.test_registry import worked_example
 from tests.harness.lab import DATABASES
 from tests.studies.command import TINY
 
