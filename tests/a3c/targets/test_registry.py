@@ -24,8 +24,8 @@ def place(tmp_path, monkeypatch):
 
 
 def worked_example():
-    """The code block of README's section on tail rules."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("**A tail rule**")[1]
+    """The code block of docs/extending.md on tail rules."""
+    section = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").split("## A tail rule")[1]
     return section.split("```python\n")[1].split("```")[0]
 
 
