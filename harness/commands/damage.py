@@ -5,46 +5,49 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from harness.errors import DamagedRecord
 from harness.mirrors.addresses import remembered
 from harness.mirrors.spool import SPOOL_FOLDER, Entry
-from harness.record.attempt import ATTEMPTS_FOLDER, Failure
+from harness.record.attempt import attempt_files, read_attempt, reset_attempt
 from harness.record.files import remove_drafts, set_aside
-from harness.record.folder import FAILURES_FOLDER, IDENTITY_FILE
+from harness.record.folder import ATTEMPTS_FOLDER, IDENTITY_FILE, RUNS_FOLDER
 from harness.record.json_file import read_as
 from harness.record.plan import read_plan, study_identity
+from harness.record.run import finished_runs
 from harness.record.search import read_searches
 
 
-def mend(folder: Path, warn: Callable[[str], None]) -> None:
+def mend(folder: Path, warn: Callable[[str], None], thorough: bool = False) -> None:
     """Remove what interrupted writes left, and set aside what cannot be read; the caller holds the study's lock.
 
-    Nothing of it is lost for good: the plan is declared anew, proposals of a search follow from its records, attempts
-    are counted anew, a failure is tried again, what waits for MLflow is told from the records, and where results go is
+    Nothing of it is lost for good: the plan is declared anew, proposals of a search follow from its records, numbers of
+    attempts go on, a failure is tried again, what waits for MLflow is told from the records, and where results go is
     noted anew.
 
     Args:
         folder: the study's.
         warn: is told of every file that was set aside.
+        thorough: whether to read the attempts of finished runs, too, on which nothing depends.
     """
     remove_drafts(folder)
-    for damaged in damaged_files(folder):
+    for damaged in damaged_files(folder, thorough):
         kept = set_aside(damaged.path, folder)
         warn(f"{damaged}; kept as {kept}")
+        if ATTEMPTS_FOLDER in damaged.path.relative_to(folder).parts:
+            reset_attempt(damaged.path)
 
 
-def damaged_files(folder: Path) -> list[DamagedRecord]:
-    """Return what cannot be read of a study's files, its runs' records aside."""
+def damaged_files(folder: Path, thorough: bool = True) -> list[DamagedRecord]:
+    """Return what cannot be read of a study's files, its runs' records aside; see :func:`mend`."""
+    finished = () if thorough else finished_runs(folder / RUNS_FOLDER)
     readers: list[Callable[[], object]] = [
         lambda: read_plan(folder),
         lambda: (folder / IDENTITY_FILE).exists() and study_identity(folder),
         lambda: read_searches(folder),
         lambda: remembered(folder),
-        *_readers(folder / ATTEMPTS_FOLDER, int),
-        *_readers(folder / FAILURES_FOLDER, Failure.of),
-        *_readers(folder / SPOOL_FOLDER, Entry.of),
+        *(partial(read_attempt, path) for path in attempt_files(folder, finished)),
+        *(partial(read_as, path, Entry.of) for path in sorted((folder / SPOOL_FOLDER).glob("*.json"))),
     ]
     found = []
     for read in readers:
@@ -53,7 +56,3 @@ def damaged_files(folder: Path) -> list[DamagedRecord]:
         except DamagedRecord as error:
             found.append(error)
     return found
-
-
-def _readers(folder: Path, make: Callable[[Any], object]) -> list[Callable[[], object]]:
-    return [partial(read_as, path, make) for path in sorted(folder.glob("*.json"))]

@@ -10,7 +10,6 @@ import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,9 +27,8 @@ from harness.machine import allow_open_files, usable_cores
 from harness.mirrors.addresses import checked_storage_url, checked_tracking_uri
 from harness.mirrors.mirror import Projections
 from harness.mirrors.opening import declared_files, open_projections
-from harness.record.attempt import Failure, next_attempt
-from harness.record.folder import FAILURES_FOLDER, RUNS_FOLDER, study_folder
-from harness.record.json_file import write_json
+from harness.record.attempt import Failure, fail_attempt, finish_attempt, start_attempt
+from harness.record.folder import RUNS_FOLDER, study_folder
 from harness.record.lock import study_lock
 from harness.record.run import RunRecord, finished_runs, write_record
 from harness.record.study import Study, load_study
@@ -227,7 +225,7 @@ class _Dispatcher:
         begun = []
         while self._queue and len(self._running) < self._executor.slots:
             run = self._queue.popleft()
-            attempt = next_attempt(self._folder, run.id)
+            attempt = start_attempt(self._folder, run.id)
             settings = run.config.model_dump(mode="json")
             self._executor.submit(Task(run.id, self._algorithm, settings, self._design.spec.study.time_limit))
             self._running[run.id] = (run, attempt)
@@ -281,7 +279,7 @@ class _Dispatcher:
             trial=run.trial,
         )
         record = write_record(self._folder / RUNS_FOLDER, record, event.output)
-        (self._folder / FAILURES_FOLDER / f"{run.id}.json").unlink(missing_ok=True)
+        finish_attempt(self._folder, run.id, attempt)
         return record
 
     def _give_up_or_retry(self, run: PlannedRun, attempt: int, event: Failed) -> None:
@@ -289,9 +287,7 @@ class _Dispatcher:
         will_retry = event.crashed and self._tries[run.id] < MAX_TRIES
         reason, detail = redact(event.reason), redact(event.detail)
         failure = Failure(run.id, run.cell.id, run.arm, run.seed, attempt, reason, detail, run.trial)
-        failures = self._folder / FAILURES_FOLDER
-        failures.mkdir(exist_ok=True)
-        write_json(failures / f"{run.id}.json", asdict(failure))
+        fail_attempt(self._folder, failure)
         self._observer.failed(failure, will_retry)
         self._projections.failed(failure)
         if will_retry:

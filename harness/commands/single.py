@@ -19,7 +19,7 @@ from harness.interrupts import Interrupts
 from harness.mirrors.databases import explain
 from harness.mirrors.mirror import Projections
 from harness.mirrors.opening import open_single, open_tracker
-from harness.record.attempt import Failure
+from harness.record.attempt import Failure, fail_attempt, start_attempt
 from harness.record.folder import RUNS_FOLDER, study_folder
 from harness.record.lock import study_lock
 from harness.record.run import RunRecord, finished_runs, write_record
@@ -70,11 +70,13 @@ def run_single(
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-seed-{seed}-{uuid.uuid4().hex[:6]}"
     task = Task(run, algorithm, config.model_dump(mode="json"), NO_LIMIT)
     origin = provenance.collect()
-    runs = study_folder(EXPERIMENT, Path(out)) / RUNS_FOLDER
+    folder = study_folder(EXPERIMENT, Path(out))
+    runs = folder / RUNS_FOLDER
     with Interrupts() as interrupts, disk_errors(Path(out)):
         runs.mkdir(parents=True, exist_ok=True)  # where it cannot be, nothing is to be trained in vain
         mirror = open_single(EXPERIMENT, tracking_uri, origin, run, {"seed": str(seed)})
         try:
+            attempt = start_attempt(folder, run)
             executor = InlineExecutor(lambda: interrupts.caught is not None, emit)
             executor.submit(task)
             (event,) = executor.events(0)
@@ -82,7 +84,9 @@ def run_single(
                 return _keep(event, task, seed, origin, runs, mirror)
             interrupts.check()
             assert isinstance(event, Failed)  # noqa: S101 - progress goes to `emit`
-            raise told_failure(Failure(run, "", "", seed, 1, event.reason, event.detail), mirror)
+            failure = Failure(run, "", "", seed, attempt, redact(event.reason), redact(event.detail))
+            fail_attempt(folder, failure)
+            raise told_failure(failure, mirror)
         finally:
             with suppress(StoreUnavailable):  # what went wrong first is what is told
                 mirror.close("FINISHED")

@@ -53,7 +53,7 @@ class Entry:
         Raises:
             TypeError, KeyError: if that is none.
         """
-        failure = None if data["failure"] is None else Failure.of(data["failure"])
+        failure = None if data["failure"] is None else Failure(**data["failure"])
         entry = cls(**{**data, "failure": failure, "paths": tuple(data["paths"])})
         told = () if failure is None else (failure.run, failure.cell, failure.arm, failure.reason, failure.detail)
         if not all(isinstance(text, str) for text in (entry.run, *entry.paths, *told)):

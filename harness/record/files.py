@@ -31,13 +31,18 @@ def _is_written(draft: Path) -> bool:
     return pid.isdecimal() and int(pid) != os.getpid() and is_alive(int(pid))
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, draft: Path | None = None) -> None:
     """Write a file so that readers see the old one or the new one, never a part.
+
+    Args:
+        path: the file.
+        content: all of it.
+        draft: where it is written first; None: beside it.
 
     Raises:
         OSError: if the disk takes no more, with the file's name; the file that was there stays.
     """
-    draft = draft_of(path)
+    draft = draft or draft_of(path)
     try:
         write_synced(draft, content)
         draft.replace(path)
@@ -88,7 +93,8 @@ def set_aside(path: Path, folder: Path) -> Path:
     """
     home = folder / DAMAGED_FOLDER
     home.mkdir(exist_ok=True)
-    kept = home / f"{path.name[:200]}.{uuid.uuid4().hex[:8]}"  # a name has at most 255 bytes
+    name = "-".join(path.relative_to(folder).parts[1:]) or path.name
+    kept = home / f"{name[:200]}.{uuid.uuid4().hex[:8]}"  # a name has at most 255 bytes
     path.rename(kept)
     return kept
 

@@ -18,6 +18,9 @@ RUNS_FOLDER = "runs"
 FAILURES_FOLDER = "failures"
 
 
+ATTEMPTS_FOLDER = "attempts"
+
+
 def study_folder(name: str, out: Path) -> Path:
     """Return the folder of the study called ``name`` under ``out``."""
     return out / slug(name)

@@ -14,9 +14,9 @@ from harness.record.files import write_whole
 T = TypeVar("T")
 
 
-def write_json(path: Path, data: object) -> None:
-    """Write JSON atomically; NaN and infinities are written as text, since JSON has none."""
-    write_whole(path, _json(data))
+def write_json(path: Path, data: object, draft: Path | None = None) -> None:
+    """Write JSON atomically, as :func:`write_whole` does; NaN and infinities are written as text, JSON has none."""
+    write_whole(path, _json(data), draft)
 
 
 def read_json(path: Path) -> Any:

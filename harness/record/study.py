@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BadInput, DamagedRecord, Problem
-from harness.record.attempt import Failure, _read_failures
-from harness.record.folder import FAILURES_FOLDER, PLAN_FILE, RUNS_FOLDER, study_folder
+from harness.record.attempt import Failure, last_failures
+from harness.record.folder import PLAN_FILE, RUNS_FOLDER, study_folder
 from harness.record.plan import Revision, _read_revisions, read_plan
 from harness.record.run import RunRecord, finished_runs, read_record, verify_record
 from harness.record.search import ArmSearch, read_searches
@@ -72,9 +72,8 @@ def load_study(folder: Path, verify: bool = False) -> Study:
         raise BadInput([Problem("study", str(folder), f"must hold a {PLAN_FILE}: {what}")])
     planned = tuple(plan["planned"])
     finished = set(finished_runs(folder / RUNS_FOLDER))
-    failed = {path.stem: path for path in sorted((folder / FAILURES_FOLDER).glob("*.json"))}
     records, damaged = read_records(folder, [run for run in planned if run in finished], verify)
-    failures, torn = _read_failures(path for run, path in failed.items() if run not in finished)
+    failures, torn = last_failures(folder, but=finished)
     return Study(
         spec=parse_spec(plan["spec"]).with_views(),
         arms=tuple(plan["arms"]),

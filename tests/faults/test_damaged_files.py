@@ -15,6 +15,7 @@ import pytest
 
 from harness import Observer, RunRecord, Study
 from harness.errors import Undelivered
+from harness.record.attempt import Failure, write_failure
 from harness.record.files import DAMAGED_FOLDER
 from harness.record.study import load_study
 from studies.cli import run as command
@@ -25,7 +26,7 @@ from tests.studies.command import TINY
 pytestmark = DATABASES
 
 SLOW = pytest.mark.slow
-SMALL_FILES = ("study.json", "identity.json", "search.json", "attempts/*.json", "stores.json")
+SMALL_FILES = ("study.json", "identity.json", "search.json", "stores.json")
 
 
 def cut(path: Path) -> None:
@@ -105,9 +106,7 @@ def searching(lab: Lab) -> dict[str, Any]:
     return {**study_data(seeds=1, cells=1, marks=str(lab.marks())), "search": search}
 
 
-@pytest.mark.fault(
-    10, "a study's plan, identity, search, note of its stores or counts of attempts: missing, empty, truncated, garbage"
-)
+@pytest.mark.fault(10, "a study's plan, identity, search, or note of its stores: missing, empty, truncated, garbage")
 @pytest.mark.parametrize(
     ("name", "ways"),
     [
@@ -152,7 +151,7 @@ def test_a_damaged_failure_is_kept_and_the_run_tried_again(lab: Lab) -> None:
     for damage in WAYS.values():
         study = lab.run(data)
         assert len(study.failures) == 2
-        damage(study.folder / "failures" / f"{study.failures[0].run}.json")
+        damage(sorted((study.folder / "attempts" / study.failures[0].run).iterdir())[-1])
         listener = Listener()
         lab.run(data, observer=listener)
     assert len(backups(study)) == len(WAYS) - 1
@@ -210,11 +209,9 @@ def study(real_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def broken(study: Path, name: str, way: str) -> None:
-    if name.startswith("failures"):
-        (study / "failures").mkdir()
+    if name.startswith("attempts"):
         body = json.loads((sorted((study / "runs").iterdir())[0] / "record.json").read_text(encoding="utf-8"))
-        failure = {**{key: body[key] for key in ("run", "cell", "arm", "seed", "attempt")}, "reason": "torn"}
-        (study / "failures" / f"{body['run']}.json").write_text(json.dumps(failure), encoding="utf-8")
+        write_failure(study, Failure(*(body[key] for key in ("run", "cell", "arm", "seed", "attempt")), "torn"))
         shutil.rmtree(study / "runs" / body["run"])
     elif name == "search.json":
         (study / name).write_text('{"arms": []}', encoding="utf-8")
@@ -227,8 +224,8 @@ def broken(study: Path, name: str, way: str) -> None:
 
 
 FILES = [
-    "study.json", "identity.json", "search.json", "attempts/*.json", "failures/*.json", "runs/*/record.json",
-    "runs/*/config.json", "runs/*/curves.csv", "runs/*/evaluations.csv", "runs/*/parameters.npz",
+    "study.json", "identity.json", "search.json", "attempts/*/*.json", "runs/*/record.json", "runs/*/config.json",
+    "runs/*/curves.csv", "runs/*/evaluations.csv", "runs/*/parameters.npz",
 ]  # fmt: skip
 LOOKS = ("status tiny", "list", "doctor tiny", "report tiny", "compare tiny other", "calibrate tiny --replicates 100")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -323,8 +324,8 @@ class Record(RuleBasedStateMachine):
         path = nth(self.small_files(), which)
         if truncate(path, keep):
             self.torn = True
-            if path.parent.name == "failures":
-                self.model[path.stem] = replace(self.model[path.stem], state="missing")
+            if (run := path.parent.name) in self.model and not self.failed(run):
+                self.model[run] = replace(self.model[run], state="missing")
 
     @rule(hours=st.sampled_from([-1, 1]), after=st.integers(0, 3))
     def let_the_clock_jump(self, hours: int, after: int) -> None:
@@ -430,7 +431,7 @@ class Record(RuleBasedStateMachine):
     def learn(self, before: dict[str, Known]) -> None:
         """Take over what a command that died left, as far as it may have done that."""
         planned = self.planned()
-        runs, failures = {*finished_runs(self.study / "runs")}, {p.stem for p in self.study.glob("failures/*.json")}
+        runs = {*finished_runs(self.study / "runs")}
         marks = Counter(path.name.rpartition("-")[0] for path in (self.folder / "marks").iterdir())
         unrecorded = 0
         for run in planned:
@@ -443,7 +444,7 @@ class Record(RuleBasedStateMachine):
                 except DamagedRecord:
                     continue  # it was not looked at yet
             self.damaged.discard(run)
-            state = "finished" if run in runs else "failed" if run in failures else "missing"
+            state = "finished" if run in runs else "failed" if self.failed(run) else "missing"
             if was.state == "finished":
                 assert state == "finished", run
             unrecorded += computed > was.computed and state == "missing"
@@ -463,10 +464,23 @@ class Record(RuleBasedStateMachine):
     def dirty(self) -> bool:
         return bool(self.damaged or self.torn)
 
+    def failed(self, run: str) -> bool:
+        """Whether the last attempt at a run of which something can be read failed."""
+        attempts = sorted(self.study.glob(f"attempts/{run}/*.json"), key=lambda path: int(path.stem))
+        for path in reversed(attempts):
+            with contextlib.suppress(json.JSONDecodeError):
+                attempt = json.loads(path.read_text(encoding="utf-8"))
+                if "reason" in attempt or attempt["ended"] is not None:
+                    return "reason" in attempt
+        return False
+
     def small_files(self) -> list[Path]:
-        """The plan and what tells the study from others are not both damaged by one fault."""
-        names = ("study.json", "identity.json", "attempts/*.json", "failures/*.json")
-        return sorted(path for name in names for path in self.study.glob(name))
+        """The plan and what tells the study from others are not both damaged by one fault.
+
+        On the attempts at runs that are finished nothing depends.
+        """
+        attempts = [path for path in self.study.glob("attempts/*/*.json") if path.parent.name not in self.kept()]
+        return sorted([*attempts, *self.study.glob("study.json"), *self.study.glob("identity.json")])
 
     def everything(self) -> dict[str, str]:
         """Digests of all files and of both databases; the lock is told apart by those who hold it."""

@@ -163,12 +163,12 @@ def test_a_study_has_one_parent_whichever_of_twins_was_gone_on_with(
     assert_delivered(lab, mlflow_server, study)
 
 
-@pytest.mark.fault(10, "a torn count of attempts, of a run that failed before")
+@pytest.mark.fault(10, "the last attempt at a run is torn: it failed before")
 def test_an_attempt_is_never_counted_twice(lab: Lab) -> None:
     data = study_data(seeds=1, cells=1, mode="kill", until=str(lab.folder / "mended"))
     lab.run(data, executor="processes", jobs=1)
-    for count in (lab.out / "tiny" / "attempts").glob("*.json"):
-        count.write_text("{", encoding="utf-8")
+    for attempt in (lab.out / "tiny" / "attempts").glob("*/3.json"):
+        attempt.write_text("{", encoding="utf-8")
     lab.run(data, executor="processes", jobs=1)
     attempts = Counter((run.data.tags["run"], run.data.tags["attempt"]) for run in lab.children())
     assert attempts == {(f"n-1__{arm}__seed-0", str(number)): 1 for arm in "ab" for number in range(1, 7)}

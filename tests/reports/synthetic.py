@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.algorithm.output import PlainResult, RunOutput
 from harness.algorithm.protocol import Algorithm
-from harness.record.folder import FAILURES_FOLDER, RUNS_FOLDER
-from harness.record.json_file import write_json
+from harness.record.attempt import Failure, write_failure
+from harness.record.folder import RUNS_FOLDER
 from harness.record.plan import write_plan
 from harness.record.run import RunRecord, write_record
 from harness.record.study import Study, load_study
@@ -211,7 +211,4 @@ def _record(design: Design, run: PlannedRun, output: Mapping[str, Any], folder: 
 
 
 def _write_failure(folder: Path, run: PlannedRun) -> None:
-    failures = folder / FAILURES_FOLDER
-    failures.mkdir(exist_ok=True)
-    who = {"run": run.id, "cell": run.cell.id, "arm": run.arm, "seed": run.seed}
-    write_json(failures / f"{run.id}.json", {**who, "attempt": 3, "reason": "killed by signal 9", "detail": ""})
+    write_failure(folder, Failure(run.id, run.cell.id, run.arm, run.seed, 3, "killed by signal 9"))

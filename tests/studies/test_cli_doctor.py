@@ -163,7 +163,7 @@ def test_half_written_things_are_told_and_removed(lab: Lab, doctor: Doctor) -> N
     lab.assert_invariant(load_study(study.folder))
 
 
-@pytest.mark.parametrize("name", ["attempts/*.json", pytest.param("identity.json", marks=SLOW)])
+@pytest.mark.parametrize("name", ["attempts/*/*.json", pytest.param("identity.json", marks=SLOW)])
 def test_damaged_small_files_are_told_and_set_aside(lab: Lab, doctor: Doctor, name: str) -> None:
     study = finished(lab)
     path = sorted(study.folder.glob(name))[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 
 from harness.errors import BadInput, Problem, StoreUnavailable
@@ -13,9 +12,8 @@ from harness.mirrors.addresses import checked_tracking_uri, default_tracking_uri
 from harness.mirrors.databases import is_missing, sqlite_path
 from harness.mirrors.mlflow.client import MlflowClient, Run, asked, impatient, search, store_errors
 from harness.mirrors.mlflow.tracker import OWNER_TAG, is_parent
-from harness.record.attempt import Failure
-from harness.record.folder import FAILURES_FOLDER, PLAN_FILE, RUNS_FOLDER
-from harness.record.json_file import write_json
+from harness.record.attempt import Failure, write_failure
+from harness.record.folder import PLAN_FILE, RUNS_FOLDER
 from harness.record.search import SEARCH_FILE
 from harness.record.study import Study, load_study
 from harness.redaction import redact
@@ -87,8 +85,7 @@ def _download_run(client: MlflowClient, run: Run, name: str, folder: Path) -> No
         trial = int(tags["trial"]) if "trial" in tags else None
         seed, attempt = int(tags["seed"]), int(tags["attempt"])
         failure = Failure(name, tags["cell"], tags["arm"], seed, attempt, tags.get("reason", ""), trial=trial)
-        (folder / FAILURES_FOLDER).mkdir(exist_ok=True)
-        write_json(folder / FAILURES_FOLDER / f"{name}.json", asdict(failure))
+        write_failure(folder, failure)
 
 
 def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ import pytest
 
 from harness import Algorithm, Observer, StoreUnavailable, Study
 from harness.mirrors.databases import sqlite_url
-from harness.record.attempt import Failure
+from harness.record.attempt import Failure, failed_attempts
 from tests.harness.lab import DATABASES, FAKE, Lab, study_data
 
 pytestmark = DATABASES
@@ -69,6 +69,10 @@ def test_a_process_that_is_killed_is_tried_three_times(lab: Lab) -> None:
     diary = Failures()
     study = lab.run(data, executor="processes", jobs=2, observer=diary)
     assert Counter(run for run, _, _ in diary.heard) == {"n-1__a__seed-1": 3, "n-1__b__seed-1": 3}
+    assert [(failure.run, failure.attempt) for failure in failed_attempts(study.folder)] == sorted(
+        (run, attempt) for run, attempt, _ in diary.heard
+    )
+    assert [failure.attempt for failure in study.failures] == [3, 3]
     assert sorted((attempt, retry) for run, attempt, retry in diary.heard if "__a__" in run) == [
         (1, True), (2, True), (3, False),
     ]  # fmt: skip
@@ -88,7 +92,8 @@ def test_a_process_that_dies_once_costs_one_attempt(lab: Lab) -> None:
     study = lab.run(data, executor="processes", jobs=1)
     assert not study.failures
     assert sorted(record.attempt for record in study.records) == [1] * 3 + [2]
-    assert not list((lab.out / "tiny" / "failures").glob("*"))
+    (failure,) = failed_attempts(study.folder)
+    assert (failure.run, failure.attempt) in {(record.run, 1) for record in study.records if record.attempt == 2}
     assert lab.parent().info.status == "FINISHED"
     lab.assert_invariant(study)
 

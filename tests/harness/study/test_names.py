@@ -43,7 +43,7 @@ def test_names_as_long_as_can_be_run_fail_and_are_set_aside(lab: Lab) -> None:
     data["sweep"] = {"text": ["t" * 200, "u"], "arm": ["a" * 200, "b" * 150]}
     data["compare"] = {"factor": "arm", "baseline": "b" * 150, "metric": "score"}
     assert len(lab.run(data).failures) == 4
-    for kept in (lab.out / "tiny" / "failures").iterdir():
+    for kept in (lab.out / "tiny" / "attempts").glob("*/1.json"):
         kept.write_text("torn", encoding="utf-8")
     (lab.folder / "mended").touch()
     study = lab.run(data)
