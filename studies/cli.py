@@ -152,7 +152,7 @@ def run_command(
     messages.show_end(result)
     messages.show_tracking(result.spec.name, tracking_uri)
     messages.show_continue(result, resume)
-    return 1 if result.failures or result.lost_tries else 0
+    return 1 if result.failures or result.failed_trials else 0
 
 
 @app.command()
@@ -170,7 +170,7 @@ def status(study: StudyName, out: Out = DEFAULT_OUT) -> None:
     print(f", {outcomes['diverged']} of them diverged" if outcomes["diverged"] else "")
     for arm in found.arms:
         print(f"  {show(arm)}: {sum(record.arm == arm for record in found.records)}")
-    for failure in (*found.failures, *found.lost_tries):
+    for failure in (*found.failures, *found.failed_trials):
         print(f"  failed: {failure.run} (attempt {failure.attempt}): {show(failure.reason, 500)}")
     for damaged in found.damaged:
         print(f"  {damaged}: continue the study to compute it again")

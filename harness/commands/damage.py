@@ -8,14 +8,14 @@ from pathlib import Path
 
 from harness.errors import DamagedRecord
 from harness.mirrors.addresses import remembered
-from harness.mirrors.spool import SPOOL_FOLDER, Entry
+from harness.mirrors.spool import ENTRY
 from harness.record.attempt import attempt_files, read_attempt, reset_attempt
 from harness.record.files import remove_drafts, set_aside
-from harness.record.folder import ATTEMPTS_FOLDER, IDENTITY_FILE, RUNS_FOLDER
+from harness.record.folder import ATTEMPTS_FOLDER, IDENTITY_FILE, RUNS_FOLDER, SPOOL_FOLDER
 from harness.record.json_file import read_as
 from harness.record.plan import read_plan, study_identity
 from harness.record.run import finished_runs
-from harness.record.search import read_searches
+from harness.record.search import read_search
 
 
 def mend(folder: Path, warn: Callable[[str], None], thorough: bool = False) -> None:
@@ -44,10 +44,10 @@ def damaged_files(folder: Path, thorough: bool = True) -> list[DamagedRecord]:
     readers: list[Callable[[], object]] = [
         lambda: read_plan(folder),
         lambda: (folder / IDENTITY_FILE).exists() and study_identity(folder),
-        lambda: read_searches(folder),
+        lambda: read_search(folder),
         lambda: remembered(folder),
         *(partial(read_attempt, path) for path in attempt_files(folder, finished)),
-        *(partial(read_as, path, Entry.of) for path in sorted((folder / SPOOL_FOLDER).glob("*.json"))),
+        *(partial(read_as, path, ENTRY) for path in sorted((folder / SPOOL_FOLDER).glob("*.json"))),
     ]
     found = []
     for read in readers:

@@ -266,7 +266,8 @@ class _Dispatcher:
     def _keep(self, run: PlannedRun, attempt: int, event: Finished) -> RunRecord:
         record = RunRecord.of(
             event.output,
-            run=run.id,
+            run.id,
+            run.config.model_dump(mode="json"),
             cell=run.cell.id,
             arm=run.arm,
             seed=run.seed,
@@ -274,7 +275,6 @@ class _Dispatcher:
             attempt=attempt,
             started=event.started,
             seconds=event.seconds,
-            config=run.config.model_dump(mode="json"),
             provenance=self._origin,
             trial=run.trial,
         )

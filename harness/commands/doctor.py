@@ -10,9 +10,9 @@ from harness.commands.damage import damaged_files, mend
 from harness.commands.sync import sync_study, told_runs
 from harness.errors import DamagedRecord, HarnessError
 from harness.mirrors.addresses import default_storage, stores_of
-from harness.mirrors.spool import SPOOL_FOLDER, Spool
+from harness.mirrors.spool import Spool
 from harness.record.files import drafts, set_aside
-from harness.record.folder import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER
+from harness.record.folder import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER, SPOOL_FOLDER
 from harness.record.lock import last_holder, nobody_runs, study_lock
 from harness.record.plan import study_identity
 from harness.record.run import RunRecord, finished_runs, verify_record

@@ -98,16 +98,12 @@ def _keep(
     """Write a finished run to disk, then tell MLflow of it."""
     record = RunRecord.of(
         event.output,
-        run=task.run,
-        cell="",
-        arm="",
-        seed=seed,
-        levels={},
-        attempt=1,
+        task.run,
+        task.settings,
         started=event.started,
         seconds=event.seconds,
-        config=task.settings,
         provenance=origin,
+        seed=seed,
     )
     record = write_record(runs, record, event.output)
     try:

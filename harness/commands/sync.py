@@ -13,12 +13,10 @@ from harness.interrupts import Interrupts
 from harness.mirrors.addresses import stores_of
 from harness.mirrors.opening import declared_files, open_projections
 from harness.mirrors.spool import Spool
-from harness.record.folder import RUNS_FOLDER
+from harness.record.folder import REPORT_FILE, RUNS_FOLDER
 from harness.record.lock import study_lock
 from harness.record.run import RunRecord, finished_runs
 from harness.record.study import Study, load_study, read_records
-
-REPORT_FILE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -99,4 +97,4 @@ def _status(study: Study) -> str:
     """Return how the study ended, as its last command noted it or would have."""
     if len(study.records) + len(study.failures) < len(study.planned):
         return "KILLED"
-    return "FAILED" if study.failures or study.lost_tries else "FINISHED"
+    return "FAILED" if study.failures or study.failed_trials else "FINISHED"

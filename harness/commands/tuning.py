@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.algorithm.protocol import changed
 from harness.errors import StudyChanged
-from harness.record.json_file import read_json, write_json
+from harness.record.folder import SEARCH_FILE
+from harness.record.json_file import write_json
 from harness.record.run import RunRecord
 from harness.record.scores import lost_score, score
-from harness.record.search import SEARCH_FILE, ArmSearch, Trial, read_searches
+from harness.record.search import ArmSearch, Search, Trial, read_search
 from harness.study.design import Design, PlannedRun, is_tuned
 from harness.study.names import label, slug
 from harness.study.search_space import SearchSection
@@ -43,9 +44,10 @@ class Tuning:
         self._search = search
         self._path = folder / SEARCH_FILE
         self._cells = {cell.id: cell for cell in design.cells if is_tuned(cell)}
-        self.arms = read_searches(folder)
+        before = read_search(folder)
+        self.arms = before.arms
         if self.arms:
-            self._require_same_search()
+            self._require_same_search(before.search)
         else:
             self.arms = tuple(
                 ArmSearch(cell.id, cell.levels, arm, (), None, {})
@@ -156,16 +158,16 @@ class Tuning:
         return replace(arm, best=best_of(arm.trials, maximize), importances=importances)
 
     def _write(self) -> None:
-        write_json(self._path, {**self._declared(), "arms": [asdict(arm) for arm in self.arms]})
+        write_json(self._path, Search(self._declared(), self.arms))
 
     def _declared(self) -> dict[str, Any]:
         """Return what a search rests on: what may be tried, and what counts as better."""
         compare = self._design.spec.compare.model_dump(mode="json")
         aim = {name: compare[name] for name in ("metric", "higher_is_better", "diverged_score")}
-        return {"search": {**self._search.model_dump(mode="json"), **aim}}
+        return {**self._search.model_dump(mode="json"), **aim}
 
-    def _require_same_search(self) -> None:
-        now, then = self._declared()["search"], read_json(self._path)["search"]
+    def _require_same_search(self, then: Mapping[str, Any]) -> None:
+        now = self._declared()
         arms = [(cell, arm) for cell in self._cells for arm in self._design.arms]
         differing = [name for name in sorted({*now, *then}) if now.get(name) != then.get(name)]
         if [(a.cell, a.arm) for a in self.arms] != arms:

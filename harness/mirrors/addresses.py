@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter
 
 from harness.errors import BadInput, DamagedRecord, Problem
 from harness.mirrors.databases import sqlite_path, sqlite_url
+from harness.record.folder import OPTUNA_FILE, STORES_FILE
 from harness.record.json_file import read_as, write_json
 from harness.redaction import redact
 
@@ -71,9 +73,6 @@ def _problem(field: str, uri: str, schemes: tuple[str, ...]) -> Problem | None:
     return Problem(field, redact(uri), allowed)
 
 
-STORES_FILE = "stores.json"
-
-
 @dataclass(frozen=True)
 class Stores:
     """Where a study's results went, without passwords; ``storage`` is None for the study's own folder."""
@@ -81,17 +80,8 @@ class Stores:
     storage: str | None
     tracking_uri: str
 
-    @classmethod
-    def of(cls, data: Any) -> Stores:
-        """Make it of what was written.
 
-        Raises:
-            TypeError: if that is none.
-        """
-        stores = cls(**data)
-        if not isinstance(stores.storage, str | None) or not isinstance(stores.tracking_uri, str):
-            raise TypeError("must be texts")
-        return stores
+_STORES = TypeAdapter(Stores)
 
 
 def default_tracking_uri() -> str:
@@ -101,7 +91,7 @@ def default_tracking_uri() -> str:
 
 def default_storage(folder: Path) -> str:
     """Return the Optuna storage in a study's folder."""
-    return sqlite_url(folder / "optuna.db")
+    return sqlite_url(folder / OPTUNA_FILE)
 
 
 def _remember(folder: Path, storage: str | None, tracking_uri: str, warn: Callable[[str], None]) -> None:
@@ -111,7 +101,7 @@ def _remember(folder: Path, storage: str | None, tracking_uri: str, warn: Callab
     if before is not None and before.tracking_uri != now.tracking_uri:
         warn(f"the study was tracked at {before.tracking_uri} before: what is there stays as it is")
     if before != now:
-        write_json(folder / STORES_FILE, asdict(now))
+        write_json(folder / STORES_FILE, now)
 
 
 def remembered(folder: Path) -> Stores | None:
@@ -121,7 +111,7 @@ def remembered(folder: Path) -> Stores | None:
         DamagedRecord: if what was noted cannot be read.
     """
     path = folder / STORES_FILE
-    return read_as(path, Stores.of) if path.exists() else None
+    return read_as(path, _STORES) if path.exists() else None
 
 
 def stores_of(folder: Path, storage: str | None, tracking_uri: str | None) -> tuple[str | None, str | None]:

@@ -12,9 +12,8 @@ from harness.mirrors.addresses import _remember, checked_tracking_uri, default_s
 from harness.mirrors.databases import LOCK_SECONDS
 from harness.mirrors.mirror import Projection, Projections
 from harness.mirrors.spool import Spool, Spooled
-from harness.record.folder import PLAN_FILE
+from harness.record.folder import PLAN_FILE, SEARCH_FILE
 from harness.record.plan import study_identity
-from harness.record.search import SEARCH_FILE
 from harness.study.spec import StudySpec
 
 if TYPE_CHECKING:

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
+
+from pydantic import TypeAdapter
 
 from harness.errors import DamagedRecord, HarnessError, Interrupted, StudyConflict, Undelivered, disk_errors
 from harness.mirrors.databases import explain
 from harness.mirrors.mirror import Projection
 from harness.record.attempt import Failure
-from harness.record.folder import RUNS_FOLDER
+from harness.record.folder import RUNS_FOLDER, SPOOL_FOLDER
 from harness.record.json_file import read_as, write_json
 from harness.record.run import RunRecord, verify_record
 from harness.record.search import ArmSearch
 from harness.study.design import PlannedRun
 
-SPOOL_FOLDER = "spool"
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0  # seconds between two tries of a store that is away
 
 
@@ -46,24 +47,13 @@ class Entry:
     uri: str = ""
     why: str = ""
 
-    @classmethod
-    def of(cls, data: Any) -> Entry:
-        """Make an entry of what was written of it.
-
-        Raises:
-            TypeError, KeyError: if that is none.
-        """
-        failure = None if data["failure"] is None else Failure(**data["failure"])
-        entry = cls(**{**data, "failure": failure, "paths": tuple(data["paths"])})
-        told = () if failure is None else (failure.run, failure.cell, failure.arm, failure.reason, failure.detail)
-        if not all(isinstance(text, str) for text in (entry.run, *entry.paths, *told)):
-            raise TypeError("must be texts")
-        return entry
-
     @property
     def key(self) -> tuple[object, ...]:
         """What tells it from others."""
         return self.kind, self.run, self.paths, None if self.failure is None else self.failure.attempt
+
+
+ENTRY = TypeAdapter(Entry)
 
 
 class Spool:
@@ -83,14 +73,14 @@ class Spool:
         with disk_errors(self.folder):
             self.folder.mkdir(exist_ok=True)
             self._last += 1
-            write_json(self.folder / f"{self._last:08d}-{entry.kind}.json", asdict(entry))
+            write_json(self.folder / f"{self._last:08d}-{entry.kind}.json", entry)
 
     def entries(self) -> list[tuple[Path, Entry]]:
         """Return the entries, oldest first, and the file each stands in; those that are torn are left to be mended."""
         found = []
         for path in self._paths():
             try:
-                found.append((path, read_as(path, Entry.of)))
+                found.append((path, read_as(path, ENTRY)))
             except DamagedRecord:
                 continue
         return found

@@ -10,11 +10,11 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import pydantic
+from pydantic import Discriminator, Tag, TypeAdapter
 
 from harness.errors import DamagedRecord
 from harness.record.files import draft_of
@@ -64,9 +64,14 @@ class Started:
     ended: float | None = None
 
 
-_FAILURE = pydantic.TypeAdapter(Failure)
-_STARTED = pydantic.TypeAdapter(Started)
-_COUNT = pydantic.TypeAdapter(int)
+Attempt = Failure | Started
+_ATTEMPT: TypeAdapter[Attempt] = TypeAdapter(
+    Annotated[
+        Annotated[Failure, Tag("failed")] | Annotated[Started, Tag("started")],
+        Discriminator(lambda data: "failed" if "reason" in data else "started"),
+    ]
+)
+_COUNT = TypeAdapter(int)
 
 
 def start_attempt(folder: Path, run: str) -> int:
@@ -137,17 +142,13 @@ def attempt_files(folder: Path, but: Iterable[str] = ()) -> Iterator[Path]:
         yield from (_file(folder, run, number) for number in sorted(_numbers(_home(folder, run))))
 
 
-def read_attempt(path: Path) -> Failure | Started:
+def read_attempt(path: Path) -> Attempt:
     """Read an attempt's file, or the failure an earlier version kept.
 
     Raises:
         DamagedRecord: if it cannot be read.
     """
-
-    def attempt_of(data: Any) -> Failure | Started:
-        return _FAILURE.validate_python(data) if "reason" in data else _STARTED.validate_python(data)
-
-    return read_as(path, attempt_of)
+    return read_as(path, _ATTEMPT)
 
 
 def _last_failure(folder: Path, run: str, damaged: list[str]) -> Failure | None:
@@ -173,8 +174,8 @@ def _started(folder: Path, run: str, attempt: int) -> float | None:
     return None
 
 
-def _write(home: Path, attempt: int, content: Failure | Started) -> None:
-    write_json(home / f"{attempt}.json", asdict(content), draft_of(home))  # where drafts of the dead are looked for
+def _write(home: Path, attempt: int, content: Attempt) -> None:
+    write_json(home / f"{attempt}.json", content, draft_of(home))  # where drafts of the dead are looked for
 
 
 def _home(folder: Path, run: str) -> Path:
@@ -203,7 +204,7 @@ def _earlier_count(folder: Path, run: str) -> int:
     """Return how many attempts an earlier version counted, as far as that can be read."""
     counted = 0
     with suppress(DamagedRecord, FileNotFoundError):
-        counted = read_as(folder / ATTEMPTS_FOLDER / f"{run}.json", _COUNT.validate_python)
+        counted = read_as(folder / ATTEMPTS_FOLDER / f"{run}.json", _COUNT)
     with suppress(DamagedRecord, FileNotFoundError):
         if isinstance(failed := read_attempt(folder / FAILURES_FOLDER / f"{run}.json"), Failure):
             counted = max(counted, failed.attempt)

@@ -8,13 +8,12 @@ import uuid
 from pathlib import Path
 
 from harness.machine import is_alive
-
-_DRAFT = ".draft-"
+from harness.record.folder import DAMAGED_FOLDER, DRAFT_PREFIX
 
 
 def draft_of(path: Path) -> Path:
     """Return where a file or folder may be written before it takes its name; short, however long that is."""
-    return path.with_name(f"{_DRAFT}{os.getpid()}-{uuid.uuid4().hex}")
+    return path.with_name(f"{DRAFT_PREFIX}{os.getpid()}-{uuid.uuid4().hex}")
 
 
 def drafts(folder: Path) -> list[Path]:
@@ -22,12 +21,12 @@ def drafts(folder: Path) -> list[Path]:
 
     Call it only where this process writes nothing there; others may (reports are written without a lock).
     """
-    found = [path for pattern in (f"{_DRAFT}*", f"*/{_DRAFT}*") for path in folder.glob(pattern)]
+    found = [path for pattern in (f"{DRAFT_PREFIX}*", f"*/{DRAFT_PREFIX}*") for path in folder.glob(pattern)]
     return [path for path in found if not _is_written(path)]
 
 
 def _is_written(draft: Path) -> bool:
-    pid = draft.name.removeprefix(_DRAFT).partition("-")[0]
+    pid = draft.name.removeprefix(DRAFT_PREFIX).partition("-")[0]
     return pid.isdecimal() and int(pid) != os.getpid() and is_alive(int(pid))
 
 
@@ -79,9 +78,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-DAMAGED_FOLDER = "damaged"
 
 
 def set_aside(path: Path, folder: Path) -> Path:

@@ -1,63 +1,91 @@
-"""JSON files that are there whole or not at all."""
+"""JSON files that are there whole or not at all, read back as typed values.
+
+JSON has no NaN and no infinities: ``{"float": "NaN"}`` stands for one, ``Infinity`` and ``-Infinity`` for the others.
+"""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.errors import DamagedRecord
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import DamagedRecord, StudyConflict
 from harness.record.files import write_whole
 
+SCHEMA = 1  # of study.json and record.json
 T = TypeVar("T")
+
+# Neither can stand inside a text, where line breaks and quotes are escaped.
+_CONSTANT = re.compile(r"(NaN|-?Infinity)(,?)$", re.MULTILINE)
+_WRAPPED = re.compile(rb'\{\s*"float":\s*"(NaN|-?Infinity)"\s*\}')
 
 
 def write_json(path: Path, data: object, draft: Path | None = None) -> None:
-    """Write JSON atomically, as :func:`write_whole` does; NaN and infinities are written as text, JSON has none."""
-    write_whole(path, _json(data), draft)
+    """Write JSON as :func:`~harness.record.files.write_whole` does."""
+    write_whole(path, to_json(data), draft)
+
+
+def to_json(data: object) -> bytes:
+    """Return mappings, sequences, dataclasses and plain values as JSON.
+
+    Raises:
+        TypeError: if something in it is none of these.
+    """
+    text = json.dumps(data, indent=1, ensure_ascii=False, default=_as_mapping)
+    return _CONSTANT.sub(r'{"float": "\1"}\2', text).encode()
 
 
 def read_json(path: Path) -> Any:
-    """Read what :func:`write_json` wrote."""
-    return _floats(json.loads(path.read_text(encoding="utf-8")))
+    """Read what :func:`write_json` wrote, untyped."""
+    return json.loads(_unwrapped(path.read_bytes()))
 
 
-def read_as(path: Path, make: Callable[[Any], T]) -> T:
-    """Read what :func:`write_json` wrote, and make something of it.
+def read_as(path: Path, kind: TypeAdapter[T]) -> T:
+    """Read what :func:`write_json` wrote as a value of some type; keys that the type does not have are left out.
 
     Raises:
-        DamagedRecord: if it cannot be read, or nothing can be made of it.
+        DamagedRecord: if it cannot be read, or is none.
     """
+    return parse_as(path, path.read_bytes(), kind)
+
+
+def parse_as(path: Path, content: bytes, kind: TypeAdapter[T]) -> T:
+    """Return the value that the content of a file holds, as :func:`read_as` does."""
     try:
-        return make(read_json(path))
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise DamagedRecord(path, f"{type(error).__name__}: {error}") from error
+        return kind.validate_json(_unwrapped(content), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise DamagedRecord(path, ": ".join([*map(str, first["loc"]), first["msg"]])) from error
 
 
-_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+def read_versioned(path: Path) -> bytes:
+    """Return the content of a file of this version of the format.
+
+    Raises:
+        DamagedRecord: if it tells no version.
+        StudyConflict: if it tells another.
+    """
+    content = path.read_bytes()
+    if (schema := parse_as(path, content, _VERSION).schema) != SCHEMA:
+        raise StudyConflict(f"{path}: schema {schema!r}, must be {SCHEMA}: another version wrote it")
+    return content
 
 
-def _finite(data: object) -> object:
-    if isinstance(data, float) and not math.isfinite(data):
-        return {"float": "NaN" if math.isnan(data) else "Infinity" if data > 0 else "-Infinity"}
-    if isinstance(data, Mapping):
-        return {str(key): _finite(value) for key, value in data.items()}
-    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        return [_finite(value) for value in data]
-    return data
+@dataclass(frozen=True)
+class _Version:
+    schema: int
 
 
-def _floats(data: Any) -> Any:
-    if isinstance(data, dict):
-        if data.keys() == {"float"} and data["float"] in _NOT_FINITE:
-            return _NOT_FINITE[data["float"]]
-        return {key: _floats(value) for key, value in data.items()}
-    if isinstance(data, list):
-        return [_floats(value) for value in data]
-    return data
+_VERSION = TypeAdapter(_Version)
 
 
-def _json(data: object) -> bytes:
-    return json.dumps(_finite(data), indent=1, allow_nan=False, ensure_ascii=False).encode()
+def _unwrapped(content: bytes) -> bytes:
+    return _WRAPPED.sub(rb"\1", content)
+
+
+def _as_mapping(value: Any) -> dict[str, Any]:
+    return vars(value) if is_dataclass(value) else dict(value)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import StoreUnavailable, StudyLocked
+from harness.record.folder import LOCK_FILE
 
-LOCK_FILE = ".lock"
 _held: set[IO[str]] = set()
 
 

@@ -20,21 +20,21 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from harness.algorithm.output import CURVES_FILE, RunOutput
-from harness.errors import DamagedRecord, StudyConflict
+from harness.errors import DamagedRecord
 from harness.record.files import draft_of, sync_folder, write_synced
-from harness.record.json_file import _json, read_json
+from harness.record.folder import CONFIG_FILE, RECORD_FILE
+from harness.record.json_file import SCHEMA, parse_as, read_as, read_versioned, to_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
-RECORD_FILE = "record.json"
-CONFIG_FILE = "config.json"
 MAX_ARRAY_BYTES = 2_000_000_000
 
 
@@ -54,11 +54,11 @@ class RunRecord:
         timings: figures that depend on the machine too.
         started: seconds since the epoch.
         seconds: how long the run took.
-        config: every setting it trained with.
         provenance: commit, versions, machine.
-        folder: where its files are.
         labels: what it was computed with, by name (``engine``).
         trial: in search mode the proposal it tried; None for a run the verdict rests on.
+        config: every setting it trained with.
+        folder: where its files are; set when it is written.
     """
 
     run: str
@@ -72,22 +72,46 @@ class RunRecord:
     timings: Mapping[str, float]
     started: float
     seconds: float
-    config: Mapping[str, Any] = field(repr=False)
     provenance: Mapping[str, Any] = field(repr=False)
-    folder: Path
     labels: Mapping[str, str] = field(default_factory=dict)
     trial: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    folder: Path = Path()
 
     @classmethod
-    def of(cls, output: RunOutput, **who: Any) -> RunRecord:
-        """Make the record of a run from what came out of it; its folder is set when it is written."""
+    def of(
+        cls,
+        output: RunOutput,
+        run: str,
+        config: Mapping[str, Any],
+        *,
+        started: float,
+        seconds: float,
+        provenance: Mapping[str, Any],
+        seed: int = 0,
+        attempt: int = 1,
+        cell: str = "",
+        arm: str = "",
+        levels: Mapping[str, Any] | None = None,
+        trial: int | None = None,
+    ) -> RunRecord:
+        """Return the record of a run from its output; a run of no study has neither cell nor arm."""
         return cls(
+            run=run,
+            cell=cell,
+            arm=arm,
+            seed=seed,
+            levels=levels or {},
+            attempt=attempt,
             outcome=output.outcome,
             metrics=output.metrics,
             timings=output.timings,
+            started=started,
+            seconds=seconds,
+            provenance=provenance,
             labels=output.labels,
-            folder=Path(),
-            **who,
+            trial=trial,
+            config=config,
         )
 
     def table(self, name: str) -> pd.DataFrame:
@@ -149,12 +173,12 @@ def write_record(runs: Path, record: RunRecord, output: RunOutput) -> RunRecord:
     draft = draft_of(runs / record.run)
     draft.mkdir()
     try:
-        contents = {**output.files, CONFIG_FILE: _json(record.config)}
+        contents = {**output.files, CONFIG_FILE: to_json(record.config)}
         for name, content in contents.items():
             write_synced(draft / name, content)
-        body = {key: value for key, value in asdict(record).items() if key not in ("config", "folder")}
-        files = {name: [len(content), _digest(content)] for name, content in contents.items()}
-        write_synced(draft / RECORD_FILE, _json({"schema": SCHEMA, **body, "files": files}))
+        body = {key: value for key, value in vars(record).items() if key not in ("config", "folder")}
+        files = {name: (len(content), _digest(content)) for name, content in contents.items()}
+        write_synced(draft / RECORD_FILE, to_json({"schema": SCHEMA, **body, "files": files}))
         sync_folder(draft)
         final = runs / record.run
         if not final.exists():
@@ -166,26 +190,13 @@ def write_record(runs: Path, record: RunRecord, output: RunOutput) -> RunRecord:
 
 
 def read_record(folder: Path) -> RunRecord:
-    """Read one run's record, and look whether its files are as long as they were.
+    """Read one run's record, and compare the sizes of its files.
 
     Raises:
         DamagedRecord: if something of it is missing, torn or truncated.
         StudyConflict: if it was written by another version of this format.
     """
-    body, files = _body(folder)
-    try:
-        for name, (size, _) in files.items():
-            if (found := (folder / name).stat().st_size) != size:
-                raise DamagedRecord(folder / name, f"{found} bytes, must be {size}")
-        body["provenance"] = _shared(body["provenance"])
-        return RunRecord(**body, config=read_json(folder / CONFIG_FILE), folder=folder)
-    except (ValueError, TypeError, KeyError, RecursionError, FileNotFoundError) as error:
-        raise DamagedRecord(folder, f"{type(error).__name__}: {error}") from error
-
-
-def _shared(provenance: Any) -> Any:
-    """Return one object for all that is equal: runs in their thousands come from the same place."""
-    return _PROVENANCES.setdefault(json.dumps(provenance, sort_keys=True), provenance)
+    return _read(folder)[0]
 
 
 def verify_record(folder: Path) -> RunRecord:
@@ -195,24 +206,44 @@ def verify_record(folder: Path) -> RunRecord:
         DamagedRecord: if a file is not what was written.
         StudyConflict: if it was written by another version of this format.
     """
-    record = read_record(folder)
-    for name, (_, digest) in _body(folder)[1].items():
+    record, files = _read(folder)
+    for name, (_, digest) in files.items():
         if _digest((folder / name).read_bytes()) != digest:
             raise DamagedRecord(folder / name, "must be what was written")
     return record
 
 
-def _body(folder: Path) -> tuple[dict[str, Any], Mapping[str, tuple[int, str]]]:
-    """Return what a record file says of its run, and size and digest of the run's other files by name."""
+def _read(folder: Path) -> tuple[RunRecord, Mapping[str, tuple[int, str]]]:
+    """Return a run's record, and size and digest of its other files by name."""
     path = folder / RECORD_FILE
     try:
-        body = dict(read_json(path))
-        schema, files = body.pop("schema"), dict(body.pop("files", {}))
-    except (ValueError, TypeError, KeyError, RecursionError, FileNotFoundError, NotADirectoryError) as error:
-        raise DamagedRecord(path, f"{type(error).__name__}: {error}") from error
-    if schema != SCHEMA:
-        raise StudyConflict(f"{path}: schema {schema!r}, must be {SCHEMA}: another version wrote it")
-    return body, files
+        content = read_versioned(path)
+        record, files = parse_as(path, content, _RECORD), parse_as(path, content, _FILES).files
+        for name, (size, _) in files.items():
+            if (found := (folder / name).stat().st_size) != size:
+                raise DamagedRecord(folder / name, f"{found} bytes, must be {size}")
+        config = read_as(folder / CONFIG_FILE, _CONFIG)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a name no file can have
+        raise DamagedRecord(folder, f"{type(error).__name__}: {error}") from error
+    return replace(record, provenance=_shared(record.provenance), config=config, folder=folder), files
+
+
+def _shared(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return one object for all that is equal: runs in their thousands come from the same place."""
+    return _PROVENANCES.setdefault(json.dumps(provenance, sort_keys=True), provenance)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Size and digest of a run's other files, by name."""
+
+    files: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+
+_RECORD = TypeAdapter(RunRecord)
+_FILES = TypeAdapter(_Files)
+_CONFIG = TypeAdapter(dict[str, Any])
+_PROVENANCES: dict[str, Mapping[str, Any]] = {}
 
 
 def finished_runs(runs: Path) -> list[str]:
@@ -220,9 +251,6 @@ def finished_runs(runs: Path) -> list[str]:
     if not runs.is_dir():
         return []
     return sorted(entry.name for entry in os.scandir(runs) if entry.is_dir() and not entry.name.startswith("."))
-
-
-_PROVENANCES: dict[str, Any] = {}
 
 
 def _digest(content: bytes) -> str:

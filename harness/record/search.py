@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.record.json_file import read_as
+from pydantic import TypeAdapter
 
-SEARCH_FILE = "search.json"
+from harness.record.folder import SEARCH_FILE
+from harness.record.json_file import read_as
 
 
 @dataclass(frozen=True)
@@ -57,21 +58,27 @@ class ArmSearch:
     importances: Mapping[str, float]
 
 
-def read_searches(folder: Path) -> tuple[ArmSearch, ...]:
-    """Read how far the tuning of each arm has come; empty where nothing was searched.
+@dataclass(frozen=True)
+class Search:
+    """The search of one study.
+
+    Attributes:
+        search: what it rests on: what may be tried, and what counts as better.
+        arms: the tuning of each arm in each cell; empty where nothing was searched.
+    """
+
+    search: Mapping[str, Any]
+    arms: tuple[ArmSearch, ...]
+
+
+_SEARCH = TypeAdapter(Search)
+
+
+def read_search(folder: Path) -> Search:
+    """Read how far the tuning of each arm has come.
 
     Raises:
         DamagedRecord: if it cannot be read.
     """
     path = folder / SEARCH_FILE
-    return read_as(path, _arms) if path.exists() else ()
-
-
-def _arms(data: Mapping[str, Any]) -> tuple[ArmSearch, ...]:
-    return tuple(
-        ArmSearch(**{**search, "trials": tuple(_trial(trial) for trial in search["trials"])}) for search in data["arms"]
-    )
-
-
-def _trial(data: Mapping[str, Any]) -> Trial:
-    return Trial(**{**data, "scores": tuple(data["scores"])})
+    return read_as(path, _SEARCH) if path.exists() else Search({}, ())

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import BadInput, DamagedRecord, Problem
 from harness.record.attempt import Failure, last_failures
 from harness.record.folder import PLAN_FILE, RUNS_FOLDER, study_folder
-from harness.record.plan import Revision, _read_revisions, read_plan
+from harness.record.plan import Revision, read_plan
 from harness.record.run import RunRecord, finished_runs, read_record, verify_record
-from harness.record.search import ArmSearch, read_searches
+from harness.record.search import ArmSearch, read_search
 from harness.study.design import Alias, Cell
-from harness.study.spec import StudySpec, parse_spec
+from harness.study.spec import StudySpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ class Study:
         records: the finished planned runs, in planned order.
         failures: planned runs whose last attempt failed.
         searches: in search mode the tuning of each arm in each cell, else empty.
-        lost_tries: runs of the search that failed; each counts as the worst score in its trial.
+        failed_trials: runs of the search that failed; each counts as the worst score in its trial.
         damaged: what cannot be read of its records; continuing the study sets it aside and computes it again.
         revisions: changes to its seeds, looks and rules after runs had finished.
         provenance: commit, versions and machine of the last command.
@@ -51,7 +51,7 @@ class Study:
     folder: Path
     searches: tuple[ArmSearch, ...] = ()
     revisions: tuple[Revision, ...] = ()
-    lost_tries: tuple[Failure, ...] = ()
+    failed_trials: tuple[Failure, ...] = ()
     damaged: tuple[str, ...] = ()
 
 
@@ -70,23 +70,22 @@ def load_study(folder: Path, verify: bool = False) -> Study:
         kept = len(finished_runs(folder / RUNS_FOLDER))
         what = f"continue it, its {kept} finished runs are kept" if kept else "run the study first"
         raise BadInput([Problem("study", str(folder), f"must hold a {PLAN_FILE}: {what}")])
-    planned = tuple(plan["planned"])
-    finished = set(finished_runs(folder / RUNS_FOLDER))
-    records, damaged = read_records(folder, [run for run in planned if run in finished], verify)
+    asked, finished = set(plan.planned), set(finished_runs(folder / RUNS_FOLDER))
+    records, damaged = read_records(folder, [run for run in plan.planned if run in finished], verify)
     failures, torn = last_failures(folder, but=finished)
     return Study(
-        spec=parse_spec(plan["spec"]).with_views(),
-        arms=tuple(plan["arms"]),
-        cells=tuple(Cell(**cell) for cell in plan["cells"]),
-        aliases=tuple(Alias(**alias) for alias in plan["aliases"]),
-        planned=planned,
+        spec=plan.spec.with_views(),
+        arms=plan.arms,
+        cells=plan.cells,
+        aliases=plan.aliases,
+        planned=plan.planned,
         records=records,
-        failures=tuple(failures[run] for run in planned if run in failures),
-        provenance=plan["provenance"],
+        failures=tuple(failures[run] for run in plan.planned if run in failures),
+        provenance=plan.provenance,
         folder=folder,
-        searches=read_searches(folder),
-        revisions=tuple(_read_revisions(plan)),
-        lost_tries=tuple(f for run, f in failures.items() if run not in planned and f.trial is not None),
+        searches=read_search(folder).arms,
+        revisions=plan.revisions,
+        failed_trials=tuple(f for run, f in failures.items() if run not in asked and f.trial is not None),
         damaged=(*damaged, *torn),
     )
 

@@ -149,7 +149,7 @@ def _caveats(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
         named = listing(show(failure.run, 80) for failure in study.failures[:3])
         more = f" and {failed - 3} more" if failed > 3 else ""
         caveats.append(f"{count(failed, 'run')} failed ({named}{more}); {rule}.")
-    if lost := len(study.lost_tries):
+    if lost := len(study.failed_trials):
         caveats.append(f"{count(lost, 'run')} of the search failed; each counts as the worst score in its trial.")
     return caveats
 

@@ -72,15 +72,10 @@ def write_bench(
     output = RunOutput.of(result)
     record = RunRecord.of(
         output,
-        run=name,
-        cell="",
-        arm="",
-        seed=0,
-        levels={},
-        attempt=1,
+        name,
+        config,
         started=started,
         seconds=time.time() - started,
-        config=config,
         provenance={**provenance, "versions": {**provenance["versions"], **versions(PEERS)}},
     )
     record = write_record(folder, record, output)

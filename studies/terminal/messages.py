@@ -109,8 +109,8 @@ def show_end(study: Study) -> None:
     print(f"{len(study.records)} of {len(study.planned)} runs finished", end="")
     print(f", {diverged} of them diverged" if diverged else "", end="")
     print(f", {len(study.failures)} failed" if study.failures else "")
-    if study.lost_tries:
-        print(f"{len(study.lost_tries)} runs of the search failed: each counts as the worst score in its trial")
+    if study.failed_trials:
+        print(f"{len(study.failed_trials)} runs of the search failed: each counts as the worst score in its trial")
     print(f"report:    {study.folder / 'report.html'}")
 
 

@@ -16,7 +16,7 @@ import pytest
 from harness import Observer, RunRecord, Study
 from harness.errors import Undelivered
 from harness.record.attempt import Failure, write_failure
-from harness.record.files import DAMAGED_FOLDER
+from harness.record.folder import DAMAGED_FOLDER
 from harness.record.study import load_study
 from studies.cli import run as command
 from tests.faults.locks import shorten_mlflows_patience

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from harness import Observer, Study, StudyChanged
 from harness.provenance import collect
-from harness.record.run import RECORD_FILE
+from harness.record.folder import RECORD_FILE
 from studies.terminal.study_display import StudyDisplay
 from tests.harness.lab import DATABASES, Lab, study_data
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.record.lock import LOCK_FILE
+from harness.record.folder import LOCK_FILE
 from harness.record.run import finished_runs
 from tests.harness.lab import DATABASES, Lab, alive, children_of, study_data, wait_for
 

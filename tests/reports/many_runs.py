@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 
 from harness.algorithm.output import CURVES_FILE, PlainResult, RunOutput
-from harness.record.folder import RUNS_FOLDER
+from harness.record.folder import CONFIG_FILE, RECORD_FILE, RUNS_FOLDER
+from harness.record.json_file import SCHEMA
 from harness.record.plan import write_plan
-from harness.record.run import CONFIG_FILE, RECORD_FILE, SCHEMA, RunRecord
+from harness.record.run import RunRecord
 from harness.study.design import Design, PlannedRun, expand
 from harness.study.spec import parse_spec
 from studies import A3C

@@ -13,8 +13,7 @@ from harness.mirrors.databases import is_missing, sqlite_path
 from harness.mirrors.mlflow.client import MlflowClient, Run, asked, impatient, search, store_errors
 from harness.mirrors.mlflow.tracker import OWNER_TAG, is_parent
 from harness.record.attempt import Failure, write_failure
-from harness.record.folder import PLAN_FILE, RUNS_FOLDER
-from harness.record.search import SEARCH_FILE
+from harness.record.folder import PLAN_FILE, RUNS_FOLDER, SEARCH_FILE
 from harness.record.study import Study, load_study
 from harness.redaction import redact
 

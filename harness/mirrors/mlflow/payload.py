@@ -17,7 +17,8 @@ from typing import Any
 from harness.algorithm.output import CURVES_FILE
 from harness.errors import DamagedRecord
 from harness.mirrors.mlflow.client import Metric, Param, RunTag
-from harness.record.run import CONFIG_FILE, RECORD_FILE, RunRecord
+from harness.record.folder import CONFIG_FILE, RECORD_FILE
+from harness.record.run import RunRecord
 from harness.study.names import slug
 
 MAX_PARAM_LENGTH, MAX_TAG_LENGTH = 6000, 5000  # MLflow's

@@ -94,7 +94,7 @@ def test_a_lost_try_counts_as_the_worst(lab: Lab) -> None:
     seen = [t.scores[0] for s in study.searches for t in s.trials]
     assert all(t.scores[1] <= max(seen) for s in study.searches for t in s.trials)
     assert {(len(t.scores), t.lost) for s in study.searches for t in s.trials} == {(2, 1)}
-    assert len(study.lost_tries) == 12
+    assert len(study.failed_trials) == 12
     assert not study.failures
 
 

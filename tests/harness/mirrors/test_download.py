@@ -59,10 +59,10 @@ def test_failures_read_back_are_those_of_the_last_attempts(lab: Lab, tmp_path: P
 def test_tries_a_search_lost_are_read_back(lab: Lab, tmp_path: Path) -> None:
     search = {"trials": 2, "seeds": 1, "batch": 1, "space": {"x": {"low": 0.0, "high": 1.0}}}
     study = lab.run({**study_data(seeds=1, cells=1, mode="raise"), "search": search})
-    assert study.lost_tries
+    assert study.failed_trials
     found = download_study("tiny", lab.tracking_uri, tmp_path / "download")
-    assert {(lost.run, lost.trial) for lost in found.lost_tries} == {
-        (lost.run, lost.trial) for lost in study.lost_tries
+    assert {(lost.run, lost.trial) for lost in found.failed_trials} == {
+        (lost.run, lost.trial) for lost in study.failed_trials
     }
 
 

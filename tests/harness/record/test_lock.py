@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StudyLocked
-from harness.record.lock import LOCK_FILE, last_holder, nobody_runs, study_lock
+from harness.record.folder import LOCK_FILE
+from harness.record.lock import last_holder, nobody_runs, study_lock
 from tests.harness.lab import ROOT, alive
 
 HOLDER = """
