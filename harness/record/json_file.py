@@ -9,14 +9,14 @@ import json
 import re
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.errors import DamagedRecord, StudyConflict
+from harness.errors import DamagedRecord, HarnessError, StudyConflict
 from harness.record.files import write_whole
 
-SCHEMA = 1  # of study.json and record.json
+SCHEMA: Literal[1] = 1  # of study.json and record.json
 T = TypeVar("T")
 
 # Neither can stand inside a text, where line breaks and quotes are escaped.
@@ -50,29 +50,23 @@ def read_as(path: Path, kind: TypeAdapter[T]) -> T:
     Raises:
         DamagedRecord: if it cannot be read, or is none.
     """
-    return parse_as(path, path.read_bytes(), kind)
+    return _parsed(path, path.read_bytes(), kind)
 
 
-def parse_as(path: Path, content: bytes, kind: TypeAdapter[T]) -> T:
-    """Return the value that the content of a file holds, as :func:`read_as` does."""
-    try:
-        return kind.validate_json(_unwrapped(content), strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise DamagedRecord(path, ": ".join([*map(str, first["loc"]), first["msg"]])) from error
-
-
-def read_versioned(path: Path) -> bytes:
-    """Return the content of a file of this version of the format.
+def read_versioned(path: Path, kind: TypeAdapter[T]) -> T:
+    """Read a file of this version of the format, as :func:`read_as` does; its type has the field ``schema``.
 
     Raises:
-        DamagedRecord: if it tells no version.
-        StudyConflict: if it tells another.
+        DamagedRecord: if it cannot be read.
+        StudyConflict: if another version wrote it.
     """
     content = path.read_bytes()
-    if (schema := parse_as(path, content, _VERSION).schema) != SCHEMA:
-        raise StudyConflict(f"{path}: schema {schema!r}, must be {SCHEMA}: another version wrote it")
-    return content
+    try:
+        return _parsed(path, content, kind)
+    except HarnessError:
+        if (schema := _parsed(path, content, _VERSION).schema) != SCHEMA:
+            raise StudyConflict(f"{path}: schema {schema!r}, must be {SCHEMA}: another version wrote it") from None
+        raise
 
 
 @dataclass(frozen=True)
@@ -81,6 +75,14 @@ class _Version:
 
 
 _VERSION = TypeAdapter(_Version)
+
+
+def _parsed(path: Path, content: bytes, kind: TypeAdapter[T]) -> T:
+    try:
+        return kind.validate_json(_unwrapped(content), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise DamagedRecord(path, ": ".join([*map(str, first["loc"]), first["msg"]])) from error
 
 
 def _unwrapped(content: bytes) -> bytes:

@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import PlainValidator, TypeAdapter
 
 from harness.errors import BadInput, StudyConflict
 from harness.record.folder import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER
-from harness.record.json_file import SCHEMA, parse_as, read_as, read_versioned, write_json
+from harness.record.json_file import SCHEMA, read_as, read_versioned, write_json
 from harness.record.run import finished_runs
 from harness.study.design import Alias, Cell, Design
 from harness.study.names import label
@@ -37,6 +37,7 @@ class Plan:
     """What was to be run, so that reports need neither the study file nor the algorithm.
 
     Attributes:
+        schema: version of the format.
         spec: the study.
         arms: compared levels as text, the baseline first.
         cells: the planned cells.
@@ -47,6 +48,7 @@ class Plan:
         identity: of the study, as :func:`study_identity` returns it.
     """
 
+    schema: Literal[1]
     spec: Annotated[StudySpec, PlainValidator(parse_spec)]
     arms: tuple[str, ...]
     cells: tuple[Cell, ...]
@@ -76,6 +78,7 @@ def write_plan(
         planned: ids of the runs asked for so far; None: all.
     """
     plan = Plan(
+        schema=SCHEMA,
         spec=design.spec,
         arms=design.arms,
         cells=design.cells,
@@ -85,7 +88,7 @@ def write_plan(
         revisions=_revisions(folder, design),
         identity=study_identity(folder),
     )
-    write_json(folder / PLAN_FILE, {"schema": SCHEMA, **vars(plan), "spec": plan.spec.to_toml_data()})
+    write_json(folder / PLAN_FILE, {**vars(plan), "spec": plan.spec.to_toml_data()})
 
 
 def read_plan(folder: Path) -> Plan | None:
@@ -98,9 +101,8 @@ def read_plan(folder: Path) -> Plan | None:
     path = folder / PLAN_FILE
     if not path.is_file():
         return None
-    content = read_versioned(path)
     try:
-        return parse_as(path, content, _PLAN)
+        return read_versioned(path, _PLAN)
     except BadInput as error:  # whole, but not what is taken today
         what = str(error.problems[0])
         raise StudyConflict(f"{path}: another version wrote it, which took what this one does not: {what}") from error

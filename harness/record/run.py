@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import math
 import os
 import shutil
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -30,7 +29,7 @@ from harness.algorithm.output import CURVES_FILE, RunOutput
 from harness.errors import DamagedRecord
 from harness.record.files import draft_of, sync_folder, write_synced
 from harness.record.folder import CONFIG_FILE, RECORD_FILE
-from harness.record.json_file import SCHEMA, parse_as, read_as, read_versioned, to_json
+from harness.record.json_file import SCHEMA, read_as, read_versioned, to_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,35 +214,31 @@ def verify_record(folder: Path) -> RunRecord:
 
 def _read(folder: Path) -> tuple[RunRecord, Mapping[str, tuple[int, str]]]:
     """Return a run's record, and size and digest of its other files by name."""
-    path = folder / RECORD_FILE
     try:
-        content = read_versioned(path)
-        record, files = parse_as(path, content, _RECORD), parse_as(path, content, _FILES).files
+        body = dict(vars(read_versioned(folder / RECORD_FILE, _RECORD)))
+        del body["schema"]
+        files: Mapping[str, tuple[int, str]] = body.pop("files")
         for name, (size, _) in files.items():
-            if (found := (folder / name).stat().st_size) != size:
+            if (found := os.stat(f"{folder}/{name}").st_size) != size:  # noqa: PTH116 - one for every file there is
                 raise DamagedRecord(folder / name, f"{found} bytes, must be {size}")
-        config = read_as(folder / CONFIG_FILE, _CONFIG)
+        body["config"] = read_as(folder / CONFIG_FILE, _CONFIG)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a name no file can have
         raise DamagedRecord(folder, f"{type(error).__name__}: {error}") from error
-    return replace(record, provenance=_shared(record.provenance), config=config, folder=folder), files
+    body["provenance"] = _PROVENANCES.setdefault(str(body["provenance"]), body["provenance"])
+    return RunRecord(**{**body, "folder": folder}), files
 
 
-def _shared(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return one object for all that is equal: runs in their thousands come from the same place."""
-    return _PROVENANCES.setdefault(json.dumps(provenance, sort_keys=True), provenance)
+@dataclass(frozen=True, kw_only=True)
+class _Recorded(RunRecord):
+    """A record's file: what it says of its run, and size and digest of the run's other files by name."""
 
-
-@dataclass(frozen=True)
-class _Files:
-    """Size and digest of a run's other files, by name."""
-
+    schema: Literal[1]
     files: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
-_RECORD = TypeAdapter(RunRecord)
-_FILES = TypeAdapter(_Files)
+_RECORD = TypeAdapter(_Recorded)
 _CONFIG = TypeAdapter(dict[str, Any])
-_PROVENANCES: dict[str, Mapping[str, Any]] = {}
+_PROVENANCES: dict[str, Mapping[str, Any]] = {}  # one object for all that is equal: thousands come from one place
 
 
 def finished_runs(runs: Path) -> list[str]:
