@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from harness import load_results
+from harness.record.folder import DAMAGED_FOLDER, DRAFT_PREFIX
+from reports.comparison.calibration import CALIBRATION_FILE
 from studies.cli import run
-from tests.harness.lab import DATABASES
+from tests.harness.lab import DATABASES, ROOT
 from tests.studies.command import TINY, call
 
 pytestmark = DATABASES
@@ -68,6 +70,25 @@ def test_the_command_succeeds_and_says_where_everything_is(answer: Answer) -> No
     assert last[3].startswith("continue: ")
     assert "run tiny.toml --jobs 1" in last[3]
     assert "Traceback" not in answer.out
+
+
+def documented() -> set[str]:
+    """The files that docs/record.md lists, as patterns."""
+    rows = (ROOT / "docs" / "record.md").read_text(encoding="utf-8").splitlines()
+    return {row.split("`")[1] for row in rows if row.startswith("| `")}
+
+
+def test_docs_list_every_file_of_a_study_and_no_other(answer: Answer) -> None:
+    left = files_in(answer.place / "out" / "tiny")
+    assert {path for path in left if not any(path.match(name) for name in documented())} == set()
+    recorded = ROOT / "tests" / "data" / "before"  # search mode, MLflow away, files of the version before
+    found = left | files_in(recorded / "begun") | files_in(recorded / "searched")
+    rare = {CALIBRATION_FILE, f"{DAMAGED_FOLDER}/*", f"{DRAFT_PREFIX}*"}  # only after another command, or a fault
+    assert {name for name in documented() if not any(path.match(name) for path in found)} == rare
+
+
+def files_in(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_outputs_land_where_they_belong(answer: Answer) -> None:

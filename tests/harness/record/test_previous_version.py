@@ -1,8 +1,8 @@
 """Studies begun by the version before, recorded in tests/data/before: they are read as it read them, and go on.
 
 ``begun`` was run with two seeds and continued with three: a run died once and was tried again, another failed six
-times, one is left over from an interruption, and MLflow was away at the end. ``searched`` was interrupted in its search,
-after a trial that failed, while MLflow was away. ``finished.json`` is what the version before made of both.
+times, one is left over from an interruption, and MLflow was away at the end. ``searched`` was interrupted in its
+search, after a trial that failed, while MLflow was away. ``finished.json`` is what the version before made of both.
 """
 
 from __future__ import annotations
