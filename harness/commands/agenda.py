@@ -1,8 +1,8 @@
-"""What is to be computed next, decided from what is on disk: an interrupted study goes on as if it had not been.
+"""Decide from the record which runs to compute next: an interrupted study goes on as if it had not been.
 
 Three things make a study grow while it runs: search mode, whose proposals depend on scores; the cells that wait for the
-settings it finds; and looks, after which only undecided cells get more seeds. Each waits until all that was asked for
-before is settled, so that what is asked next depends on no run's speed.
+settings it finds; and interim looks, after which only undecided cells get more seeds. Each waits until all that was
+asked for before is settled, so that what is asked next depends on no run's speed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Batch:
     Attributes:
         runs: those that are missing, in order.
         total: how many runs the study asks for so far, finished ones included.
-        why: what asks for them, as a phrase; empty for the first.
+        why: the reason for them, as a phrase; empty for the first.
     """
 
     runs: Sequence[PlannedRun]
@@ -49,8 +49,8 @@ class Agenda:
         design: the study planned whole.
         folder: its folder; the caller holds the study's lock.
         provenance: of this command.
-        judge: says of a study how many of its seeds each cell needs by now; needed where there are looks.
-        warn: is told of records that cannot be read: they are set aside, and their runs are computed again.
+        judge: returns how many of a study's seeds each cell needs by now; required where there are looks.
+        warn: called with a sentence for each damaged record: it is set aside, and its run is computed again.
 
     Attributes:
         records: the runs found finished, by id, and all of a search.
@@ -74,26 +74,26 @@ class Agenda:
         search = design.spec.search
         self._tuning = None if search is None else Tuning(design, search, folder)
         self._design = design if self._tuning is None else design.tuned(self._tuning.found)
-        tries = [] if self._tuning is None else self._tuning.runs
+        trials = [] if self._tuning is None else self._tuning.runs
         self.records: dict[str, RunRecord] = {}
         self._done: set[str] = set()
-        self._read([*tries, *self._design.runs])
+        self._read([*trials, *self._design.runs])
         self._asked = asked_before(folder) & self._done  # the rest is asked for again when it is due
         self._ask_for_the_first_look()
         self._first = True
 
     @property
     def searches(self) -> tuple[ArmSearch, ...]:
-        """How far the tuning of each arm has come."""
+        """The tuning of each arm, as far as it has come."""
         return () if self._tuning is None else self._tuning.arms
 
     @property
     def open_ended(self) -> bool:
-        """Whether more may be asked for than :meth:`more` returns at first."""
+        """True if more may be asked for than :meth:`more` returns at first."""
         return self._tuning is not None or len(self._design.spec.study.stages) > 1
 
     def more(self, lost: Set[str] = frozenset()) -> Batch:
-        """Return what is to be computed next; no runs when the study is done.
+        """Return the runs to compute next; none when the study is done.
 
         Args:
             lost: runs that failed for good in this command; the next command tries them again.
@@ -134,7 +134,7 @@ class Agenda:
         return batch
 
     def _ask(self, seeds: Mapping[str, int]) -> None:
-        """Ask for so many of the study's seeds in each cell, and write it down before anything of it runs."""
+        """Ask for the first so many of the study's seeds in each cell, and write the plan before any of them runs."""
         order = {seed: place for place, seed in enumerate(self._design.spec.study.seeds)}
         self._asked |= {r.id for r in self._design.runs if order[r.seed] < seeds.get(r.cell.id, 0)}
         planned = [run.id for run in self._planned()]
@@ -151,7 +151,7 @@ class Agenda:
 
 
 def _finished(folder: Path, runs: Iterable[PlannedRun], warn: Callable[[str], None]) -> list[RunRecord]:
-    """Read those runs that are finished; refuse to mix them with runs of other settings or labels."""
+    """Return the records of runs that are finished; refuse to mix them with runs of other settings or labels."""
     present = set(finished_runs(folder / RUNS_FOLDER))
     records = []
     for run in runs:
@@ -179,12 +179,12 @@ def _finished(folder: Path, runs: Iterable[PlannedRun], warn: Callable[[str], No
 
 
 def _taken(labels: Mapping[str, str]) -> dict[str, str]:
-    """Name labels so that none is taken for a setting: ``engine`` may be both."""
+    """Return labels under names that no setting has: ``engine`` may be both."""
     return {f"{name} taken": text for name, text in labels.items()}
 
 
 def _as_read_now(recorded: Mapping[str, Any], config: pydantic.BaseModel) -> Mapping[str, Any]:
-    """Fill in fields that came to the config type since, with what they do when left out."""
+    """Return recorded settings with the defaults of fields that came to the config type since."""
     try:
         return type(config).model_validate(dict(recorded)).model_dump(mode="json")
     except pydantic.ValidationError:

@@ -1,4 +1,4 @@
-"""A study's small files looked through before it goes on: what is torn is kept as a backup, and made anew."""
+"""Check a study's small files before it goes on: what is torn is kept as a backup, and made anew."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from harness.record.run import finished_runs
 from harness.record.search import read_search
 
 
-def mend(folder: Path, warn: Callable[[str], None], thorough: bool = False) -> None:
+def repair_files(folder: Path, warn: Callable[[str], None], thorough: bool = False) -> None:
     """Remove what interrupted writes left, and set aside what cannot be read; the caller holds the study's lock.
 
     Nothing of it is lost for good: the plan is declared anew, proposals of a search follow from its records, numbers of
-    attempts go on, a failure is tried again, what waits for MLflow is told from the records, and where results go is
+    attempts go on, a failure is tried again, what waits for MLflow is sent from the records, and where results go is
     noted anew.
 
     Args:
         folder: the study's.
-        warn: is told of every file that was set aside.
+        warn: called with a sentence for every file that was set aside.
         thorough: whether to read the attempts of finished runs, too, on which nothing depends.
     """
     remove_drafts(folder)
@@ -39,7 +39,7 @@ def mend(folder: Path, warn: Callable[[str], None], thorough: bool = False) -> N
 
 
 def damaged_files(folder: Path, thorough: bool = True) -> list[DamagedRecord]:
-    """Return what cannot be read of a study's files, its runs' records aside; see :func:`mend`."""
+    """Return the damage to a study's files, its runs' records aside; see :func:`repair_files`."""
     finished = () if thorough else finished_runs(folder / RUNS_FOLDER)
     readers: list[Callable[[], object]] = [
         lambda: read_plan(folder),

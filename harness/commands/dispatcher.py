@@ -16,7 +16,7 @@ from typing import Any, Literal
 from harness import provenance
 from harness.algorithm.protocol import Algorithm
 from harness.commands.agenda import Agenda, Batch, Judge
-from harness.commands.damage import mend
+from harness.commands.damage import repair_files
 from harness.commands.observer import Observer
 from harness.compute.executor import Executor, InlineExecutor
 from harness.compute.processes import ProcessExecutor
@@ -93,7 +93,7 @@ def run_study(
         slots = 1 if executor == "inline" else _slots(jobs, design)
         folder = study_folder(spec.name, Path(out))
         with study_lock(folder):
-            mend(folder, observer.warned)
+            repair_files(folder, observer.warned)
             origin = provenance.collect()
             agenda = Agenda(design, folder, origin, judge, observer.warned)
             batch = agenda.more()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.commands.damage import damaged_files, mend
+from harness.commands.damage import damaged_files, repair_files
 from harness.commands.sync import sync_study, told_runs
 from harness.errors import DamagedRecord, HarnessError
 from harness.mirrors.addresses import default_storage, stores_of
@@ -128,7 +128,7 @@ def repair_study(folder: Path, storage: str | None, tracking_uri: str | None, wa
     """
     with study_lock(folder):
         stores_of(folder, storage, tracking_uri)  # must be known before what is damaged is set aside
-        mend(folder, warn, thorough=True)
+        repair_files(folder, warn, thorough=True)
         for error in list(_damaged_records(folder)):
             run = next(path for path in (error.path, *error.path.parents) if path.parent == folder / RUNS_FOLDER)
             warn(f"{error}; kept as {set_aside(run, folder)}, the run is computed again when the study is continued")

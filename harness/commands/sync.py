@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.commands.damage import mend
+from harness.commands.damage import repair_files
 from harness.errors import StoreUnavailable, disk_errors
 from harness.interrupts import Interrupts
 from harness.mirrors.addresses import stores_of
@@ -63,7 +63,7 @@ def sync_study(
     load_study(folder)  # before anything is made in a folder that is none
     with Interrupts() as interrupts, disk_errors(folder), study_lock(folder):
         storage, uri = stores_of(folder, storage, tracking_uri)  # before what is damaged is set aside
-        mend(folder, warn)
+        repair_files(folder, warn)
         study = load_study(folder)
         spool = Spool(folder)
         status = _status(study)

@@ -1,6 +1,6 @@
-"""Search mode: each arm's settings are tuned apart, with the same budget, before the verdict's seeds are run.
+"""Tune each arm apart, with the same budget, before the verdict's seeds are run: search mode.
 
-What was proposed stands in ``out/<study>/search.json`` before any of its runs begins; scores are read from the runs'
+Proposals stand in ``out/<study>/search.json`` before any of their runs begins; scores are read from the runs'
 records. All arms of all cells are tuned side by side, a batch of proposals each, and a batch is proposed when the one
 before it is settled, so that nothing depends on which run finishes first.
 """
@@ -32,11 +32,11 @@ class Tuning:
 
     Args:
         design: the study's design.
-        search: what is tried.
+        search: the settings to try.
         folder: the study's folder.
 
     Raises:
-        StudyChanged: if what was tried before was tried under another ``[search]``.
+        StudyChanged: if earlier proposals were made under another ``[search]``.
     """
 
     def __init__(self, design: Design, search: SearchSection, folder: Path) -> None:
@@ -57,7 +57,7 @@ class Tuning:
 
     @property
     def planned(self) -> int:
-        """How many runs the whole search takes."""
+        """The number of runs the whole search takes."""
         return len(self.arms) * self._search.trials * len(self._search.seeds)
 
     @property
@@ -114,7 +114,7 @@ class Tuning:
             )
 
     def _score(self, records: Mapping[str, RunRecord], lost: Set[str]) -> None:
-        """Fill in what every settled trial scored; a run that is lost counts as the worst."""
+        """Fill in the scores of settled trials; a run that is lost counts as the worst."""
         compare = self._design.spec.compare
         own = {run.id: records[run.id] for run in self.runs if run.id in records}
         seen = [v for r in own.values() if r.outcome == "complete" and (v := score(r, compare, ())) is not None]
@@ -161,7 +161,7 @@ class Tuning:
         write_json(self._path, Search(self._declared(), self.arms))
 
     def _declared(self) -> dict[str, Any]:
-        """Return what a search rests on: what may be tried, and what counts as better."""
+        """Return the settings a search rests on: its space and budget, and the metric that counts."""
         compare = self._design.spec.compare.model_dump(mode="json")
         aim = {name: compare[name] for name in ("metric", "higher_is_better", "diverged_score")}
         return {**self._search.model_dump(mode="json"), **aim}

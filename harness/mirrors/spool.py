@@ -76,7 +76,7 @@ class Spool:
             write_json(self.folder / f"{self._last:08d}-{entry.kind}.json", entry)
 
     def entries(self) -> list[tuple[Path, Entry]]:
-        """Return the entries, oldest first, and the file each stands in; those that are torn are left to be mended."""
+        """Return the entries, oldest first, each with its file; torn ones are left to be set aside."""
         found = []
         for path in self._paths():
             try:

@@ -1,1 +1,1 @@
-"""What a study leaves on disk: the record that everything else mirrors."""
+"""A study on disk: the record that everything else mirrors."""

@@ -175,7 +175,7 @@ def _started(folder: Path, run: str, attempt: int) -> float | None:
 
 
 def _write(home: Path, attempt: int, content: Attempt) -> None:
-    write_json(home / f"{attempt}.json", content, draft_of(home))  # where drafts of the dead are looked for
+    write_json(home / f"{attempt}.json", content, draft_of(home))  # where `remove_drafts` finds it
 
 
 def _home(folder: Path, run: str) -> Path:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written under another name, synced, and renamed."""
+"""Write files whole or not at all: under another name first, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from harness.record.folder import DAMAGED_FOLDER, DRAFT_PREFIX
 
 
 def draft_of(path: Path) -> Path:
-    """Return where a file or folder may be written before it takes its name; short, however long that is."""
+    """Return the path a file or folder is written at before it takes its name; short, however long that is."""
     return path.with_name(f"{DRAFT_PREFIX}{os.getpid()}-{uuid.uuid4().hex}")
 
 
 def drafts(folder: Path) -> list[Path]:
-    """Return what writers that have died left half written in a folder and those in it.
+    """Return the drafts that dead writers left in a folder and in those directly in it.
 
     Call it only where this process writes nothing there; others may (reports are written without a lock).
     """
@@ -60,7 +60,7 @@ def write_synced(path: Path, content: bytes) -> None:
     """Write a file and wait until it is on disk.
 
     Raises:
-        OSError: with the file's name, which a write that fails does not tell by itself.
+        OSError: with the file's name, which the error of a failed write lacks.
     """
     try:
         with path.open("wb") as file:
@@ -81,7 +81,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def set_aside(path: Path, folder: Path) -> Path:
-    """Move something damaged out of the way, kept as a backup; return where it is now.
+    """Move a damaged file or folder out of the way, kept as a backup; return its new path.
 
     Args:
         path: a file or folder in a study's folder.
@@ -96,7 +96,7 @@ def set_aside(path: Path, folder: Path) -> Path:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove what interrupted writes left behind in a study's folder; call it only while holding the study's lock."""
+    """Remove the drafts of interrupted writes from a study's folder; call it only while holding the study's lock."""
     for draft in drafts(folder):
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)

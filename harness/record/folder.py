@@ -1,4 +1,4 @@
-"""What stands where in a study's folder; docs/record.md says who writes it, when, and in which form."""
+"""The files and folders of a study, by name; docs/record.md lists who writes them, when, and what they hold."""
 
 from __future__ import annotations
 

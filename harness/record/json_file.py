@@ -1,4 +1,4 @@
-"""JSON files that are there whole or not at all, read back as typed values.
+"""Write JSON files whole or not at all, and read them back as typed values.
 
 JSON has no NaN and no infinities: ``{"float": "NaN"}`` stands for one, ``Infinity`` and ``-Infinity`` for the others.
 """

@@ -1,4 +1,4 @@
-"""One runner a study: a lock the operating system lets go of when its holder dies."""
+"""Lock a study to one runner; the operating system releases the lock when its holder dies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _held: set[IO[str]] = set()
 
 @contextmanager
 def study_lock(folder: Path) -> Iterator[None]:
-    """Hold a study's folder, and say in it who holds it for as long as that lasts.
+    """Hold a study's folder, with the holder's pid and host in its lock file meanwhile.
 
     Raises:
         StudyLocked: if another process does, named by its pid and host.
@@ -45,7 +45,7 @@ def study_lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def nobody_runs(folder: Path) -> Iterator[None]:
-    """Keep a study's folder as it is while it is looked at; nothing in it is touched.
+    """Keep others from running a study while it is examined; nothing in its folder is touched.
 
     Raises:
         StudyLocked: if a process is running the study, named by its pid and host.
@@ -69,13 +69,13 @@ def _take(file: IO[str], kind: int, folder: Path) -> None:
 
 
 def last_holder(folder: Path) -> str:
-    """Return who held a study's folder and ended without letting go of it; empty if nobody did."""
+    """Return the last holder of a study's folder that ended without releasing it; empty if none did."""
     path = folder / LOCK_FILE
     return path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else ""
 
 
 def _leave_to_parent() -> None:
-    """Close what a fork has copied: a process that an environment starts may outlive the one that holds the lock."""
+    """Close the lock files a fork has copied: a process that an environment starts may outlive the lock's holder."""
     while _held:
         _held.pop().close()
 

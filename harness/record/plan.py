@@ -1,4 +1,4 @@
-"""What a study was when it was last run: ``study.json``."""
+"""The plan of a study as it was last run: ``study.json``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Revision:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was to be run, so that reports need neither the study file nor the algorithm.
+    """A study's plan: reports need neither the study file nor the algorithm beside it.
 
     Attributes:
         schema: version of the format.
@@ -69,7 +69,7 @@ def write_plan(
     provenance: Mapping[str, Any],
     planned: Sequence[str] | None = None,
 ) -> None:
-    """Write what is to be run.
+    """Write the plan of a study.
 
     Args:
         folder: the study's.
@@ -92,7 +92,7 @@ def write_plan(
 
 
 def read_plan(folder: Path) -> Plan | None:
-    """Read what a study was when it was last run; None if it never was.
+    """Read the plan of a study as it was last run; None if it never was.
 
     Raises:
         DamagedRecord: if it cannot be read.
@@ -114,7 +114,7 @@ def asked_before(folder: Path) -> set[str]:
 
 
 def _revisions(folder: Path, design: Design) -> tuple[Revision, ...]:
-    """Return the revisions noted before, and what this plan changes now that results can be seen."""
+    """Return the revisions so far, and one more if this plan changes the last one after runs have finished."""
     if (plan := read_plan(folder)) is None:
         return ()
     finished = len({*finished_runs(folder / RUNS_FOLDER)} & {*plan.planned})
@@ -129,7 +129,7 @@ def _revisions(folder: Path, design: Design) -> tuple[Revision, ...]:
 
 
 def _declared(spec: StudySpec) -> dict[str, str]:
-    """Return what the error rates of a study's verdicts rest on, and so what must be declared before it runs."""
+    """Return the settings that the error rates of a study's verdicts rest on, as text; declared before it runs."""
     rules = spec.compare.model_dump(mode="json")
     stages = " then ".join(map(str, spec.study.stages))
     counted = spec.study.seeds == tuple(range(len(spec.study.seeds)))
@@ -138,7 +138,7 @@ def _declared(spec: StudySpec) -> dict[str, str]:
 
 
 def study_identity(folder: Path) -> str:
-    """Return what tells the study in this folder from one of the same name elsewhere; made when first asked for.
+    """Return the text that tells this study from one of the same name elsewhere; made when first asked for.
 
     Raises:
         DamagedRecord: if it cannot be read.

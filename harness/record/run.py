@@ -1,4 +1,4 @@
-"""What a run leaves on disk: the record every other store is a projection of.
+"""The record of a run on disk, which every other store mirrors.
 
 ``out/<study>/runs/<run id>/`` appears by one rename, whole or not at all::
 
@@ -134,7 +134,7 @@ class RunRecord:
         return found
 
     def arrays(self, name: str) -> dict[str, Any]:
-        """Read one of the run's array files (``parameters``, ``updates``): plain arrays, nothing is unpickled.
+        """Read one of the run's array files (``parameters``, ``updates``); nothing is unpickled.
 
         Raises:
             DamagedRecord: if it holds anything else, or would take more memory than any run's arrays.
@@ -164,7 +164,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
 
 
 def write_record(runs: Path, record: RunRecord, output: RunOutput) -> RunRecord:
-    """Write a finished run so that it is there whole or not at all; return it with its folder.
+    """Write a finished run, whole or not at all; return it with its folder.
 
     A folder of that name that is already there wins: a finished run is never replaced.
     """

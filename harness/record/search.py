@@ -1,4 +1,4 @@
-"""Search mode's record: what was tried for each arm of each cell, what it scored, what was taken."""
+"""The record of search mode: for each arm of each cell its trials, their scores, and the best."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.record.json_file import read_as
 
 @dataclass(frozen=True)
 class Trial:
-    """One proposal of the sampler, and what it scored.
+    """One proposal of the sampler, and its scores.
 
     Attributes:
         number: from 0, in the order proposed.
@@ -75,7 +75,7 @@ _SEARCH = TypeAdapter(Search)
 
 
 def read_search(folder: Path) -> Search:
-    """Read how far the tuning of each arm has come.
+    """Read the search of a study, as far as it has come.
 
     Raises:
         DamagedRecord: if it cannot be read.

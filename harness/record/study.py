@@ -1,4 +1,4 @@
-"""Studies read back: the plan as it was last run, every finished run, every failure."""
+"""Read studies back: the plan as it was last run, every finished run, every failure."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def load_study(folder: Path, verify: bool = False) -> Study:
 def read_records(
     folder: Path, runs: Iterable[str], verify: bool = False
 ) -> tuple[tuple[RunRecord, ...], tuple[str, ...]]:
-    """Return those records that can be read, and what is wrong with the others."""
+    """Return the records of runs, and a sentence for each that is damaged."""
     records, damaged = [], []
     read = verify_record if verify else read_record
     for run in runs:

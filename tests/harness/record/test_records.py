@@ -16,11 +16,12 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from harness.algorithm.output import PlainResult, RunOutput
 from harness.errors import DamagedRecord, StudyConflict
 from harness.record.files import remove_drafts
-from harness.record.json_file import read_json, write_json
+from harness.record.json_file import read_as, read_json, to_json, write_json
 from harness.record.run import RunRecord, finished_runs, read_record, write_record
 from tests.harness.lab import NOBODY, ROOT, wait_for
 
@@ -174,6 +175,60 @@ def test_json_on_disk_is_strict(tmp_path: Path) -> None:
 
     json.loads((record.folder / "record.json").read_text(encoding="utf-8"), parse_constant=refuse)
     assert read_record(record.folder).metrics["b"] == math.inf
+
+
+text = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    st.sampled_from(["NaN", "x: NaN,\n", '{"float": "NaN"}', '\\"-Infinity', "a\u2028Infinity", "NaN\r\n"]),
+)
+any_json = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), any_float, text),
+    lambda parts: st.one_of(st.lists(parts, max_size=3), st.dictionaries(text, parts, max_size=3)),
+    max_leaves=8,
+)
+
+
+def read_as_before(data: Any) -> Any:
+    """Data as the version before took what the ``json`` module gave it."""
+    if isinstance(data, dict):
+        numbers = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+        if data.keys() == {"float"} and data["float"] in numbers:
+            return numbers[data["float"]]
+        return {key: read_as_before(value) for key, value in data.items()}
+    return [read_as_before(value) for value in data] if isinstance(data, list) else data
+
+
+@given(data=any_json)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_json_is_read_back_by_this_version_and_the_one_before(tmp_path: Path, data: Any) -> None:
+    path = tmp_path / "data.json"
+    path.write_bytes(to_json({"data": data}))  # no drafts, no syncs
+    assert bits(read_json(path)) == bits({"data": data})
+    assert bits(read_as(path, TypeAdapter(dict[str, Any]))) == bits({"data": data})
+    assert bits(read_as_before(json.loads(path.read_text(encoding="utf-8")))) == bits({"data": data})
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"seed": "0"}, "seed: Input should be a valid integer"),
+        ({"metrics": {"score": "high"}}, "metrics: score: Input should be a valid number"),
+        ({"attempt": None}, "attempt: Input should be a valid integer"),
+        ({"files": {"config.json": 5}}, "files: config.json: Input should be a valid array"),
+    ],
+)
+def test_a_value_of_another_type_is_damage_that_names_it(tmp_path: Path, change: dict[str, Any], why: str) -> None:
+    path = write_record(tmp_path, record_of(tmp_path), output_of()).folder / "record.json"
+    write_json(path, {**read_json(path), **change})
+    with pytest.raises(DamagedRecord, match=why):
+        read_record(path.parent)
+
+
+def test_keys_of_a_later_version_are_left_out(tmp_path: Path) -> None:
+    record = write_record(tmp_path, record_of(tmp_path), output_of())
+    path = record.folder / "record.json"
+    write_json(path, {**read_json(path), "later": 1})
+    assert read_record(record.folder) == record
 
 
 def test_a_finished_run_is_never_replaced(tmp_path: Path) -> None:
