@@ -68,7 +68,7 @@ Attempt = Failure | Started
 _ATTEMPT: TypeAdapter[Attempt] = TypeAdapter(
     Annotated[
         Annotated[Failure, Tag("failed")] | Annotated[Started, Tag("started")],
-        Discriminator(lambda data: "failed" if "reason" in data else "started"),
+        Discriminator(lambda data: "failed" if isinstance(data, dict) and "reason" in data else "started"),
     ]
 )
 _COUNT = TypeAdapter(int)

@@ -56,11 +56,14 @@ def test_the_last_failure_counts_until_the_run_has_finished(tmp_path: Path) -> N
 
 
 @pytest.mark.fault(10, "the note of a failed attempt is torn: its number is not given again")
-def test_a_torn_attempt_is_told_keeps_its_number_and_hides_none_before_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", ['{"started": 1.0, "reason": "di', '{"started": 1.0, "reason": "died"}', "5", "[]", ""]
+)
+def test_a_torn_attempt_is_named_keeps_its_number_and_hides_none_before_it(tmp_path: Path, content: str) -> None:
     first = fail(tmp_path, "a")
     fail(tmp_path, "a")
     torn = tmp_path / "attempts" / "a" / "2.json"
-    torn.write_text('{"started": 1.0, "reason": "di', encoding="utf-8")
+    torn.write_text(content, encoding="utf-8")
     failures, damaged = last_failures(tmp_path, frozenset())
     assert failures == {"a": first}
     (what,) = damaged
