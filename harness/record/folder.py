@@ -25,7 +25,6 @@ SPOOL_FOLDER = "spool"
 
 # what is made of it
 REPORT_FILE = "report.html"
-TABLES_FOLDER = "tables"
 
 # while something writes to it, and after something went wrong
 LOCK_FILE = ".lock"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.record.files import write_text
-from harness.record.folder import REPORT_FILE, TABLES_FOLDER
 from harness.record.scores import SCALED
 from harness.record.study import Study
 from reports.comparison.cells import compare_cells, comparisons_table
@@ -47,6 +46,8 @@ from reports.text import cell_name, number, percent, show
 if TYPE_CHECKING:
     import pandas as pd
 
+PAGE_FILE = "report.html"
+TABLES_FOLDER = "tables"
 _OPTIONAL = frozenset(EXHIBITED)  # tables that only some studies have
 
 
@@ -106,7 +107,7 @@ def write_report(study: Study, folder: Path | None = None, films: Sequence[Film]
         },
     )
     _write(folder, page, texts)
-    return folder / REPORT_FILE
+    return folder / PAGE_FILE
 
 
 def _write(folder: Path, page: str, texts: Mapping[str, str]) -> None:
@@ -116,7 +117,7 @@ def _write(folder: Path, page: str, texts: Mapping[str, str]) -> None:
         write_text(tables / f"{name}.csv", text)
     for name in _OPTIONAL - texts.keys():
         (tables / f"{name}.csv").unlink(missing_ok=True)
-    write_text(folder / REPORT_FILE, page)
+    write_text(folder / PAGE_FILE, page)
 
 
 def _speed(speeds: pd.DataFrame, series: str) -> dict[str, Any]:
