@@ -1,4 +1,4 @@
-"""Named studies, and the place where the harness meets this project's A3C.
+"""Named studies of this project's A3C, run by the harness.
 
 ``from studies import run_study, load_results``::
 

@@ -34,11 +34,11 @@ HOW_TO_INSTALL = "pip install 'a3c-bench[film]'"
 
 
 class NoFilm(Exception):
-    """There is nothing to show, or nothing to show it with; the message says why, in one line."""
+    """The reason, in one line, why there is nothing to show, or nothing to show it with."""
 
 
 class FilmFailed(NoFilm):
-    """There was, and it came to nothing."""
+    """The failure of an environment that was to be shown."""
 
 
 @dataclass(frozen=True)
