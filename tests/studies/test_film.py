@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
-import shutil
 import time
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,32 +15,24 @@ import pytest
 import torch
 from PIL import Image
 
-from harness import RunRecord, Study
+from harness import RunRecord, Study, load_study
 from harness.compute.executor import InlineExecutor
 from harness.compute.processes import ProcessExecutor
-from studies import run_study
 from studies.film.acting import START
 from studies.film.animation import FRAME_MILLISECONDS, HOLD_MILLISECONDS, MOST_BYTES, SIZES, Episode, animate
 from studies.film.choosing import film, make_film
 from tests.a3c.oracles import torch_networks
 from tests.environments import HELPER_SECONDS
 from tests.harness.lab import DATABASES
-from tests.studies.command import TINY
 
 pytest.importorskip("pygame")
 pytestmark = DATABASES
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> Study:
-    """The tiny study with three seeds: a cell of cut rollouts, and two of whole episodes, where nothing differs."""
-    place = tmp_path_factory.mktemp("trained")
-    shutil.copy(blank_databases / "mlflow.db", place)
-    tables = tomllib.loads(TINY)
-    tables["study"]["seeds"] = 3
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        return run_study(tables, executor="inline", out=place / "out")
+def trained(tiny_place: Path) -> Study:
+    """Three seeds of a cell of cut rollouts, and of two of whole episodes, where nothing differs."""
+    return load_study(tiny_place / "out" / "tiny")
 
 
 @pytest.fixture(autouse=True)
