@@ -15,7 +15,7 @@ from typing import Any
 from harness import Study, StudySpec, load_results
 from harness import run_study as _run_study
 from harness.study.checks import parse_study
-from studies.algorithms.a3c import A3C
+from studies.algorithms.names import A3C
 from studies.catalogue import find_spec
 
 __all__ = ["A3C", "load_results", "run_study"]

@@ -9,7 +9,7 @@ from harness.record.folder import PLAN_FILE, RUNS_FOLDER, study_folder
 from harness.record.run import finished_runs
 from harness.study.checks import read_study
 from harness.study.spec import RESERVED, StudySpec
-from studies.algorithms.a3c import A3C
+from studies.algorithms.names import A3C
 
 HERE = Path(__file__).parent
 

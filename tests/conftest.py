@@ -44,6 +44,8 @@ def tiny_place(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) 
 
     def make(place: Path) -> None:
         shutil.copy(blank_databases / "mlflow.db", place)
+        (place / "out" / "tiny").mkdir(parents=True)
+        shutil.copy(blank_databases / "optuna.db", place / "out" / "tiny")
         (place / "tiny.toml").write_text(THREE_SEEDS, encoding="utf-8")
         answer = call("run", "tiny.toml", "--jobs", "1", cwd=place)
         (place / ANSWER).write_text(json.dumps(answer), encoding="utf-8")

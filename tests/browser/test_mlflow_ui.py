@@ -23,7 +23,7 @@ from tests.harness.lab import DATABASES
 from tests.sharing import copy_place
 
 pytestmark = DATABASES
-PATIENCE = 25.0
+PATIENCE = 60.0
 
 
 def wait_for(what: Callable[[], bool]) -> None:
