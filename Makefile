@@ -46,10 +46,10 @@ audit: $(READY) ## look the pinned packages up among known vulnerabilities (need
 	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 faults: $(READY) ## run the long tests, too: every write killed, a hundred kills, a full disk, a soak (about an hour)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 lint: $(READY) ## format, lint and strict types
 	$(BIN)/ruff format --check .

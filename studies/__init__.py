@@ -1,4 +1,4 @@
-"""Named studies, and the place where the harness meets this project's A3C.
+"""Named studies of this project's A3C, run by the harness.
 
 ``from studies import run_study, load_results``::
 
@@ -15,7 +15,7 @@ from typing import Any
 from harness import Study, StudySpec, load_results
 from harness import run_study as _run_study
 from harness.study.checks import parse_study
-from studies.algorithms.a3c import A3C
+from studies.algorithms.names import A3C
 from studies.catalogue import find_spec
 
 __all__ = ["A3C", "load_results", "run_study"]

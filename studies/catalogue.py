@@ -1,4 +1,4 @@
-"""Where studies are found: files that come with the project, files of the user's, results on disk."""
+"""Studies by name: files that come with the project, files of the user's, results on disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.record.folder import PLAN_FILE, RUNS_FOLDER, study_folder
 from harness.record.run import finished_runs
 from harness.study.checks import read_study
 from harness.study.spec import RESERVED, StudySpec
-from studies.algorithms.a3c import A3C
+from studies.algorithms.names import A3C
 
 HERE = Path(__file__).parent
 
@@ -20,10 +20,10 @@ def named_studies() -> dict[str, Path]:
 
 
 def find_spec(study: str) -> StudySpec:
-    """Read the study file meant by a name or a path.
+    """Read the study file of a name or a path.
 
     Raises:
-        BadInput: if there is none, or it is not as it must be.
+        BadInput: if there is none, or it is not valid.
     """
     if study in (named := named_studies()):
         return read_study(named[study], A3C)
@@ -35,7 +35,7 @@ def find_spec(study: str) -> StudySpec:
 
 
 def find_folder(study: str, out: Path) -> Path:
-    """Return the results folder meant by a study's name, file or folder; it may have lost its plan.
+    """Return the results folder of a study's name, file or folder; it may have lost its plan.
 
     Raises:
         BadInput: if no such study was run.
@@ -57,7 +57,7 @@ def recorded_studies(out: Path) -> list[Path]:
     """Return the folders of studies that were run, those that have lost their plan included.
 
     Raises:
-        BadInput: if ``out`` cannot be looked into.
+        BadInput: if ``out`` cannot be read.
     """
     try:
         return sorted(folder for folder in out.glob("*") if _has_plan(folder) or _has_runs(folder))
@@ -70,7 +70,7 @@ def _has_plan(folder: Path) -> bool:
 
 
 def _has_runs(folder: Path) -> bool:
-    """Whether a study's runs are there, as they are where its plan was lost."""
+    """Check for a study's runs, which are left where its plan was lost."""
     try:
         return folder.name not in RESERVED and bool(finished_runs(folder / RUNS_FOLDER))
     except OSError:  # its name is too long, or it is another's
@@ -78,7 +78,7 @@ def _has_runs(folder: Path) -> bool:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is such a file; a name that no file can have is none."""
+    """Check for a file, also of a name that no file can have."""
     try:
         return path.is_file()
     except OSError:  # it is too long

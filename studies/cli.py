@@ -140,14 +140,9 @@ def run_command(
         print(f"stopped; what was finished is kept. To continue: {resume}", file=sys.stderr)
         raise
     except Undelivered as error:
-        with suppress(HarnessError):  # what is told is that it was not delivered
+        with suppress(HarnessError):  # the error that is reported is the missing delivery
             messages.show_end(load_study(study_folder(spec.name, out)))
-        options = {"out": out, "storage": storage, "tracking_uri": tracking_uri}
-        if error.damaged:
-            repair = messages.again(["doctor", study, "--repair"], **options)
-            print(f"repair:    {repair}  (and continue: what is damaged is computed again)")
-        else:
-            print(f"deliver:   {messages.again(['sync', study], **options)}  (when MLflow answers again)")
+        messages.show_undelivered(study, error, out=out, storage=storage, tracking_uri=tracking_uri)
         raise
     messages.show_end(result)
     messages.show_tracking(result.spec.name, tracking_uri)
@@ -158,24 +153,10 @@ def run_command(
 @app.command()
 def status(study: StudyName, out: Out = DEFAULT_OUT) -> None:
     """Show how far a study has come."""
-    from collections import Counter
-
     from harness.record.study import load_study
-    from reports.text import show
     from studies.catalogue import find_folder
 
-    found = load_study(find_folder(study, out))
-    outcomes = Counter(record.outcome for record in found.records)
-    print(f"{show(found.spec.name)}: {len(found.records)} of {len(found.planned)} runs finished", end="")
-    print(f", {outcomes['diverged']} of them diverged" if outcomes["diverged"] else "")
-    for arm in found.arms:
-        print(f"  {show(arm)}: {sum(record.arm == arm for record in found.records)}")
-    for failure in (*found.failures, *found.failed_trials):
-        print(f"  failed: {failure.run} (attempt {failure.attempt}): {show(failure.reason, 500)}")
-    for damaged in found.damaged:
-        print(f"  {damaged}: continue the study to compute it again")
-    page = found.folder / "report.html"
-    print(f"report: {page if page.exists() else 'not written yet'}")
+    messages.show_status(load_study(find_folder(study, out)))
 
 
 @app.command()
@@ -192,8 +173,8 @@ def sync(
 
     if study == EXPERIMENT:
         count, damaged = sync_singles(out, tracking_uri)
-        for what in damaged:
-            messages.warn(f"{what}: left out")
+        for file in damaged:
+            messages.warn(f"{file}: left out")
         print(f"{EXPERIMENT}: all {count} single runs are in MLflow")
         return
     synced = sync_study(find_folder(study, out), storage, tracking_uri, messages.warn)
@@ -314,9 +295,8 @@ def train(
     try:
         with LiveRun(messages.console()) as live:
             record = run_single(settings, A3C, out=out, tracking_uri=tracking_uri, emit=live.emit)
-    except Undelivered:
-        deliver = messages.again(["sync", EXPERIMENT], out=out, tracking_uri=tracking_uri)
-        print(f"deliver:   {deliver}  (when MLflow answers again)")
+    except Undelivered as error:
+        messages.show_undelivered(EXPERIMENT, error, out=out, tracking_uri=tracking_uri)
         raise
     messages.show_run(record, tracking_uri)
 

@@ -1,4 +1,4 @@
-"""A look at the machine, what a study needs and what is there; and at studies that were run."""
+"""Findings of `a3c-bench doctor`: about the machine, and about studies that were run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FREE_BYTES = 10**9
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at; ``bad`` is the word for it where it is not good."""
+    """A finding; ``bad`` is the word for it where it is not good."""
 
     good: bool
     what: str
@@ -32,7 +32,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Yield one finding after another."""
+    """Yield findings about the machine: packages, cores, disk, engine, environment."""
     yield Finding(sys.version_info >= (3, 11), "Python", f"{platform.python_version()} (3.11 or later is needed)")
     for package in NEEDED:
         yield _package(package)
@@ -49,39 +49,39 @@ def examine() -> Iterator[Finding]:
 def examine_studies(
     folders: Iterable[Path], storage: str | None, tracking_uri: str | None, repair: bool
 ) -> Iterator[Finding]:
-    """Yield what is wrong with studies, and whether it could be made good where that is asked for."""
+    """Yield findings about studies: what is wrong and, where ``repair`` is asked for, whether it was repaired."""
     from harness.commands.doctor import examine_study, repair_study
     from harness.errors import HarnessError, StudyLocked
 
     for folder in folders:
-        said: list[str] = []
+        messages: list[str] = []
         try:
             ailments = examine_study(folder, storage, tracking_uri)
             if repair and ailments:
-                repair_study(folder, storage, tracking_uri, said.append)
+                repair_study(folder, storage, tracking_uri, messages.append)
                 before, ailments = ailments, examine_study(folder, storage, tracking_uri)
-                for what in before:
-                    if what not in ailments:
-                        yield Finding(True, folder.name, f"repaired: {_told_in_full(what, said)}")
+                for ailment in before:
+                    if ailment not in ailments:
+                        yield Finding(True, folder.name, f"repaired: {_take_message(ailment, messages)}")
         except StudyLocked as error:
             yield Finding(True, folder.name, str(error))
             continue
         except HarnessError as error:
             ailments = str(error).splitlines()
-        for what in said:
-            yield Finding(True, folder.name, what)
-        for what in ailments:
-            yield Finding(False, folder.name, what, "WRONG" if repair else "REPAIR")
+        for message in messages:
+            yield Finding(True, folder.name, message)
+        for ailment in ailments:
+            yield Finding(False, folder.name, ailment, "WRONG" if repair else "REPAIR")
         if not ailments:
             yield Finding(True, folder.name, "records, Optuna and MLflow agree")
 
 
-def _told_in_full(what: str, said: list[str]) -> str:
-    """Take out of what a repair said its own line of an ailment, which tells what became of it; or return that."""
-    for number, line in enumerate(said):
-        if line.startswith(what):
-            return said.pop(number)
-    return what
+def _take_message(ailment: str, messages: list[str]) -> str:
+    """Remove and return a repair's message about an ailment, which says more; without one return the ailment."""
+    for number, message in enumerate(messages):
+        if message.startswith(ailment):
+            return messages.pop(number)
+    return ailment
 
 
 def _package(name: str) -> Finding:

@@ -1,13 +1,16 @@
-"""Empty databases, made once: MLflow takes seconds to create its schema, a copy takes a moment."""
+"""What takes seconds to make, made once: empty databases, as MLflow creates its schema, and a study."""
 
 from __future__ import annotations
 
-import fcntl
+import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+
+from tests.sharing import made_once
+from tests.studies.command import ANSWER, THREE_SEEDS, call
 
 COLLECTED = pytest.StashKey[list[pytest.Item]]()
 
@@ -21,16 +24,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def blank_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an empty ``mlflow.db`` and an empty ``optuna.db``; copy them, leave them as they are."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # all workers share it
-    folder = folder / "blank"
-    folder.mkdir(exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "mlflow.db").exists():
-            _create(folder)
-    return folder
+    return made_once(tmp_path_factory, "blank", _create)
 
 
 def _create(folder: Path) -> None:
@@ -41,8 +35,22 @@ def _create(folder: Path) -> None:
     storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
     storage.remove_session()
     storage.engine.dispose()
-    MlflowClient(tracking_uri=f"sqlite:///{folder / 'draft.db'}").search_experiments(max_results=1)
-    (folder / "draft.db").rename(folder / "mlflow.db")
+    MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}").search_experiments(max_results=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_place(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> Path:
+    """Where ``a3c-bench run tiny.toml`` was called, with its answer; copy it before a command is called there."""
+
+    def make(place: Path) -> None:
+        shutil.copy(blank_databases / "mlflow.db", place)
+        (place / "out" / "tiny").mkdir(parents=True)
+        shutil.copy(blank_databases / "optuna.db", place / "out" / "tiny")
+        (place / "tiny.toml").write_text(THREE_SEEDS, encoding="utf-8")
+        answer = call("run", "tiny.toml", "--jobs", "1", cwd=place)
+        (place / ANSWER).write_text(json.dumps(answer), encoding="utf-8")
+
+    return made_once(tmp_path_factory, "tiny", make)
 
 
 @pytest.fixture

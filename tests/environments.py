@@ -10,6 +10,7 @@ import ctypes
 import math
 import os
 import signal
+import subprocess
 import threading
 import time
 from typing import Any
@@ -18,6 +19,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+HELPER_SECONDS = 30
 ENDINGS = {"terminated": (True, False), "truncated": (False, True), "both": (True, True)}
 
 
@@ -253,7 +255,10 @@ class Dressed(Scripted):
 
 
 class Drawing(Scripted):
-    """Draws frames of the given shape; ``fault`` as in Misbehaving-v0, when it draws or, as ``close_exit``, closes."""
+    """Draws frames of the given shape; ``fault`` as in Misbehaving-v0, when it draws or, as ``close_exit``, closes.
+
+    With the fault ``helper`` it leaves a process behind when it draws.
+    """
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 - as Gymnasium has it
 
@@ -267,6 +272,8 @@ class Drawing(Scripted):
         _raise_for(self._fault, "scripted failure in render")
         if self._fault in ENDS_OF_PROCESS:
             ENDS_OF_PROCESS[self._fault]()
+        if self._fault == "helper":
+            subprocess.Popen(["sleep", str(HELPER_SECONDS)])
         print("drawn")
         return np.full(self._shape, 99, dtype=np.uint8)
 

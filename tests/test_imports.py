@@ -89,6 +89,11 @@ def test_what_is_imported_at_every_command_is_light(statement: str) -> None:
     assert not loaded_after(statement) & {*HEAVY}
 
 
+@pytest.mark.parametrize("statement", ["import studies", "import studies.cli", HELP])
+def test_the_command_line_starts_without_numpy(statement: str) -> None:
+    assert "numpy" not in loaded_after(statement)
+
+
 PUBLIC = {
     "harness": [
         "Algorithm", "BadInput", "Design", "HarnessError", "Interrupted", "Observer", "RunRecord", "StoreUnavailable",

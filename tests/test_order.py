@@ -37,9 +37,13 @@ ORDER = {
         "commands",
         "__init__",
     ],
+    "harness.compute": ["task stacks program", "run messages", "executor child", "processes", "choice", "__init__"],
     "harness.mirrors": ["databases", "mirror optuna addresses", "mlflow spool memory", "opening", "__init__"],
     "reports": ["text theory statistics", "data", "comparison", "figures", "page", "__init__"],
     "studies": ["algorithms terminal film doctor", "catalogue bench", "__init__", "cli"],
+    "studies.terminal": ["output options bar", "run_display study_display", "messages", "__init__"],
+    "studies.film": ["animation", "acting", "choosing", "__init__"],
+    "studies.bench": ["contestants", "measure", "summary", "record", "runner", "display", "__init__"],
 }
 NEVER = [  # rows alone would allow these
     ("harness.record", "harness.compute"),

@@ -11,15 +11,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from harness import provenance
 from harness.algorithm.protocol import Algorithm
 from harness.commands.agenda import Agenda, Batch, Judge
 from harness.commands.damage import repair_files
 from harness.commands.observer import Observer
-from harness.compute.executor import Executor, InlineExecutor
-from harness.compute.processes import ProcessExecutor
+from harness.compute.choice import ExecutorName, make_executor
+from harness.compute.executor import Executor
 from harness.compute.task import Advanced, Event, Failed, Finished, Task
 from harness.errors import BadInput, Problem, StoreUnavailable, disk_errors
 from harness.interrupts import Interrupts
@@ -50,7 +50,7 @@ def run_study(
     jobs: int | None = None,
     storage: str | None = None,
     tracking_uri: str | None = None,
-    executor: Literal["processes", "inline"] = "processes",
+    executor: ExecutorName = "processes",
     observer: Observer | None = None,
     judge: Judge | None = None,
     report: Callable[[Study], Sequence[Path]] | None = None,
@@ -101,7 +101,8 @@ def run_study(
             before = [record.provenance for record in agenda.records.values()]
             if otherwise := provenance.differences(before, origin):
                 observer.warned(otherwise)
-            chosen = _make_executor(executor, slots, None if agenda.open_ended else len(batch.runs), interrupts)
+            at_once = slots if agenda.open_ended else min(slots, max(1, len(batch.runs)))
+            chosen = make_executor(executor, at_once, lambda: interrupts.caught is not None)
             observer.planned(design, batch.total, done, chosen.slots)
             interrupts.check()
             observer.preparing("opening Optuna's and MLflow's stores")
@@ -132,13 +133,6 @@ def _slots(jobs: int | None, design: Design) -> int:
         allowed = f"must be from 1 to {most} where a process may have {files} files open (see `ulimit -n`)"
         raise BadInput([Problem("jobs", jobs, allowed)])
     return min(slots, most)
-
-
-def _make_executor(kind: str, slots: int, missing: int | None, interrupts: Interrupts) -> Executor:
-    """Make what computes the runs that are missing; no more at a time than there are, where that is known."""
-    if kind == "inline":
-        return InlineExecutor(lambda: interrupts.caught is not None)
-    return ProcessExecutor(slots if missing is None else min(slots, max(1, missing)))
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Where runs are computed: tasks in, events out."""
+"""Executors, which compute runs: tasks in, events out."""

@@ -1,4 +1,4 @@
-"""Serve a :class:`~harness.compute.processes.ProcessExecutor`: receive a task, compute it, send what came out.
+"""The child process of a :class:`~harness.compute.processes.ProcessExecutor`: receives tasks, sends events.
 
 An algorithm may be sent ahead of its tasks, to be imported meanwhile.
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from harness.compute.task import Task
 
 PROGRESS_SECONDS = 0.25
-GRACE_SECONDS = 1.0  # after a time limit, for the watchdog to say where the run hangs
+GRACE_SECONDS = 1.0  # after a time limit, to report where the run hangs
 
 
 def main(descriptor: int, core: int) -> None:
     """Serve tasks until the parent closes the socket or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _leave_a_guard(descriptor)
+    _start_watchdog(descriptor)
     faulthandler.enable()
     if hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
@@ -42,14 +42,14 @@ def main(descriptor: int, core: int) -> None:
     from harness.compute.task import Advanced, Begun
 
     connection = Connection(descriptor)
-    sending = threading.Lock()  # the watchdog may have to speak while a worker thread does
+    sending = threading.Lock()  # a time limit may be reached while a worker thread sends
     while True:
         try:
             task = cast("Task | Algorithm", receive(connection))
         except EOFError:
             return
         algorithm = task if isinstance(task, Algorithm) else task.algorithm
-        with contextlib.suppress(Exception):  # the task meets the same, and reports it
+        with contextlib.suppress(Exception):  # the task raises the same, which is reported
             algorithm.config_type()
             algorithm.train_function()
         if isinstance(task, Algorithm):
@@ -65,44 +65,44 @@ def main(descriptor: int, core: int) -> None:
                     send(connection, Advanced(task.run, float(event.fraction)))
 
         send(connection, Begun(task.run, time.monotonic()))
-        with _watched(task, connection, sending):
+        with _time_limit(task, connection, sending):
             result = compute(task, emit)
         send(connection, result)
 
 
 @contextlib.contextmanager
-def _watched(task: Task, connection: Connection, sending: threading.Lock) -> Iterator[None]:
-    """End the process at the task's time limit, and say first where each of its threads hangs."""
+def _time_limit(task: Task, connection: Connection, sending: threading.Lock) -> Iterator[None]:
+    """End the process at the task's time limit, after reporting where each of its threads hangs."""
     before = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
-    watchdog = threading.Timer(task.time_limit, _end, (task, connection, sending, before))
-    watchdog.daemon = True
-    watchdog.start()
-    # where the GIL is never let go the watchdog cannot run; this needs no GIL
+    timer = threading.Timer(task.time_limit, _end_overdue, (task, connection, sending, before))
+    timer.daemon = True
+    timer.start()
+    # where the GIL is never released the timer cannot run; this needs no GIL
     faulthandler.dump_traceback_later(task.time_limit + GRACE_SECONDS, exit=True)
     try:
         yield
     finally:
-        watchdog.cancel()
-        watchdog.join()  # one that has begun to speak does not return
+        timer.cancel()
+        timer.join()  # one that has begun to send does not return
         faulthandler.cancel_dump_traceback_later()
 
 
-def _end(task: Task, connection: Connection, sending: threading.Lock, others: set[int | None]) -> None:
+def _end_overdue(task: Task, connection: Connection, sending: threading.Lock, others: set[int | None]) -> None:
     from harness.compute.messages import send
     from harness.compute.run import out_of_time
-    from harness.compute.stacks import whereabouts
+    from harness.compute.stacks import describe_stacks
 
-    summary, stacks = whereabouts(others | {threading.get_ident()})
+    summary, stacks = describe_stacks(others | {threading.get_ident()})
     with sending:
         send(connection, out_of_time(task, summary, stacks))
         os._exit(1)
 
 
-def _leave_a_guard(descriptor: int) -> None:
-    """Leave a process that waits for the end of standard input, which a parent that dies closes, and ends the group.
+def _start_watchdog(descriptor: int) -> None:
+    """Start a process that kills this one's group when standard input ends, as it does when the parent dies.
 
-    A thread would not do: code that never lets go of the GIL keeps it waiting. Nor is it a child of this process,
-    which might wait for all of its children.
+    A thread would not do: code that never releases the GIL would keep it waiting. The watchdog is no child of this
+    process, which might wait for all of its children.
     """
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
@@ -111,7 +111,7 @@ def _leave_a_guard(descriptor: int) -> None:
         return
     try:
         if not os.fork():
-            os.close(descriptor)  # whose end tells the parent that this process's has come
+            os.close(descriptor)  # the parent recognises this process's end by the end of the socket
             while os.read(sys.stdin.fileno(), 4096):
                 pass
             os.kill(0, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What an executor is, and the one that computes in this process."""
+"""The protocol of executors, and the executor that computes in this process."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from harness.compute.task import Event, Task
 
 
 class Executor(Protocol):
-    """Computes up to ``slots`` tasks at a time."""
+    """A place where up to ``slots`` tasks are computed at a time."""
 
     slots: int
 
     def prepare(self, algorithm: Algorithm) -> None:
-        """Begin what has to be done before the first task of an algorithm, without waiting for it."""
+        """Start importing an algorithm, without waiting for it."""
 
     def submit(self, task: Task) -> None:
-        """Start a task; at most ``slots`` may be under way."""
+        """Start a task; at most ``slots`` may be running."""
 
     def events(self, timeout: float) -> list[Event]:
-        """Wait up to ``timeout`` seconds for something to happen and return what did."""
+        """Return the events since the last call, waiting up to ``timeout`` seconds for one."""
 
     def close(self) -> None:
-        """Stop at once, whatever is under way."""
+        """End all running tasks at once."""
 
 
 class InlineExecutor:
-    """Computes in this process, one task at a time: for debugging, and where processes are not to be had.
+    """An executor in this process, one task at a time: for debugging, and where no processes can be started.
 
     Args:
-        interrupted: asked at every progress event; true ends the run.
-        watch: is handed every progress event, as the train function made it.
+        interrupted: called at every progress event; true ends the run.
+        watch: called with every progress event, as the train function made it.
     """
 
     slots = 1
@@ -48,7 +48,7 @@ class InlineExecutor:
         self._waiting: deque[Task] = deque()
 
     def prepare(self, algorithm: Algorithm) -> None:
-        """See :class:`Executor`; what this process imports early it does not import faster."""
+        """See :class:`Executor`; does nothing: importing earlier in the same process gains nothing."""
 
     def submit(self, task: Task) -> None:
         """See :class:`Executor`."""

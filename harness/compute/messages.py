@@ -1,6 +1,6 @@
-"""Messages between the dispatcher and its children: a JSON frame, and a frame of bytes for every file of a result.
+"""Messages between an executor and its children: a JSON frame, and a frame of bytes for every file of a result.
 
-Nothing is pickled: a child runs an algorithm's code, and what it sends must not become code in the dispatcher.
+Nothing is pickled: a child runs an algorithm's code, and what it sends must not become code in its parent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def send(connection: Connection, message: Message) -> None:
     """Send one message; one thread at a time.
 
     Raises:
-        OSError: if nobody is there to read it.
+        OSError: if the other side is gone.
         TypeError: if it holds something JSON does not know.
     """
     files: dict[str, bytes] = {}
@@ -38,11 +38,11 @@ def send(connection: Connection, message: Message) -> None:
 
 
 def receive(connection: Connection) -> Message:
-    """Wait for one message.
+    """Wait for one message and return it.
 
     Raises:
         EOFError: if the other side is gone.
-        ValueError: if what came is no message.
+        ValueError: if it is none.
     """
     kind, body = _decode(connection.recv_bytes())
     if kind is Task:

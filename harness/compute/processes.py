@@ -1,7 +1,4 @@
-"""Where runs are computed: in this process, or in persistent children that each own a core.
-
-Executors compute and nothing else: a task goes in, an event comes out. They know no study, disk or store.
-"""
+"""The executor of child processes, which live as long as it does, each on a core of its own."""
 
 from __future__ import annotations
 
@@ -28,11 +25,11 @@ START_SECONDS = 60.0  # for a child to import what it needs, before its run's ti
 KILL_SECONDS = GRACE_SECONDS + 1.0  # after a time limit a child that has not ended itself is killed
 STALL_SECONDS = 10.0  # of silence in the middle of a message; then its sender is killed
 DYING_SECONDS = 1.0  # for a process whose end of the socket is closed
-LOOK_SECONDS = 0.25  # between two looks at whether a child still lives, where something it started holds its socket
+POLL_SECONDS = 0.25  # between two checks that a child still lives, where something it started holds its socket
 
 
 class _Child:
-    """One persistent child process on a core of its own."""
+    """A child process on a core of its own."""
 
     def __init__(self, core: int) -> None:
         ours, theirs = socket.socketpair()
@@ -56,19 +53,20 @@ class _Child:
         self.deadline = 0.0
         self._group_ended = False
 
-    def give(self, task: Task) -> None:
+    def start(self, task: Task) -> None:
+        """Send it a task; its deadline leaves time to import what the task needs."""
         self.task, self.deadline = task, time.monotonic() + START_SECONDS + task.time_limit
         send(self.connection, task)
 
-    def gone(self) -> bool:
-        """Whether it has ended by itself; then what it had started ends, too."""
+    def has_ended(self) -> bool:
+        """Check whether it has ended by itself; if so, end what it had started."""
         if self.process.poll() is None:
             return False
         self._end_group()
         return True
 
     def end(self) -> int:
-        """End it with all that it has started, and return its exit code."""
+        """End it with all that it has started; return its exit code."""
         self._end_group()
         return self.process.wait()
 
@@ -79,21 +77,22 @@ class _Child:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
     def kill(self) -> None:
+        """End it and close what this process holds of it."""
         self.end()
         self.connection.close()
         assert self.process.stdin is not None  # noqa: S101 - asked for above
         self.process.stdin.close()
         self.errors.close()
 
-    def last_words(self) -> str:
-        """Return the end of what the child printed."""
+    def output(self) -> str:
+        """Return the end of what it printed."""
         size = self.errors.seek(0, os.SEEK_END)
         self.errors.seek(max(0, size - 4000))
         return self.errors.read().decode(errors="replace")
 
 
 class ProcessExecutor:
-    """Computes in ``slots`` child processes that live as long as the executor.
+    """An executor of ``slots`` child processes, which are used again from task to task.
 
     Children are started as ``python -m harness.compute.child``, not forked (threads and locks do not survive a fork)
     nor spawned through the caller's main module (which would need a guard in every script).
@@ -108,7 +107,7 @@ class ProcessExecutor:
     def prepare(self, algorithm: Algorithm) -> None:
         """See :class:`Executor`; every child starts and imports the algorithm."""
         for slot in range(self.slots):
-            with suppress(OSError):  # it died at once: so it will under its first task, which reports that
+            with suppress(OSError):  # it died at once, as it will under its first task, which is reported
                 send(self._child(slot).connection, algorithm)
 
     def submit(self, task: Task) -> None:
@@ -117,8 +116,8 @@ class ProcessExecutor:
             child = self._child(slot)
             if child.task is None:
                 try:
-                    child.give(task)
-                except OSError:  # it died while idle, or reads nothing: `events` reports that
+                    child.start(task)
+                except OSError:  # it died while idle, or reads nothing: `events` reports it
                     child.end()
                 return
         raise RuntimeError("every slot is taken")
@@ -129,34 +128,34 @@ class ProcessExecutor:
         if not busy:
             return []
         overdue = min(child.deadline for child in busy) + KILL_SECONDS
-        patience = min(timeout, LOOK_SECONDS, max(0.0, overdue - time.monotonic()))
+        patience = min(timeout, POLL_SECONDS, max(0.0, overdue - time.monotonic()))
         ready = wait([child.connection for child in busy], patience)
-        found = (self._look_at(child, child.connection in ready) for child in busy)
+        found = (self._poll(child, child.connection in ready) for child in busy)
         return [event for event in found if event is not None]
 
-    def _look_at(self, child: _Child, ready: bool) -> Event | None:
-        """Return what a busy child has to say, if anything; one that is late or gone is replaced."""
+    def _poll(self, child: _Child, ready: bool) -> Event | None:
+        """Return the event of a busy child, if there is one; a child that is late or has ended is replaced."""
         task = child.task
         assert task is not None  # noqa: S101 - busy
         late = time.monotonic() > child.deadline
-        gone = child.gone()  # asked first: whatever it sent before is there then
+        ended = child.has_ended()  # checked first: whatever it sent before is in the socket then
         event: Event
-        if ready or (gone and child.connection.poll()):
+        if ready or (ended and child.connection.poll()):
             try:
-                said = receive(child.connection)
-                if isinstance(said, Begun):
-                    child.deadline = said.clock + task.time_limit
+                message = receive(child.connection)
+                if isinstance(message, Begun):
+                    child.deadline = message.clock + task.time_limit
                     return None
-                if not isinstance(said, Advanced | Finished | Failed) or said.run != task.run:
-                    raise TypeError(f"{type(said).__name__} is not of {task.run}")
-                event = said
+                if not isinstance(message, Advanced | Finished | Failed) or message.run != task.run:
+                    raise TypeError(f"{type(message).__name__} is not of {task.run}")
+                event = message
             except (EOFError, OSError):
                 event = self._died(child, task, late)
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 why = f"{type(error).__name__}: {error}"
                 event = Failed(task.run, "the process sent what is no message", why, crashed=True)
                 self._replace(child)
-        elif gone:  # and something it started holds its end of the socket
+        elif ended:  # and something it started holds its end of the socket
             event = self._died(child, task, late)
         elif time.monotonic() > child.deadline + KILL_SECONDS:
             event = out_of_time(task)
@@ -166,7 +165,7 @@ class ProcessExecutor:
         if not isinstance(event, Advanced):
             child.task = None
             if late:
-                self._replace(child)  # its watchdog may have spoken, and then it ends
+                self._replace(child)  # its time limit may have been reported, and then it ends
         return event
 
     def close(self) -> None:
@@ -186,12 +185,12 @@ class ProcessExecutor:
         with suppress(subprocess.TimeoutExpired):  # it stopped in the middle of a message
             child.process.wait(DYING_SECONDS)
         code = child.end()
-        words = child.last_words()
+        output = child.output()
         self._replace(child)
         if late:
-            return out_of_time(task, detail=words)
+            return out_of_time(task, detail=output)
         how = f"was killed by {_signal(-code)}" if code < 0 else f"exited with code {code}"
-        return Failed(task.run, f"the process {how}", words, crashed=True)
+        return Failed(task.run, f"the process {how}", output, crashed=True)
 
     def _replace(self, child: _Child) -> None:
         if child in self._children:

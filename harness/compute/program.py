@@ -1,4 +1,4 @@
-"""Programs of this project started by this one: with its interpreter, and with the modules it finds."""
+"""Command and environment of a child process: this interpreter, and the modules this process finds."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs a module; the working directory comes no earlier than it does here."""
+    """Return the command that runs a module, without putting the working directory first on the import path."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def environment() -> dict[str, str]:
-    """Return the environment variables it needs."""
+    """Return the environment variables of a child process."""
     return {**os.environ, **SINGLE_THREADED, "PYTHONPATH": os.pathsep.join(_import_path())}
 
 
 def _import_path() -> list[str]:
-    """Return where this process looks for modules, in its order; the working directory by its name."""
+    """Return this process's import path, with the working directory by its name."""
     found = []
     for entry in sys.path:
         with suppress(FileNotFoundError):  # the working directory is gone

@@ -1,4 +1,4 @@
-"""One run computed, in whatever process: whatever it raises becomes an event."""
+"""One run, computed in the calling process; whatever it raises becomes an event."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Cancelled(Exception):
 
 
 def compute(task: Task, emit: Callable[[Any], None]) -> Finished | Failed:
-    """Run one task to its end; whatever it raises becomes an event."""
+    """Compute one task, and turn what it returns or raises into an event."""
     started, clock = time.time(), time.monotonic()
     try:
         config = task.algorithm.config_type().model_validate_json(json.dumps(task.settings))
@@ -37,6 +37,6 @@ def compute(task: Task, emit: Callable[[Any], None]) -> Finished | Failed:
 
 
 def out_of_time(task: Task, where: str = "", detail: str = "") -> Failed:
-    """Return what becomes of a task that used up its time limit, and where it was then."""
+    """Return the failure of a task that used up its time limit, with where it was then."""
     at = f": {where}" if where else ""
     return Failed(task.run, f"OutOfTime: took longer than its time limit of {task.time_limit:g} s{at}", detail)

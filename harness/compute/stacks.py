@@ -1,4 +1,4 @@
-"""Where the threads of a process are, for a run that hangs."""
+"""The stacks of a process's threads, for a run that hangs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MOST_PLACES = 3
 _STANDARD = str(Path(threading.__file__).parent)
 
 
-def whereabouts(ignored: Collection[int | None]) -> tuple[str, str]:
-    """Return where each thread is: in one line, the fewest in a place first, and every thread's stack.
+def describe_stacks(ignored: Collection[int | None]) -> tuple[str, str]:
+    """Return a one-line summary of which threads are in which function, the fewest first, and all their stacks.
 
     Of threads that wait for each other all but the one that hangs stand in few places together. The main thread is
     named only where it is alone: otherwise it waits for the others.
@@ -32,9 +32,9 @@ def whereabouts(ignored: Collection[int | None]) -> tuple[str, str]:
     for ident, frame in frames.items():
         if ident != main or len(frames) == 1:
             places.setdefault(_place(frame), []).append(str(names.get(ident, ident)))
-    told = sorted(places.items(), key=lambda item: (len(item[1]), item[1]))
-    clauses = [f"{_who(who)} in {place}" for place, who in told[:MOST_PLACES]]
-    if left := sum(len(who) for _, who in told[MOST_PLACES:]):
+    fewest_first = sorted(places.items(), key=lambda item: (len(item[1]), item[1]))
+    clauses = [f"{_who(who)} in {place}" for place, who in fewest_first[:MOST_PLACES]]
+    if left := sum(len(who) for _, who in fewest_first[MOST_PLACES:]):
         clauses.append(f"{left} more elsewhere")
     return ", ".join(clauses), stacks
 
@@ -44,7 +44,7 @@ def _who(names: list[str]) -> str:
 
 
 def _place(frame: FrameType) -> str:
-    """Name the innermost function that is not the standard library's."""
+    """Return the innermost function that is not the standard library's, with file and line."""
     inner: FrameType | None = frame
     while (
         inner is not None

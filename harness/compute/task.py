@@ -1,4 +1,4 @@
-"""What goes into an executor and what comes out: plain data that crosses process borders."""
+"""Tasks and events, which go into an executor and come out of it: plain data that crosses process borders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Begun:
-    """A child took up a run; its time limit counts from ``clock``, the system's monotonic clock, in seconds."""
+    """The start of a run in a child; its time limit counts from ``clock``, the monotonic clock, in seconds."""
 
     run: str
     clock: float
@@ -37,7 +37,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class Advanced:
-    """A run got on: fraction of its budget, in [0, 1]."""
+    """The progress of a run: the fraction of its budget that is used, in [0, 1]."""
 
     run: str
     fraction: float
@@ -45,7 +45,7 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run returned; ``started`` in seconds since the epoch."""
+    """The output of a run that returned; ``started`` in seconds since the epoch."""
 
     run: str
     output: RunOutput
@@ -55,13 +55,13 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A run came to nothing.
+    """The failure of a run.
 
     Attributes:
         run: its id.
         reason: one line.
         detail: the traceback, where there is one.
-        crashed: the process died under it, which may have nothing to do with the run: worth another try.
+        crashed: whether its process died, which may have nothing to do with the run: worth another try.
     """
 
     run: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from a3c import TrainConfig
-from harness import Algorithm
 
 
 class StudyConfig(TrainConfig):
@@ -24,6 +23,3 @@ class StudyConfig(TrainConfig):
     def problems_key(self) -> str:
         """Return a key that configs with the same :meth:`problems` share."""
         return repr((self.env_id, self.env_kwargs, self.evaluation_env_kwargs))
-
-
-A3C = Algorithm(config="studies.algorithms.a3c:StudyConfig", train="a3c:train")

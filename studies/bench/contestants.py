@@ -1,4 +1,4 @@
-"""Who is measured. A contestant is data; :mod:`studies.bench.measure` knows how to run it."""
+"""The contestants of a bench, as data; :mod:`studies.bench.measure` runs them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PEER_PACKAGE = "stable_baselines3"
 
 @dataclass(frozen=True)
 class Contestant:
-    """One thing to measure.
+    """A thing to measure.
 
     Attributes:
         kind: the environment alone, a training run, the peer, or the same training run in two processes at a time.
-        name: unique; what ``--only`` looks into, and the name of its metrics.
-        changes: fields of :class:`a3c.TrainConfig` that make it what it is.
+        name: unique; searched by ``--only``, and the name of its metrics.
+        changes: fields of :class:`a3c.TrainConfig` that differ from their defaults.
     """
 
     kind: Kind
@@ -38,7 +38,7 @@ class Contestant:
 
     @property
     def process(self) -> str:
-        """Contestants that share a process: an engine must not run beside libraries it would not have loaded."""
+        """Name of its process; an engine must not share one with libraries it would not have loaded."""
         return str(self.changes.get("engine", self.kind))
 
 
@@ -50,14 +50,14 @@ PAIR = Contestant(
 
 
 def training(engine: str, workers: int, rollout: int | str, schedule: str) -> Contestant:
-    """Return the contestant that trains with these settings, named like ``compiled w4 t20 round_robin``."""
+    """Return the contestant that trains with some settings, named like ``compiled w4 t20 round_robin``."""
     length = rollout if rollout == "episode" else f"t{rollout}"
     changes = {"engine": engine, "workers": workers, "rollout_length": rollout, "schedule": schedule}
     return Contestant("a3c", f"{engine} w{workers} {length} {schedule}", changes)
 
 
 def all_contestants() -> tuple[Contestant, ...]:
-    """Return everybody: the environment, the peer, each engine × workers × rollout × schedule, the pair."""
+    """Return all contestants: the environment, the peer, each engine × workers × rollout × schedule, the pair."""
     runs = [
         training(engine, workers, rollout, schedule)
         for rollout in ROLLOUTS
@@ -69,13 +69,13 @@ def all_contestants() -> tuple[Contestant, ...]:
 
 
 def choose(only: Sequence[str]) -> tuple[tuple[Contestant, ...], tuple[str, ...]]:
-    """Return who is to be measured, and a sentence for each who cannot be.
+    """Return the contestants to measure, and a sentence for each that cannot be measured here.
 
     Args:
-        only: parts of names; a contestant is in if any of them occurs in its name. Empty: everybody is.
+        only: parts of names; a contestant is chosen if any of them occurs in its name. Empty: all are.
 
     Raises:
-        BadInput: for each part that occurs in no name, and if nobody is left.
+        BadInput: for each part that occurs in no name, and if no contestant is left.
     """
     everybody = all_contestants()
     names = [contestant.name for contestant in everybody]

@@ -1,4 +1,4 @@
-"""What a person sees of a bench: a bar or plain lines while it runs, the table and its headlines at the end."""
+"""The display of a bench: a bar or plain lines while it runs, the table and its headlines at the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEGEND = (
 
 
 class BenchDisplay(WithBar):
-    """Measurements done and time left."""
+    """A display of measurements done and time left."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -39,10 +39,10 @@ class BenchDisplay(WithBar):
         """See :class:`~studies.bench.runner.Watcher`."""
         self._planned = measurements
         for sentence in left_out:
-            _say(self._console, sentence)
-        _say(self._console, f"{measurements} measurements, one after another; leave the machine alone meanwhile")
+            _print(self._console, sentence)
+        _print(self._console, f"{measurements} measurements, one after another; leave the machine alone meanwhile")
         if (load := os.getloadavg()[0]) > BUSY:
-            _say(self._console, f"something else is running (load average {load:.1f}): ratios will scatter")
+            _print(self._console, f"something else is running (load average {load:.1f}): ratios will scatter")
         if self._console.is_terminal:
             columns = (SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[now]}"))
             # two draws a second: more would take the processor from what is measured
@@ -58,7 +58,7 @@ class BenchDisplay(WithBar):
             self._bar.update(self._bar.task_ids[0], now=text)
         elif now - self._last_line >= LINE_SECONDS:
             self._last_line = now
-            _say(self._console, f"{self._done}/{self._planned}  {text}")
+            _print(self._console, f"{self._done}/{self._planned}  {text}")
 
     def measured(self) -> None:
         """See :class:`~studies.bench.runner.Watcher`."""
@@ -68,14 +68,14 @@ class BenchDisplay(WithBar):
 
 
 def show(bench: Bench, console: Console) -> None:
-    """Print the table, how to read it, and the headlines."""
+    """Print a bench's table with its legend, headlines and failures."""
     if bench.summaries:
         console.print(_table(bench.summaries))
-        _say(console, LEGEND, wrap=True)
+        _print(console, LEGEND, wrap=True)
     for sentence in bench.headlines:
-        _say(console, sentence, wrap=True)
+        _print(console, sentence, wrap=True)
     for sentence in bench.failures:
-        _say(console, f"failed: {sentence}")
+        _print(console, f"failed: {sentence}")
 
 
 def _table(summaries: Sequence[Summary]) -> Table:
@@ -110,9 +110,9 @@ def _cells(one: Summary) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Keep brackets from being read as markup."""
+    """Escape brackets, which are markup."""
     return text.replace("[", r"\[")
 
 
-def _say(console: Console, text: str, wrap: bool = False) -> None:
+def _print(console: Console, text: str, wrap: bool = False) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=not wrap)

@@ -1,4 +1,4 @@
-"""What happens in a child process: one contestant, measured between two measurements of the environment alone.
+"""A measurement, in a child process: one contestant, between two measurements of the environment alone.
 
 A measurement is a run of an algorithm like any other to the harness, which starts, pins and ends the processes.
 """
@@ -21,14 +21,14 @@ PARTS = ("env", "act", "gradients", "push_pull", "rest")
 ENVIRONMENT_SHARE = 0.5  # of the contestant's seconds, before it and again after it
 WARM_UP_STEPS = 500
 PEER_ENVIRONMENTS = 8
-CHUNK = 1000  # environment steps between two looks at the clock
+CHUNK = 1000  # environment steps between two readings of the clock
 
 
 class Measurement(pydantic.BaseModel):
-    """One measurement to make.
+    """The settings of one measurement.
 
     Attributes:
-        kind: what runs.
+        kind: of the contestant.
         changes: fields of the training config.
         seed: of the run.
         steps: environment steps of one run. Policies live longer as they learn, and then reset less and cut fewer
@@ -36,7 +36,7 @@ class Measurement(pydantic.BaseModel):
         seconds: runs are repeated until they took this long together.
         beside_environment: whether to measure the environment alone, before and after.
         split: whether to split a training run's CPU time, which takes one more run.
-        core: where to run; None: where the process is.
+        core: to run on; None: the process's own.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -52,7 +52,7 @@ class Measurement(pydantic.BaseModel):
 
 
 class Timing(NamedTuple):
-    """Environment steps, and the seconds they took."""
+    """A number of environment steps, and the seconds they took."""
 
     steps: int
     seconds: float
@@ -64,7 +64,7 @@ class Timing(NamedTuple):
 
 
 def measure(measurement: Measurement, emit: Callable[[Any], None]) -> PlainResult:
-    """Warm up and measure.
+    """Warm up and measure a contestant, as the train function of a task.
 
     Returns:
         Timings: ``steps`` and ``seconds`` of the contestant; if asked for, ``environment_before`` and

@@ -1,6 +1,6 @@
-"""What a bench leaves behind: ``out/bench/<time>/``, whole or not at all, and ``out/bench/latest`` pointing to it.
+"""The files of a bench: ``out/bench/<time>/``, whole or not at all, and ``out/bench/latest`` pointing to it.
 
-The folder holds what any run's does (:mod:`harness.record.run`), and in it ``results.csv``, every measurement;
+The folder holds the files of any run (:mod:`harness.record.run`), and in it ``results.csv``, every measurement;
 ``summary.csv``, a line a contestant; ``two_processes.csv``. ``record.json`` names the machine and the versions.
 """
 
@@ -28,7 +28,7 @@ PEERS = ("stable-baselines3",)  # packages whose version matters here, too
 
 
 def make_folder(out: Path) -> Path:
-    """Make the folder benches are kept in, before minutes are spent on one.
+    """Make the folder of benches, before minutes are spent on one.
 
     Raises:
         BadInput: if it cannot be made.

@@ -1,4 +1,4 @@
-"""Rounds of measurements in child processes; what came out goes to disk, then to MLflow, as any run does."""
+"""Rounds of measurements in child processes; results go to disk, then to MLflow, as any run's do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness import provenance
 from harness.commands.single import RunFailed, told_failure
 from harness.compute.processes import ProcessExecutor
 from harness.compute.task import Failed, Finished, Task
-from harness.errors import BadInput, Problem, StoreUnavailable
+from harness.errors import BadInput, Problem, StoreUnavailable, disk_errors
 from harness.interrupts import Interrupts
 from harness.machine import usable_cores
 from harness.mirrors.opening import open_single
@@ -31,7 +31,7 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Options:
-    """How to measure.
+    """The extent of a bench.
 
     Attributes:
         rounds: measurements of each contestant, from 1 to 1000.
@@ -62,7 +62,7 @@ QUICK = Options(rounds=2, seconds=0.2, steps=5_000)
 
 @dataclass(frozen=True)
 class Bench:
-    """A bench that was measured to its end.
+    """The results of a bench.
 
     Attributes:
         summaries: one a contestant.
@@ -78,31 +78,31 @@ class Bench:
 
 
 class Watcher(Protocol):
-    """Is told how a bench gets on."""
+    """An observer of a bench's progress."""
 
     def planned(self, measurements: int, left_out: Sequence[str]) -> None:
-        """So many measurements will be made; sentences say who is missing."""
+        """Take the number of measurements, and a sentence for each contestant that is missing."""
 
     def measuring(self, number: int, contestant: str) -> None:
-        """A contestant's turn in round ``number`` begins."""
+        """Take note that a contestant's turn in round ``number`` begins."""
 
     def measured(self) -> None:
-        """And is over."""
+        """Take note that it is over."""
 
 
 def run_bench(options: Options, *, out: Path, tracking_uri: str | None, watcher: Watcher) -> Bench:
-    """Measure everybody, in rounds; files go to ``<out>/bench/<time>/``, results to MLflow.
+    """Measure all contestants, in rounds; files go to ``<out>/bench/<time>/``, results to MLflow.
 
     Args:
         options: how to measure.
         out: folder for results.
         tracking_uri: MLflow's tracking URI; None: ``mlflow.db`` in the working directory.
-        watcher: is told how it gets on.
+        watcher: observes its progress.
 
     Raises:
         BadInput: before anything is measured.
         RunFailed: if every contestant raised or its process died; nothing is written, MLflow has the bench as FAILED
-            if it could be told.
+            if it can be reached.
         StoreUnavailable: if MLflow's store, or the disk, cannot be used.
         Interrupted: after SIGINT or SIGTERM; nothing is written, MLflow has the bench as KILLED.
     """
@@ -119,15 +119,13 @@ def run_bench(options: Options, *, out: Path, tracking_uri: str | None, watcher:
             rows, pairs, failures = _measure_all(chosen, options, interrupts, watcher)
             summaries = summarise(chosen, rows)
             config = {**asdict(options), "contestants": [contestant.name for contestant in chosen]}
-            try:
+            with disk_errors(folder):
                 record = write_bench(folder, name, started, config, origin, summaries, rows, pairs)
-            except OSError as error:
-                raise StoreUnavailable(f"{folder}: {error.strerror or error}") from error
             mirror.finished(record)
         except RunFailed as error:
             raise told_failure(Failure(name, "", "", 0, 1, str(error), error.detail), mirror) from error
         finally:
-            with suppress(StoreUnavailable):  # what went wrong first is what is told
+            with suppress(StoreUnavailable):  # the first error is the one to report
                 mirror.close("FINISHED")
     return Bench(summaries, headlines(rows, pairs), record.folder, failures)
 
@@ -137,10 +135,10 @@ def _measure_all(
 ) -> tuple[list[Row], list[PairRow], list[str]]:
     """Measure round by round: in each all contestants, in an order of its own, in fresh processes.
 
-    Who fails is out from then on; the sentences returned say how.
+    A contestant that fails is left out from then on; the sentences returned say how.
 
     Raises:
-        RunFailed: if nobody is left.
+        RunFailed: if no contestant is left.
     """
     shuffler = random.Random(0)
     core = usable_cores()[-1]  # the first is where systems like to handle interrupts
@@ -185,7 +183,7 @@ def _measure_pair(number: int, contestant: Contestant, options: Options, process
 
 
 class _Processes:
-    """One round's child processes; those that are not asked to compute sleep."""
+    """The child processes of one round; those without a task sleep."""
 
     def __init__(self, interrupts: Interrupts) -> None:
         self._interrupts = interrupts

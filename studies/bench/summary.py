@@ -1,4 +1,4 @@
-"""What the measurements come to: medians of ratios, their spread, and the sentences that sum them up."""
+"""Summaries of a bench: medians of ratios, their spread, and headlines."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ REFERENCE = "autograd"
 
 @dataclass(frozen=True)
 class Row:
-    """One contestant in one round.
+    """The measurement of one contestant in one round.
 
     Attributes:
         round: from 1.
         contestant: its name.
-        steps: environment steps it took.
-        seconds: it took them in.
+        steps: environment steps it made.
+        seconds: they took.
         environment_before: steps a second of the environment alone, right before.
         environment_after: the same right after.
         shares: of its CPU time, by :data:`~studies.bench.measure.PARTS`; empty where it was not split.
@@ -38,7 +38,7 @@ class Row:
 
     @classmethod
     def of(cls, number: int, contestant: Contestant, timings: Mapping[str, float]) -> Row:
-        """Make the row of what a measurement returned in round ``number``."""
+        """Make the row of a measurement's timings in round ``number``."""
         return cls(
             number,
             contestant.name,
@@ -62,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True)
 class PairRow:
-    """One process against two at a time, in one round; figures are environment steps a second.
+    """The measurement of one process against two, in one round, in environment steps a second.
 
     Attributes:
         round: from 1.
@@ -83,16 +83,16 @@ class PairRow:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A median over rounds, with the smallest and the largest."""
+class Spread:
+    """The median over rounds, with the smallest and the largest value."""
 
     middle: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Figure:
-        """Sum up one value a round."""
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Summarise one value a round."""
         return cls(median(values), min(values), max(values))
 
     def __str__(self) -> str:
@@ -102,11 +102,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Summary:
-    """One contestant over all rounds.
+    """The measurements of one contestant over all rounds.
 
     Attributes:
-        contestant: who.
-        rounds: how many.
+        contestant: measured.
+        rounds: number of them.
         speed: environment steps a second, median.
         ratio: to the environment alone.
         to_peer: its ratio over the peer's, paired by round; None where the peer was not measured.
@@ -116,13 +116,13 @@ class Summary:
     contestant: Contestant
     rounds: int
     speed: float
-    ratio: Figure
-    to_peer: Figure | None
+    ratio: Spread
+    to_peer: Spread | None
     shares: Mapping[str, float]
 
 
 def summarise(contestants: Sequence[Contestant], rows: Sequence[Row]) -> list[Summary]:
-    """Sum up every contestant that was measured, in the given order."""
+    """Summarise every contestant that was measured, in the given order."""
     by_name = _by_name(rows)
     summaries = []
     for contestant in contestants:
@@ -134,7 +134,7 @@ def summarise(contestants: Sequence[Contestant], rows: Sequence[Row]) -> list[Su
                     contestant,
                     len(mine),
                     median(row.speed for row in mine),
-                    Figure.of([row.ratio for row in mine]),
+                    Spread.of([row.ratio for row in mine]),
                     _paired(mine, by_name.get(PEER.name, [])),
                     shares,
                 )
@@ -142,13 +142,13 @@ def summarise(contestants: Sequence[Contestant], rows: Sequence[Row]) -> list[Su
     return summaries
 
 
-def two_over_one(pairs: Sequence[PairRow]) -> Figure:
-    """Sum up what two processes do, over what one does."""
-    return Figure.of([pair.ratio for pair in pairs])
+def two_over_one(pairs: Sequence[PairRow]) -> Spread:
+    """Return the speed of two processes over that of one."""
+    return Spread.of([pair.ratio for pair in pairs])
 
 
 def headlines(rows: Sequence[Row], pairs: Sequence[PairRow]) -> list[str]:
-    """Return the comparisons one looks for first, a sentence each; those whose parts were not measured are absent."""
+    """Return the main comparisons, a sentence each; those whose parts were not measured are absent."""
     by_name = _by_name(rows)
     found = []
     for engine in ENGINES:
@@ -187,8 +187,8 @@ def _by_name(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def _paired(mine: Sequence[Row], theirs: Sequence[Row]) -> Figure | None:
+def _paired(mine: Sequence[Row], theirs: Sequence[Row]) -> Spread | None:
     """Divide ratios to the environment alone, round by round: what slows a round down slows both."""
     other = {row.round: row.ratio for row in theirs}
     quotients = [row.ratio / other[row.round] for row in mine if row.round in other]
-    return Figure.of(quotients) if quotients else None
+    return Spread.of(quotients) if quotients else None

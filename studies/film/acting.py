@@ -1,24 +1,23 @@
-"""Policies acted out and drawn, in a process of its own: what an environment does there ends no report.
-
-``python -m studies.film.acting FOLDER`` reads ``parts.json`` in FOLDER, plays and draws, and leaves ``film.gif`` and
-``footage.json`` there; its last words on standard error say why, where it does not.
-"""
+"""Policies acted out and drawn, in a child process: what an environment does there ends no report."""
 
 from __future__ import annotations
 
-import faulthandler
+import io
 import os
-import subprocess
-import sys
-import tempfile
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.compute.program import command, environment
-from harness.record.json_file import read_json, write_json
+import pydantic
+
+from harness.algorithm.output import PlainResult
+from harness.algorithm.protocol import Algorithm
+from harness.compute.processes import ProcessExecutor
+from harness.compute.task import Failed, Finished, Task
 from harness.record.run import read_arrays
 from studies.film.animation import Episode, animate, shrunk
 
@@ -27,25 +26,24 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+FILM = Algorithm(config="studies.film.acting:Cast", train="studies.film.acting:act")
 FILM_SECONDS = 120.0  # a film that takes longer is not made
 MOST_STEPS = 1000
 START = 0  # the seed of the one start state that all policies act from
 HOW_TO_INSTALL = "pip install 'a3c-bench[film]'"
-PARTS_FILE, FOOTAGE_FILE, GIF_FILE, WORDS_FILE = "parts.json", "footage.json", "film.gif", "stderr.txt"
-NOTHING_TO_SEE, FAILED = 103, 104  # exit codes: the environment cannot be drawn, which is no fault; it failed at it
 
 
 class NoFilm(Exception):
-    """There is nothing to show, or nothing to show it with; the message says why, in one line."""
+    """The reason, in one line, why there is nothing to show, or nothing to show it with."""
 
 
 class FilmFailed(NoFilm):
-    """There was, and it came to nothing."""
+    """The failure of an environment that was to be shown."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Whose policy is to act.
+    """A policy that is to act.
 
     Attributes:
         title: what is written above it.
@@ -58,9 +56,17 @@ class Part:
     config: Mapping[str, Any]
 
 
+class Cast(pydantic.BaseModel):
+    """The policies of one film, as a task's config."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    parts: tuple[Part, ...]
+
+
 @dataclass(frozen=True)
 class Ending:
-    """What became of a part: how its episode ended (as in :class:`Episode`), after how many steps, with what return."""
+    """The end of a part's episode: how it ended (as in :class:`Episode`), after how many steps, with what return."""
 
     how: str
     steps: int
@@ -79,52 +85,80 @@ class Footage:
 
 
 def filmed(parts: Sequence[Part]) -> Footage:
-    """Let policies act, each from the same start, in a process of its own.
+    """Let policies act, each from the same start, in a child process.
 
     Raises:
         NoFilm: where there is nothing to see.
         FilmFailed: where the environment fails at it, hangs, or takes the process with it.
     """
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        write_json(folder / PARTS_FILE, [asdict(part) for part in parts])
-        try:
-            with (folder / WORDS_FILE).open("wb") as words:  # no pipe: what an environment started may hold it open
-                done = subprocess.run(  # noqa: S603 - this interpreter
-                    command("studies.film.acting", place),
-                    env=environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,  # an environment may print what it likes
-                    stderr=words,
-                    timeout=FILM_SECONDS,
-                )
-        except subprocess.TimeoutExpired:
-            raise FilmFailed(f"drawing it took longer than {FILM_SECONDS:g} s") from None
-        if done.returncode == 0:
-            found = read_json(folder / FOOTAGE_FILE)
-            endings = [Ending(**ending) for ending in found.pop("endings")]
-            return Footage((folder / GIF_FILE).read_bytes(), endings=endings, **found)
-        said = (folder / WORDS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
-    last = said[-1] if said else ""
-    if done.returncode == NOTHING_TO_SEE:
-        raise NoFilm(last)
-    env_id = parts[0].config["env_id"]
-    raise FilmFailed(last if done.returncode == FAILED else f"drawing {env_id} ended its process ({done.returncode})")
+    deadline = time.monotonic() + FILM_SECONDS  # the child's own counts from when it has imported what it needs
+    with closing(ProcessExecutor(1)) as executor:
+        executor.submit(Task("film", FILM, {"parts": [asdict(part) for part in parts]}, FILM_SECONDS))
+        while (left := deadline - time.monotonic()) > 0:
+            for event in executor.events(left):
+                if isinstance(event, Finished):
+                    return _footage(event.output.files["film.npz"])
+                if isinstance(event, Failed):
+                    raise _reported(event, parts[0].config["env_id"])
+    raise FilmFailed(f"drawing it took longer than {FILM_SECONDS:g} s")
 
 
-def play(parts: Sequence[Part]) -> Footage:
-    """Do in this process what :func:`filmed` does in another.
+def _reported(failure: Failed, env_id: str) -> NoFilm:
+    """Return what :func:`act` raised in a child, or an error that says how the child ended."""
+    kind, _, why = failure.reason.partition(": ")
+    known = {error.__name__: error for error in (NoFilm, FilmFailed)}
+    return known[kind](why) if kind in known else FilmFailed(f"drawing {env_id}: {failure.reason}")
+
+
+def act(cast: Cast, emit: Callable[[Any], None]) -> PlainResult:
+    """Play and draw, as the train function of a task.
 
     Raises:
-        NoFilm: where there is nothing to see.
-        Exception: whatever an environment raises.
+        NoFilm: where there is nothing to see, or nothing to draw it with.
+        FilmFailed: of whatever an environment raises.
     """
-    episodes = [_played(part) for part in parts]
+    import numpy as np
+
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            episodes = [_played(part) for part in cast.parts]
+    except NoFilm:
+        raise
+    except BaseException as error:  # whatever an environment does
+        env_id = cast.parts[0].config["env_id"]
+        if _lacks_package(error):
+            raise NoFilm(f"drawing {env_id} needs a package that is not installed: {HOW_TO_INSTALL}") from error
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise FilmFailed(f"{env_id} could not be filmed ({why})") from error
     animation = animate(episodes)
     if animation is None:
         raise NoFilm("its file would be too large")
-    endings = [Ending(episode.ending, episode.steps, sum(episode.rewards)) for episode in episodes]
-    return Footage(animation.gif, animation.width, animation.height, animation.stride, endings)
+    film = {
+        "gif": np.frombuffer(animation.gif, np.uint8),
+        "figures": [animation.width, animation.height, animation.stride],
+        "how": [episode.ending for episode in episodes],
+        "steps": [episode.steps for episode in episodes],
+        "total": [sum(episode.rewards) for episode in episodes],
+    }
+    return PlainResult(arrays={"film": film})
+
+
+def _footage(content: bytes) -> Footage:
+    """Read the arrays that :func:`act` returned."""
+    import numpy as np
+
+    with np.load(io.BytesIO(content), allow_pickle=False) as film:
+        endings = zip(*(film[name].tolist() for name in ("how", "steps", "total")), strict=True)
+        width, height, stride = film["figures"].tolist()
+        return Footage(film["gif"].tobytes(), width, height, stride, [Ending(*ending) for ending in endings])
+
+
+def _lacks_package(error: BaseException | None) -> bool:
+    import gymnasium as gym
+
+    return error is not None and (
+        isinstance(error, gym.error.DependencyNotInstalled) or _lacks_package(error.__cause__)
+    )
 
 
 def _played(part: Part) -> Episode:
@@ -182,42 +216,3 @@ def _greedy(part: Part, environment: gym.Env[Any, Any]) -> Callable[[Any], int]:
         return int(logits.argmax()) + spaces.first_action
 
     return policy
-
-
-def main(folder: Path) -> int:
-    """Play what ``parts.json`` says, and leave what came of it."""
-    faulthandler.dump_traceback_later(FILM_SECONDS, exit=True)  # whoever waits for it may be gone
-    warnings.simplefilter("ignore")
-    parts = [Part(**part) for part in read_json(folder / PARTS_FILE)]
-    try:
-        footage = play(parts)
-    except NoFilm as reason:
-        print(reason, file=sys.stderr)
-        return NOTHING_TO_SEE
-    except BaseException as error:  # whatever an environment does
-        print(_reason(parts[0].config["env_id"], error), file=sys.stderr)
-        return NOTHING_TO_SEE if _lacks_package(error) else FAILED
-    (folder / GIF_FILE).write_bytes(footage.gif)
-    figures = {name: value for name, value in asdict(footage).items() if name != "gif"}
-    write_json(folder / FOOTAGE_FILE, figures)
-    return 0
-
-
-def _lacks_package(error: BaseException | None) -> bool:
-    import gymnasium as gym
-
-    return error is not None and (
-        isinstance(error, gym.error.DependencyNotInstalled) or _lacks_package(error.__cause__)
-    )
-
-
-def _reason(env_id: str, error: BaseException) -> str:
-    if _lacks_package(error):
-        return f"drawing {env_id} needs a package that is not installed: {HOW_TO_INSTALL}"
-    return f"{env_id} could not be filmed ({type(error).__name__}: {' '.join(str(error).split())})"
-
-
-if __name__ == "__main__":
-    code = main(Path(sys.argv[1]))
-    sys.stderr.flush()
-    os._exit(code)  # what an environment has left running keeps nobody waiting

@@ -33,11 +33,11 @@ _FADED = 0.6  # how far the panel of an episode that is over fades into the pape
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode of one policy.
+    """An episode of a policy.
 
     Attributes:
         title: what is written above it.
-        frames: what was to be seen before each step, and at the end; one more than there are rewards.
+        frames: the environment as drawn before each step, and at the end; one more than there are rewards.
         rewards: one a step.
         ending: how it ended, in a word or two.
     """
@@ -49,7 +49,7 @@ class Episode:
 
     @property
     def steps(self) -> int:
-        """Its length."""
+        """Length of the episode."""
         return len(self.rewards)
 
 

@@ -1,4 +1,4 @@
-"""A film of what was learnt: in one cell, each arm's trained policy acting in the environment, side by side."""
+"""The film of a study: in one cell, each arm's trained policy acts in the environment, side by side."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def make_film(study: Study, cell: str | None = None) -> Film | None:
     """
     try:
         return film(study, cell)
-    except (NoFilm, OSError) as reason:  # of the temporary folder's disk, too
+    except (NoFilm, OSError) as reason:  # where no process can be started, too
         LOG.log(logging.WARNING if isinstance(reason, FilmFailed | OSError) else logging.INFO, "no film: %s", reason)
         return None
 
 
 def film(study: Study, cell: str | None = None) -> Film:
-    """Do as :func:`make_film` does.
+    """Film each arm's trained policy as :func:`make_film` does.
 
     Raises:
         NoFilm: where that cannot be.

@@ -1,1 +1,1 @@
-"""What a command shows: messages, live displays, options."""
+"""The command line's messages, live displays and options."""

@@ -1,4 +1,4 @@
-"""What displays with a progress bar share: the bar ends with the display, however that ends."""
+"""Displays with a progress bar, which ends with the display, however that ends."""
 
 from __future__ import annotations
 

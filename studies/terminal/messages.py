@@ -1,4 +1,4 @@
-"""What the command line says when something is done."""
+"""Messages of the command line: problems on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from typer.exceptions import TyperException
 
+    from harness.errors import Undelivered
     from harness.record.run import RunRecord
     from harness.record.study import Study
     from harness.study.design import Design
@@ -27,24 +28,21 @@ def show_page(page: Path, open_page: bool, what: str = "report") -> None:
         typer.launch(page.absolute().as_uri())
 
 
-def warn(what: str) -> None:
-    """Say on standard error what went wrong that does not stop the command."""
-    complain(f"warning: {what}")
+def warn(problem: str) -> None:
+    """Print a warning on standard error."""
+    complain(f"warning: {problem}")
 
 
-def complain(what: str) -> None:
-    """Say on standard error what is wrong, in one printable line without passwords."""
+def complain(problem: str) -> None:
+    """Print a problem on standard error, in one printable line without passwords."""
     from harness.redaction import redact
 
-    line = redact(what)
+    line = redact(problem)
     print(f"a3c-bench: {line if line.isprintable() else ascii(line)[1:-1]}", file=sys.stderr)
 
 
 def usage(error: TyperException) -> str:
-    """Return what is wrong with a command line: of an option's value as of a setting's, field, value, what is allowed.
-
-    What is not of one value is said in typer's own words.
-    """
+    """Return the problem of a command line, in typer's words; of an option's value, in the words of a setting's."""
     from pydantic import ValidationError
 
     from harness.algorithm.problems import problems_of
@@ -54,15 +52,15 @@ def usage(error: TyperException) -> str:
 
     option, cause = getattr(error, "param", None), error.__cause__
     if option is None or not isinstance(cause, ValidationError):
-        said = redact(error.format_message() or "see a3c-bench --help")
-        return said if len(said) <= MAX_USAGE else said[:MAX_USAGE] + "..."
+        words = redact(error.format_message() or "see a3c-bench --help")
+        return words if len(words) <= MAX_USAGE else words[:MAX_USAGE] + "..."
     (problem, *_) = problems_of(cause, {})
     schema = option.get_runtime_param().adapter.json_schema()
     return str(Problem(option.opts[0], parse_value(str(problem.value)), _allowed(schema) or problem.allowed))
 
 
 def _allowed(schema: dict[str, Any]) -> str:
-    """Say what a number may be, both bounds at once; empty for what is no number."""
+    """Return the kind and both bounds of a number, in words; empty for other values."""
     kind = {"integer": "must be an integer", "number": "must be a number"}.get(schema.get("type", ""), "")
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
@@ -73,7 +71,7 @@ def _allowed(schema: dict[str, Any]) -> str:
 
 
 def trace(error: BaseException) -> None:
-    """Say on standard error where an error came from, without passwords."""
+    """Print an error's traceback on standard error, without passwords."""
     from harness.redaction import redact
 
     print(redact("".join([getattr(error, "detail", ""), *traceback.format_exception(error)])), file=sys.stderr)
@@ -89,7 +87,7 @@ def console() -> Any:
 def show_design(design: Design) -> None:
     """Print a study's design."""
     from reports.text import show
-    from studies.terminal.study_display import design_in_words
+    from studies.terminal.study_display import alias_in_words, design_in_words
 
     spec = design.spec
     arms = " vs ".join(show(arm) for arm in design.arms)
@@ -98,29 +96,55 @@ def show_design(design: Design) -> None:
     for cell in design.cells:
         print(f"  cell {cell.id}" + ("" if cell.primary else " (exploratory)"))
     for alias in design.aliases:
-        levels = ", ".join(f"{show(name)}={show(value)}" for name, value in alias.levels.items())
-        print(f"  {levels} comes to the same as {alias.cell}: kept once")
+        print(alias_in_words(alias))
     print(f"{len(design.cells) * len(design.arms) * spec.study.stages[0]} runs{design_in_words(design)}")
 
 
 def show_end(study: Study) -> None:
-    """Print how a study ended, and where its report is."""
-    diverged = sum(record.outcome == "diverged" for record in study.records)
-    print(f"{len(study.records)} of {len(study.planned)} runs finished", end="")
-    print(f", {diverged} of them diverged" if diverged else "", end="")
-    print(f", {len(study.failures)} failed" if study.failures else "")
+    """Print a study's numbers of finished, diverged and failed runs, and where its report is."""
+    print(_finished(study) + (f", {len(study.failures)} failed" if study.failures else ""))
     if study.failed_trials:
         print(f"{len(study.failed_trials)} runs of the search failed: each counts as the worst score in its trial")
     print(f"report:    {study.folder / 'report.html'}")
 
 
+def _finished(study: Study) -> str:
+    diverged = sum(record.outcome == "diverged" for record in study.records)
+    finished = f"{len(study.records)} of {len(study.planned)} runs finished"
+    return finished + (f", {diverged} of them diverged" if diverged else "")
+
+
+def show_undelivered(study: str, error: Undelivered, **options: Any) -> None:
+    """Print the command that delivers to MLflow what it missed."""
+    if error.damaged:
+        repair = again(["doctor", study, "--repair"], **options)
+        print(f"repair:    {repair}  (and continue: what is damaged is computed again)")
+    else:
+        print(f"deliver:   {again(['sync', study], **options)}  (when MLflow answers again)")
+
+
+def show_status(study: Study) -> None:
+    """Print how many runs of a study are finished, arm by arm, and which failed."""
+    from reports.text import show
+
+    print(f"{show(study.spec.name)}: {_finished(study)}")
+    for arm in study.arms:
+        print(f"  {show(arm)}: {sum(record.arm == arm for record in study.records)}")
+    for failure in (*study.failures, *study.failed_trials):
+        print(f"  failed: {failure.run} (attempt {failure.attempt}): {show(failure.reason, 500)}")
+    for damaged in study.damaged:
+        print(f"  {damaged}: continue the study to compute it again")
+    page = study.folder / "report.html"
+    print(f"report: {page if page.exists() else 'not written yet'}")
+
+
 def show_continue(study: Study, resume: str) -> None:
-    """Print the command that goes on with a study."""
+    """Print the command that continues a study."""
     print(f"continue:  {resume}" + ("  (failed runs are tried again)" if study.failures else "  (nothing is lost)"))
 
 
 def show_run(record: RunRecord, tracking_uri: str | None) -> None:
-    """Print what a single run came to."""
+    """Print a single run's metrics and outcome."""
     from harness.commands.single import EXPERIMENT
 
     for name, value in {**record.metrics, **record.timings}.items():
@@ -132,7 +156,7 @@ def show_run(record: RunRecord, tracking_uri: str | None) -> None:
 
 
 def show_tracking(experiment: str, tracking_uri: str | None) -> None:
-    """Print the command that shows the runs, and the page; MLflow's front page hides them behind a switch."""
+    """Print the command that starts MLflow's page, and the address; its front page hides runs behind a switch."""
     from harness.errors import StoreUnavailable
     from harness.mirrors.addresses import default_tracking_uri
     from harness.mirrors.mlflow.download import experiment_page
@@ -140,7 +164,7 @@ def show_tracking(experiment: str, tracking_uri: str | None) -> None:
 
     try:
         page = experiment_page(experiment, tracking_uri or default_tracking_uri())
-    except StoreUnavailable as error:  # all is done, and told: where to look is not worth a failure
+    except StoreUnavailable as error:  # all is done and delivered: the address is not worth a failure
         print(f"runs:      not to be seen now: {error}")
         return
     if tracking_uri is not None and tracking_uri.startswith(("http://", "https://")):

@@ -1,4 +1,4 @@
-"""Every config field as a command-line option, made from the config type itself."""
+"""Command-line options for the fields of a config type."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Standard output and standard error that never end a command: what cannot be written there is let go.
+"""Standard output and standard error that never end a command: text that cannot be written is dropped.
 
-A study runs for hours. Whoever looked on may have gone (``| head``, a terminal that was closed), or looked on in an
+A study runs for hours. Meanwhile its reader may be gone (``| head``, a terminal that was closed), or read in an
 encoding that lacks a letter.
 """
 
@@ -18,7 +18,7 @@ _NOBODY_READS = (errno.EPIPE, errno.EIO)  # a pipe's other end is closed, a term
 
 
 def make_patient() -> None:
-    """Let this process write on whoever reads, in whatever encoding."""
+    """Replace standard output and standard error by streams that drop text nobody reads."""
     sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while one run trains."""
+"""The display of a single run while it trains."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECENT = 20
 
 
 class LiveRun(WithBar):
-    """Steps, episodes, recent return and speed: a bar in a terminal, plain lines elsewhere."""
+    """A display of steps, episodes, recent return and speed: a bar in a terminal, plain lines elsewhere."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -38,7 +38,7 @@ class LiveRun(WithBar):
         return self
 
     def emit(self, progress: TrainingProgress) -> None:
-        """Take one progress event; called from worker threads, one at a time."""
+        """Show one progress event; called from worker threads, one at a time."""
         if progress.last_return is not None:
             self._recent.append(progress.last_return)
         now = time.monotonic()

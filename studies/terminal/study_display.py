@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: a bar in a terminal, plain lines elsewhere."""
+"""The display of a study while it runs: a bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from harness.commands.observer import Observer
 from harness.record.attempt import Failure
 from harness.record.run import RunRecord
-from harness.study.design import Design, PlannedRun
+from harness.study.design import Alias, Design, PlannedRun
 from reports.text import show
 from studies.terminal.bar import WithBar
 
@@ -19,7 +19,7 @@ LONGEST = 2000  # letters of a line
 
 
 class StudyDisplay(WithBar, Observer):
-    """Runs done, runs a minute, time left."""
+    """A display of runs done, runs a minute and time left."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -30,16 +30,15 @@ class StudyDisplay(WithBar, Observer):
     def planned(self, design: Design, total: int, done: int, slots: int) -> None:
         """See :class:`Observer`."""
         self._planned, self._done, self._first = total, done, done
-        self._say(
+        self._print(
             f"{design.spec.name}: {self._planned} runs{design_in_words(design)}, "
             + (f"{done} done before, " if done else "")
             + f"{slots} at a time"
         )
         for alias in design.aliases:
-            levels = ", ".join(f"{name}={value}" for name, value in alias.levels.items())
-            self._say(f"  {levels} comes to the same as {alias.cell}: kept once")
+            self._print(alias_in_words(alias))
         if done == self._planned:
-            self._say("nothing to do: every run is finished")
+            self._print("nothing to do: every run is finished")
         elif self._console.is_terminal:
             self._bar = Progress(
                 SpinnerColumn(),
@@ -56,15 +55,15 @@ class StudyDisplay(WithBar, Observer):
         self._planned = total
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], total=total)
-        self._say(f"{why}: {runs} runs")
+        self._print(f"{why}: {runs} runs")
 
     def preparing(self, what: str) -> None:
         """See :class:`Observer`."""
-        self._say(f"{what} …")
+        self._print(f"{what} …")
 
     def warned(self, what: str) -> None:
         """See :class:`Observer`."""
-        self._say(f"warning: {what}")
+        self._print(f"warning: {what}")
 
     def started(self, run: PlannedRun, attempt: int) -> None:
         """See :class:`Observer`."""
@@ -82,14 +81,14 @@ class StudyDisplay(WithBar, Observer):
         self._running.pop(record.run, None)
         self._done += 1
         if record.outcome == "diverged":
-            self._say(f"{record.run}: diverged")
+            self._print(f"{record.run}: diverged")
         self._show(last=self._done + self._failures == self._planned)
 
     def failed(self, failure: Failure, will_retry: bool) -> None:
         """See :class:`Observer`."""
         self._running.pop(failure.run, None)
         self._failures += not will_retry
-        self._say(f"{failure.run}: {show(failure.reason, 500)}" + (", trying again" if will_retry else ""))
+        self._print(f"{failure.run}: {show(failure.reason, 500)}" + (", trying again" if will_retry else ""))
 
     def _show(self, last: bool = False) -> None:
         now = time.monotonic()
@@ -101,9 +100,9 @@ class StudyDisplay(WithBar, Observer):
             self._bar.update(self._bar.task_ids[0], completed=self._first + complete, pace=text)
         elif last or now - self._last_line >= LINE_SECONDS:
             self._last_line = now
-            self._say(f"{self._done}/{self._planned} runs, {text}")
+            self._print(f"{self._done}/{self._planned} runs, {text}")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.print(show(text, LONGEST), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -113,8 +112,14 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def alias_in_words(alias: Alias) -> str:
+    """Return the line about levels whose runs would be those of another cell."""
+    levels = ", ".join(f"{show(name)}={show(value)}" for name, value in alias.levels.items())
+    return f"  {levels} comes to the same as {alias.cell}: kept once"
+
+
 def design_in_words(design: Design) -> str:
-    """Say what a study's runs are made of, in parentheses."""
+    """Return the numbers of cells, arms and seeds of a study's runs, in parentheses."""
     study, search = design.spec.study, design.spec.search
     cells, arms = len(design.cells), len(design.arms)
     words = f"{cells} cells × {arms} arms × {study.stages[0]} seeds"

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-import tomllib
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,17 +15,15 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.by import By
 
-from harness import Study
+from harness import Study, load_study
 from harness.mirrors.databases import sqlite_url
 from harness.mirrors.mlflow.download import experiment_page
-from reports import write_report
-from studies import run_study
 from tests.browser.conftest import Browser
 from tests.harness.lab import DATABASES
-from tests.studies.command import TINY
+from tests.sharing import copy_place
 
 pytestmark = DATABASES
-PATIENCE = 25.0
+PATIENCE = 60.0
 
 
 def wait_for(what: Callable[[], bool]) -> None:
@@ -37,16 +34,11 @@ def wait_for(what: Callable[[], bool]) -> None:
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def recorded(tmp_path_factory: pytest.TempPathFactory, tiny_place: Path) -> Study:
     """A study of the real algorithm, of a few hundred steps, with its page."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("recorded"))
-        return run_study(
-            tomllib.loads(TINY),
-            executor="inline",
-            out=Path("out").absolute(),
-            report=lambda study: [write_report(study)],
-        )
+    place = tmp_path_factory.mktemp("recorded")
+    copy_place(tiny_place, place)
+    return load_study(place / "out" / "tiny")
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from reports import write_report
 from reports.page.films import Film
 from tests.browser.conftest import Browser
 from tests.reports.synthetic import FakeConfig, plan, write_study
+from tests.sharing import made_once
 
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff2c00000000010001000002024401003b")
 EFFECTS = {1: 0.4, 5: -0.3, 15: 0.0}
@@ -28,6 +29,10 @@ def score(config: FakeConfig) -> float:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where the report of a study with better, worse, undecided and vacuous cells lies."""
+    return (made_once(tmp_path_factory, "page", make) / "a study" / "report.html").as_uri()
+
+
+def make(place: Path) -> None:
     data = plan(
         study={"name": "a study", "question": "Does it matter?", "seeds": 10},
         sweep={"target": ["missing_as_zero", "max_terms"], "rollout_length": [20, "episode"], "n_step": list(EFFECTS)},
@@ -38,9 +43,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         same = config if config.rollout_length == 20 else config.model_copy(update={"target": "missing_as_zero"})
         return score(same)
 
-    study = write_study(tmp_path_factory.mktemp("report") / "a study", data, score=vacuous_is_same, points=3)
-    film = Film(study.cells[0].id, GIF, "a pole, balanced", "both arms", 1, 1)
-    return write_report(study, films=[film]).as_uri()
+    study = write_study(place / "a study", data, score=vacuous_is_same, points=3)
+    write_report(study, films=[Film(study.cells[0].id, GIF, "a pole, balanced", "both arms", 1, 1)])
 
 
 def rows_of(browser: Browser) -> list[list[str]]:

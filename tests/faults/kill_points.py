@@ -36,10 +36,10 @@ from typing import Any
 
 from alembic.util import pyfiles
 
-import harness.commands.dispatcher
+import harness.compute.choice
 from harness import Study, load_results
 from harness.compute.executor import InlineExecutor
-from harness.compute.processes import Event, Failed
+from harness.compute.task import Event, Failed
 from harness.mirrors.databases import sqlite_path
 from harness.record.files import write_text
 from harness.record.study import load_study
@@ -231,7 +231,7 @@ def prepare(series: Series, folder: Path, blank: Path) -> Lab:
 def finish(lab: Lab, series: Series) -> Study:
     """Give the command until nothing is left to do."""
     os.chdir(lab.folder)
-    harness.commands.dispatcher.InlineExecutor = series.executor  # type: ignore[misc]
+    harness.compute.choice.InlineExecutor = series.executor  # type: ignore[misc]
     for _ in range(COMMANDS):
         study = lab.run(series.data(lab.folder), judge=series.judge, report=write_report, tracking_uri=lab.tracking_uri)
         if not study.failures:

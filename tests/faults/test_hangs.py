@@ -16,7 +16,7 @@ from a3c import TrainConfig
 from a3c.streams import Purpose, reset_seed
 from harness import Algorithm
 from harness.compute.processes import KILL_SECONDS, ProcessExecutor
-from harness.compute.stacks import whereabouts
+from harness.compute.stacks import describe_stacks
 from harness.compute.task import Advanced, Failed, Finished, Task
 from tests.harness.fake_algorithm import Config
 from tests.harness.lab import DATABASES, FAKE, PATIENCE, Lab, alive, children_of, study_data, wait_for
@@ -67,7 +67,7 @@ def test_a_worker_that_hangs_is_named_and_its_run_fails_as_a_timeout(executor: P
     assert where.startswith(f"a3c-worker-{worker} in "), "the others wait together, so it is named first"
     assert "(environments.py:" in failed.reason.partition(",")[0]
     assert f"a3c-worker-{worker}:" in failed.detail
-    assert "rollout.py" in failed.detail
+    assert "collector.py" in failed.detail
     assert not failed.crashed, "it would hang again"
     executor.submit(Task("two", FAKE, Config().model_dump(mode="json"), 60.0))
     assert isinstance(outcome(executor), Finished), "the next run has a process of its own"
@@ -123,7 +123,7 @@ def test_a_study_goes_on_when_a_run_hangs(lab: Lab) -> None:
     lab.assert_invariant(lab.run(data, executor="processes", jobs=2))
 
 
-def test_whereabouts_name_the_one_apart_from_those_that_wait() -> None:
+def test_stacks_name_the_one_apart_from_those_that_wait() -> None:
     gate, mine = threading.Event(), threading.Event()
     others = {thread.ident for thread in threading.enumerate()} - {threading.main_thread().ident}
 
@@ -138,8 +138,8 @@ def test_whereabouts_name_the_one_apart_from_those_that_wait() -> None:
     for thread in threads:
         thread.start()
     try:
-        wait_for(lambda: all("wait" in whereabouts(others)[1] for _ in threads), "the threads to wait")
-        summary, stacks = whereabouts({*others, threading.main_thread().ident})
+        wait_for(lambda: all("wait" in describe_stacks(others)[1] for _ in threads), "the threads to wait")
+        summary, stacks = describe_stacks({*others, threading.main_thread().ident})
         assert stacks.count("wait_with_the_others") >= 3
         assert "the-stray:" in stacks
         assert Path(__file__).name in stacks

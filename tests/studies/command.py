@@ -34,6 +34,9 @@ factor = "target"
 baseline = "missing_as_zero"
 """
 
+THREE_SEEDS = TINY.replace("seeds = 1", "seeds = 3")
+ANSWER = "answer.json"  # exit code, standard output and standard error of the command that ran it
+
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     """Start ``a3c-bench`` in a process of its own."""

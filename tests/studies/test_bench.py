@@ -27,10 +27,10 @@ from studies.bench.display import show
 from studies.bench.measure import PARTS, Measurement, Timing, measure, split_of_time
 from studies.bench.record import write_bench
 from studies.bench.runner import Bench, Options, Watcher, run_bench
-from studies.bench.summary import Figure, PairRow, Row, Summary, headlines, summarise
+from studies.bench.summary import PairRow, Row, Spread, Summary, headlines, summarise
 from studies.cli import run
 from tests.harness.lab import DATABASES, wait_for
-from tests.studies.command import PATIENCE, call, start
+from tests.studies.command import PATIENCE, start
 
 pytestmark = DATABASES
 
@@ -94,12 +94,12 @@ def test_ratios_are_to_the_mean_of_the_environment_before_and_after() -> None:
 def test_a_summary_is_medians_over_rounds() -> None:
     fast, slow, peer = summarise([ENVIRONMENT, FAST, SLOW, PEER, PAIR], ROWS)
     assert (fast.contestant, fast.rounds, fast.speed) == (FAST, 3, 70.0)
-    assert fast.ratio == Figure(0.7, 0.6, 0.8)
+    assert fast.ratio == Spread(0.7, 0.6, 0.8)
     assert fast.shares == SHARES
     assert fast.to_peer is not None
     assert astuple(fast.to_peer) == pytest.approx((6, 4, 7))  # 0.8 / 0.2, 0.6 / 0.1, 0.7 / 0.1: paired by round
-    assert (slow.speed, slow.ratio) == (10.0, Figure(0.1, 0.1, 0.2))
-    assert (peer.to_peer, peer.shares) == (Figure(1.0, 1.0, 1.0), {})
+    assert (slow.speed, slow.ratio) == (10.0, Spread(0.1, 0.1, 0.2))
+    assert (peer.to_peer, peer.shares) == (Spread(1.0, 1.0, 1.0), {})
     assert summarise([FAST], ROWS[:3])[0].to_peer is None
 
 
@@ -213,10 +213,10 @@ def tracked(place: Path) -> list[Run]:
     return [] if found is None else list(client.search_runs([found.experiment_id]))
 
 
-def test_a_tiny_bench_from_end_to_end(workplace: Path) -> None:
-    arguments = ("--rounds", "1", "--seconds", "0.05", "--steps", "200", "--only", FAST.name)
-    code, out, errors = call("bench", *arguments, cwd=workplace)
-    assert (code, errors) == (0, "")
+def test_a_tiny_bench_from_end_to_end(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "--rounds", "1", "--seconds", "0.05", "--steps", "200", "--only", FAST.name]) == 0
+    out, errors = capsys.readouterr()
+    assert errors == ""
     assert "compiled w4" in out
     assert "SB3's A2C" not in out
     (made,) = tracked(workplace)

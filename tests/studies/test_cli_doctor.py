@@ -27,11 +27,6 @@ pytestmark = DATABASES
 SLOW = pytest.mark.slow
 
 
-@pytest.fixture
-def lab(workplace: Path, blank_databases: Path) -> Lab:
-    return Lab(workplace, blank_databases)
-
-
 class Doctor:
     """The command, given to one study."""
 
@@ -73,10 +68,6 @@ def contents(folder: Path) -> dict[Path, tuple[str, int]]:
     return {path: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns) for path in files}
 
 
-def finished(lab: Lab) -> Study:
-    return lab.run(study_data(seeds=1))
-
-
 @pytest.mark.fault(2, "SIGKILL of the parent while two runs compute; doctor tells what it left and repairs it")
 def test_what_a_killed_study_left_is_told_and_made_good(lab: Lab, doctor: Doctor) -> None:
     data = study_data(seeds=2, cells=1, mode="wait", only_seed=1, until=str(lab.folder / "go"))
@@ -99,18 +90,18 @@ def test_what_a_killed_study_left_is_told_and_made_good(lab: Lab, doctor: Doctor
 
 
 @pytest.mark.parametrize(("name", "store"), [pytest.param("optuna.db", "Optuna", marks=SLOW), ("mlflow.db", "MLflow")])
-def test_results_a_store_does_not_have_are_told_and_delivered(lab: Lab, doctor: Doctor, name: str, store: str) -> None:
-    study = finished(lab)
+def test_results_a_store_does_not_have_are_told_and_delivered(
+    lab: Lab, finished: Study, doctor: Doctor, name: str, store: str
+) -> None:
     (lab.folder / name).write_bytes((lab.blank / name).read_bytes())
     assert doctor() == 1
     assert doctor.lines == [f"REPAIR  tiny: {store}: 4 finished runs unsynced"]
     doctor.heals()
-    lab.assert_invariant(study)
+    lab.assert_invariant(finished)
 
 
 @SLOW
-def test_a_run_that_stands_twice_is_told_and_put_aside(lab: Lab, doctor: Doctor) -> None:
-    study = finished(lab)
+def test_a_run_that_stands_twice_is_told_and_put_aside(lab: Lab, finished: Study, doctor: Doctor) -> None:
     client, child = MlflowClient(tracking_uri=lab.tracking_uri), lab.children()[0]
     ghost = client.create_run(child.info.experiment_id, tags=child.data.tags)
     client.log_batch(ghost.info.run_id, metrics=[Metric("score", child.data.metrics["score"], 0, 100)])
@@ -118,7 +109,7 @@ def test_a_run_that_stands_twice_is_told_and_put_aside(lab: Lab, doctor: Doctor)
     assert doctor() == 1
     assert doctor.lines == ["REPAIR  tiny: MLflow: 1 run recorded twice"]
     doctor.heals()
-    lab.assert_invariant(study)
+    lab.assert_invariant(finished)
 
 
 def flip(path: Path) -> None:
@@ -129,10 +120,8 @@ def flip(path: Path) -> None:
 
 @pytest.mark.fault(10, "one bit of a run's file flipped, its size as it was; doctor tells and sets the run aside")
 @pytest.mark.parametrize("name", ["curves.csv", pytest.param("parameters.npz", marks=SLOW)])
-def test_a_flipped_bit_is_told_and_the_run_set_aside(lab: Lab, doctor: Doctor, name: str) -> None:
-    data = study_data(seeds=1)
-    study, before = lab.run(data), lab.table()
-    record = study.records[0]
+def test_a_flipped_bit_is_told_and_the_run_set_aside(lab: Lab, finished: Study, doctor: Doctor, name: str) -> None:
+    before, record = lab.table(), finished.records[0]
     content = (record.folder / name).read_bytes()
     flip(record.folder / name)
     assert doctor() == 1
@@ -142,31 +131,29 @@ def test_a_flipped_bit_is_told_and_the_run_set_aside(lab: Lab, doctor: Doctor, n
     assert len(doctor.lines) == 1
     assert doctor("--repair") == 0
     assert doctor.says("kept as", "computed again when the study is continued")
-    assert len([*(study.folder / "damaged").iterdir()]) == 1
+    assert len([*(finished.folder / "damaged").iterdir()]) == 1
     assert doctor() == 0
-    again = lab.run(data)
+    again = lab.run(study_data(seeds=1))
     assert (record.folder / name).read_bytes() == content
     assert lab.table().equals(before)
     lab.assert_invariant(again)
 
 
 @pytest.mark.fault(10, "half-written files and folders; doctor tells and removes them")
-def test_half_written_things_are_told_and_removed(lab: Lab, doctor: Doctor) -> None:
-    study = finished(lab)
-    (study.folder / "runs" / ".draft-0").mkdir()
-    (study.folder / "runs" / ".draft-0" / "record.json").write_text("{", encoding="utf-8")
-    (study.folder / ".draft-0-1").write_text("{", encoding="utf-8")
-    (study.folder / "attempts" / ".draft-0").write_text("", encoding="utf-8")
+def test_half_written_things_are_told_and_removed(lab: Lab, finished: Study, doctor: Doctor) -> None:
+    (finished.folder / "runs" / ".draft-0").mkdir()
+    (finished.folder / "runs" / ".draft-0" / "record.json").write_text("{", encoding="utf-8")
+    (finished.folder / ".draft-0-1").write_text("{", encoding="utf-8")
+    (finished.folder / "attempts" / ".draft-0").write_text("", encoding="utf-8")
     assert doctor() == 1
     assert doctor.lines == ["REPAIR  tiny: 3 half-written files or folders"]
     doctor.heals()
-    lab.assert_invariant(load_study(study.folder))
+    lab.assert_invariant(load_study(finished.folder))
 
 
 @pytest.mark.parametrize("name", ["attempts/*/*.json", pytest.param("identity.json", marks=SLOW)])
-def test_damaged_small_files_are_told_and_set_aside(lab: Lab, doctor: Doctor, name: str) -> None:
-    study = finished(lab)
-    path = sorted(study.folder.glob(name))[0]
+def test_damaged_small_files_are_told_and_set_aside(lab: Lab, finished: Study, doctor: Doctor, name: str) -> None:
+    path = sorted(finished.folder.glob(name))[0]
     path.write_bytes(b"\x00")
     assert doctor() == 1
     assert doctor.says("REPAIR", str(path.relative_to(lab.folder)), "is damaged")
@@ -175,8 +162,7 @@ def test_damaged_small_files_are_told_and_set_aside(lab: Lab, doctor: Doctor, na
 
 
 @pytest.mark.fault(10, "a plan of no bytes; doctor tells it once and keeps the runs until the study goes on")
-def test_a_plan_that_is_damaged_is_set_aside_until_the_study_goes_on(lab: Lab, doctor: Doctor) -> None:
-    study = finished(lab)
+def test_a_plan_that_is_damaged_is_set_aside_until_the_study_goes_on(lab: Lab, finished: Study, doctor: Doctor) -> None:
     plan = Path("out", "tiny", "study.json")
     plan.write_bytes(b"")
     assert doctor() == 1
@@ -197,17 +183,18 @@ def test_a_plan_that_is_damaged_is_set_aside_until_the_study_goes_on(lab: Lab, d
     assert doctor("--repair") == 1
     assert doctor.lines == [left], "nothing was repaired"
     again = lab.run(study_data(seeds=1))
-    assert {record.run: record.metrics for record in again.records} == {r.run: r.metrics for r in study.records}
+    assert {record.run: record.metrics for record in again.records} == {r.run: r.metrics for r in finished.records}
     lab.assert_invariant(again)
     assert doctor() == 0
 
 
-def test_a_study_without_its_plan_is_among_those_that_were_run(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
-    study = finished(lab)
-    (study.folder / "study.json").unlink()
+def test_a_study_without_its_plan_is_among_those_that_were_run(
+    lab: Lab, finished: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (finished.folder / "study.json").unlink()
     (lab.out / "train" / "runs" / "one").mkdir(parents=True)  # of no study
-    assert recorded_studies(lab.out) == [study.folder]
-    assert find_folder("tiny", lab.out) == study.folder
+    assert recorded_studies(lab.out) == [finished.folder]
+    assert find_folder("tiny", lab.out) == finished.folder
     for unknown in ("train", "n" * 300):
         with pytest.raises(BadInput, match="must have been run"):
             find_folder(unknown, lab.out)
@@ -217,8 +204,7 @@ def test_a_study_without_its_plan_is_among_those_that_were_run(lab: Lab, capsys:
 
 @pytest.mark.fault(8, "a folder, or what is no database, in the place of a store's file; doctor names it at once")
 @pytest.mark.parametrize("kind", ["a folder", "garbage"])
-def test_stores_that_cannot_be_read_are_named_at_once(lab: Lab, doctor: Doctor, kind: str) -> None:
-    finished(lab)
+def test_stores_that_cannot_be_read_are_named_at_once(lab: Lab, finished: Study, doctor: Doctor, kind: str) -> None:
     for path in (lab.folder / "optuna.db", lab.folder / "other.db"):
         path.unlink(missing_ok=True)
         if kind == "a folder":
@@ -236,13 +222,12 @@ def test_stores_that_cannot_be_read_are_named_at_once(lab: Lab, doctor: Doctor, 
     assert contents(lab.folder) == before
 
 
-def test_looking_makes_no_database_of_an_empty_file(lab: Lab, doctor: Doctor) -> None:
-    study = finished(lab)
+def test_looking_makes_no_database_of_an_empty_file(lab: Lab, finished: Study, doctor: Doctor) -> None:
     for path in (lab.folder / "optuna.db", lab.folder / "other.db"):
         path.write_bytes(b"")
     before = contents(lab.folder)
     assert doctor("--tracking-uri", sqlite_url(lab.folder / "other.db")) == 1
-    missing = f"{len(study.records)} finished runs unsynced"
+    missing = f"{len(finished.records)} finished runs unsynced"
     assert doctor.lines == [f"REPAIR  tiny: {store}: {missing}" for store in ("Optuna", "MLflow")]
     assert contents(lab.folder) == before
 
@@ -283,8 +268,9 @@ def test_a_study_that_is_run_is_left_alone(lab: Lab, doctor: Doctor) -> None:
 
 
 @SLOW
-def test_every_study_is_looked_at_where_none_is_named(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
-    finished(lab)
+def test_every_study_is_looked_at_where_none_is_named(
+    lab: Lab, finished: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
     lab.run(study_data("other", seeds=1, cells=1))
     (lab.out / "other" / ".lock").write_text("process 1 on nowhere\n", encoding="utf-8")
     assert run(["doctor", "--storage", lab.storage]) == 1
@@ -295,8 +281,9 @@ def test_every_study_is_looked_at_where_none_is_named(lab: Lab, capsys: pytest.C
 
 
 @pytest.mark.parametrize("command", ["doctor", "sync"])
-def test_an_unknown_study_is_bad_input(lab: Lab, capsys: pytest.CaptureFixture[str], command: str) -> None:
-    finished(lab)
+def test_an_unknown_study_is_bad_input(
+    lab: Lab, finished: Study, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
     assert run([command, "tinny"]) == 2
     errors = capsys.readouterr().err
     assert "must have been run" in errors

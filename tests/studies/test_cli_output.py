@@ -21,11 +21,6 @@ pytestmark = DATABASES
 SECRET = "hunter2-s3cr3t"  # noqa: S105 - what is looked for
 
 
-@pytest.fixture
-def lab(workplace: Path, blank_databases: Path) -> Lab:
-    return Lab(workplace, blank_databases)
-
-
 def unread(arguments: list[str], streams: tuple[str, ...], cwd: Path) -> subprocess.CompletedProcess[bytes]:
     """Run a program whose output nobody reads."""
     reader, writer = os.pipe()

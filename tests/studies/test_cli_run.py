@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import shutil
+import json
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from harness import load_results
+from harness import Study, load_results
 from harness.record.folder import DAMAGED_FOLDER, DRAFT_PREFIX
 from reports.comparison.calibration import CALIBRATION_FILE
 from studies.cli import run
 from tests.harness.lab import DATABASES, ROOT
-from tests.studies.command import TINY, call
+from tests.sharing import copy_place
+from tests.studies.command import ANSWER, THREE_SEEDS
 
 pytestmark = DATABASES
 
 
+@dataclass(frozen=True)
 class Answer:
-    """What a command answered, and where it ran."""
+    """What the command answered, and a copy of where it ran."""
 
-    def __init__(self, place: Path, code: int, out: str, errors: str) -> None:
-        self.place, self.code, self.out, self.errors = place, code, out, errors
+    place: Path
+    code: int
+    out: str
+    errors: str
 
 
-@pytest.fixture(scope="session")
-def answer(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> Answer:
+@pytest.fixture(scope="module")
+def answer(tmp_path_factory: pytest.TempPathFactory, tiny_place: Path) -> Answer:
     place = tmp_path_factory.mktemp("place")
-    shutil.copy(blank_databases / "mlflow.db", place)
-    (place / "tiny.toml").write_text(TINY, encoding="utf-8")
-    return Answer(place, *call("run", "tiny.toml", "--jobs", "1", cwd=place))
+    copy_place(tiny_place, place)
+    return Answer(place, *json.loads((place / ANSWER).read_text(encoding="utf-8")))
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +64,8 @@ def page_text(page: Path) -> str:
 def test_the_command_succeeds_and_says_where_everything_is(answer: Answer) -> None:
     assert (answer.code, answer.errors) == (0, "")
     lines = answer.out.splitlines()
-    assert lines[0] == "tiny: 6 runs (3 cells × 2 arms × 1 seeds), 1 at a time"
-    assert "6 of 6 runs finished" in lines
+    assert lines[0] == "tiny: 18 runs (3 cells × 2 arms × 3 seeds), 1 at a time"
+    assert "18 of 18 runs finished" in lines
     last = lines[-4:]
     assert last[0].split(maxsplit=1) == ["report:", "out/tiny/report.html"]
     assert last[1].startswith("runs: ")
@@ -93,7 +97,7 @@ def files_in(folder: Path) -> set[Path]:
 
 def test_outputs_land_where_they_belong(answer: Answer) -> None:
     names = {path.name for path in answer.place.iterdir()}
-    assert names - {"elsewhere"} == {"mlartifacts", "mlflow.db", "out", "tiny.toml"}
+    assert names - {"elsewhere"} == {"mlartifacts", "mlflow.db", "out", "tiny.toml", ANSWER}
     assert {path.name for path in (answer.place / "out").iterdir()} - {"train"} == {"tiny"}
 
 
@@ -106,26 +110,26 @@ def test_the_report_tells_the_study(answer: Answer) -> None:
 
 def test_whole_episodes_are_identical_between_the_arms(answer: Answer) -> None:
     table = load_results("tiny")
-    table = table[table["rollout_length"] == "episode"].drop(columns=["run", "arm", "target"])
-    figures = [name for name in table.columns if not name.startswith("time/")]
-    first, second = (table[table.index % 2 == half][figures].reset_index(drop=True) for half in (0, 1))
-    shared = [name for name in figures if name not in ("differing_target_share", "mean_target_shift")]
-    assert len(first) == 2
-    assert first[shared].equals(second[shared])
+    table = table[table["rollout_length"] == "episode"].sort_values(["cell", "seed"])
+    apart = {"run", "arm", "target", "differing_target_share", "mean_target_shift"}
+    shared = [name for name in table.columns if name not in apart and not name.startswith("time/")]
+    first, second = (group[shared].reset_index(drop=True) for _, group in table.groupby("arm"))
+    assert len(first) == 6
+    assert first.equals(second)
 
 
 def test_status_tells_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status", "tiny"]) == 0
     text = capsys.readouterr().out
-    assert "tiny: 6 of 6 runs finished" in text
-    assert "missing_as_zero: 3" in text
+    assert "tiny: 18 of 18 runs finished" in text
+    assert "missing_as_zero: 9" in text
     assert "report: out/tiny/report.html" in text
 
 
 @pytest.mark.parametrize("study", ["tiny", "out/tiny", "tiny.toml"])
 def test_a_study_is_found_by_name_folder_and_file(capsys: pytest.CaptureFixture[str], study: str) -> None:
     assert run(["status", study]) == 0
-    assert "6 of 6" in capsys.readouterr().out
+    assert "18 of 18" in capsys.readouterr().out
 
 
 def test_a_misspelt_study_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +140,7 @@ def test_a_misspelt_study_is_answered_with_the_nearest(capsys: pytest.CaptureFix
 def test_list_shows_what_was_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list"]) == 0
     assert any(
-        line.split() == ["tiny", "6", "of", "6", "runs", "finished"] for line in capsys.readouterr().out.splitlines()
+        line.split() == ["tiny", "18", "of", "18", "runs", "finished"] for line in capsys.readouterr().out.splitlines()
     )
 
 
@@ -149,17 +153,31 @@ def test_the_report_can_be_written_again(answer: Answer, capsys: pytest.CaptureF
     assert page_text(page) == before
 
 
-@pytest.mark.parametrize("study", ["tiny", "tiny.toml"])
-def test_the_report_can_be_written_from_mlflow_alone(
-    answer: Answer, capsys: pytest.CaptureFixture[str], study: str
-) -> None:
+def test_the_report_can_be_written_from_mlflow_alone(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
     uri = f"sqlite:///{answer.place}/mlflow.db"
-    assert run(["report", study, "--tracking-uri", uri, "--out", f"elsewhere/{study}"]) == 0
+    assert run(["report", "tiny", "--tracking-uri", uri, "--out", "elsewhere"]) == 0
     captured = capsys.readouterr()
-    assert captured.out == f"report: elsewhere/{study}/tiny/report.html\n"
+    assert captured.out == "report: elsewhere/tiny/report.html\n"
     assert captured.err == ""
-    page = answer.place / "elsewhere" / study / "tiny" / "report.html"
+    page = answer.place / "elsewhere" / "tiny" / "report.html"
     assert page_text(page) == page_text(answer.place / "out" / "tiny" / "report.html")
+
+
+def test_a_study_in_mlflow_is_named_by_its_file_too(
+    answer: Answer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[Study, Path]] = []
+
+    def write(study: Study, folder: Path) -> Path:
+        written.append((study, folder))
+        return folder / "report.html"
+
+    monkeypatch.setattr("studies.cli._write_report", write)
+    uri = f"sqlite:///{answer.place}/mlflow.db"
+    assert run(["report", "tiny.toml", "--tracking-uri", uri, "--out", "elsewhere"]) == 0
+    assert capsys.readouterr().out == "report: elsewhere/tiny/report.html\n"
+    ((study, folder),) = written
+    assert (len(study.records), folder) == (18, Path("elsewhere/tiny"))
 
 
 def test_the_same_command_again_has_nothing_to_do(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,12 +188,12 @@ def test_the_same_command_again_has_nothing_to_do(answer: Answer, capsys: pytest
 
 
 def test_other_settings_are_a_conflict(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
-    text = TINY.replace("hidden_sizes = [8]", "hidden_sizes = [9]")
+    text = THREE_SEEDS.replace("hidden_sizes = [8]", "hidden_sizes = [9]")
     (answer.place / "tiny.toml").write_text(text, encoding="utf-8")
     try:
         assert run(["run", "tiny.toml"]) == 4
     finally:
-        (answer.place / "tiny.toml").write_text(TINY, encoding="utf-8")
+        (answer.place / "tiny.toml").write_text(THREE_SEEDS, encoding="utf-8")
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
     assert "hidden_sizes was [8], is [9]" in line

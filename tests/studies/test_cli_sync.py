@@ -8,11 +8,10 @@ import socket
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
-from harness import Observer, RunRecord
+from harness import Observer, RunRecord, Study
 from harness.errors import Undelivered
 from harness.mirrors.databases import sqlite_url
 from harness.record.study import load_study
@@ -24,11 +23,6 @@ from tests.studies.command import call
 pytestmark = DATABASES
 
 
-@pytest.fixture
-def lab(workplace: Path, blank_databases: Path) -> Lab:
-    return Lab(workplace, blank_databases)
-
-
 def records(lab: Lab) -> dict[str, str]:
     files = (path for path in (lab.out / "tiny" / "runs").rglob("*") if path.is_file())
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -38,8 +32,7 @@ def synced(lab: Lab) -> int:
     return run(["sync", "tiny", "--storage", lab.storage])
 
 
-def test_with_nothing_to_deliver_nothing_changes(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
-    study = lab.run(study_data(seeds=1))
+def test_with_nothing_to_deliver_nothing_changes(lab: Lab, finished: Study, capsys: pytest.CaptureFixture[str]) -> None:
     before = records(lab), lab.trials(), [(found.info.run_id, found.data.metrics) for found in lab.children()]
     capsys.readouterr()
     assert synced(lab) == 0
@@ -49,7 +42,7 @@ def test_with_nothing_to_deliver_nothing_changes(lab: Lab, capsys: pytest.Captur
     after = records(lab), lab.trials(), [(found.info.run_id, found.data.metrics) for found in lab.children()]
     assert after == before
     assert lab.parent().info.status == "FINISHED"
-    lab.assert_invariant(study)
+    lab.assert_invariant(finished)
 
 
 @pytest.mark.slow

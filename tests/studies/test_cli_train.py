@@ -34,9 +34,9 @@ def test_a_run_is_shown_tracked_and_kept(place: Path, capsys: pytest.CaptureFixt
     assert run(["train", *SHORT, "--n-step", "3", "--seed", "4"]) == 0
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
-    assert lines[0].startswith("100%  2")
-    assert " steps, " in lines[0]
-    assert "steps/s" in lines[0]
+    (done,) = (line for line in lines if line.startswith("100%  2"))  # a slow machine shows others before it
+    assert " steps, " in done
+    assert "steps/s" in done
     assert any(line.split()[:1] == ["auc"] for line in lines)
     assert any(line.startswith("complete; files: out/train/runs/") for line in lines)
     assert any(line.endswith("mlflow ui") for line in lines)

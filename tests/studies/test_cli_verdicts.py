@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +13,7 @@ from harness import load_study
 from reports.comparison.calibration import read_calibration
 from studies.cli import run
 from tests.harness.lab import DATABASES
+from tests.sharing import made_once
 from tests.studies.command import TINY
 
 pytestmark = DATABASES
@@ -27,16 +27,21 @@ SMALL = (
 )
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("verdicts")
-    with contextlib.chdir(folder):
-        os.environ["COLUMNS"] = "200"
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path, workplace: Path) -> Path:
+    """A working directory in which two studies were run."""
+
+    def make(place: Path) -> None:
+        for name in ("mlflow.db", "optuna.db"):
+            shutil.copy(blank_databases / name, place)
         for name, margin in (("one", 0.5), ("two", 0.001)):
             text = SMALL.replace('name = "tiny"', f'name = "{name}"') + f"margin = {margin}\n"
-            (folder / f"{name}.toml").write_text(text, encoding="utf-8")
-            assert run(["run", f"{name}.toml", "--jobs", "1"]) == 0
-        yield folder
+            (place / f"{name}.toml").write_text(text, encoding="utf-8")
+            with contextlib.chdir(place):
+                assert run(["run", f"{name}.toml", "--jobs", "1", "--storage", "sqlite:///optuna.db"]) == 0
+
+    shutil.copytree(made_once(tmp_path_factory, "verdicts", make) / "out", workplace / "out")
+    return workplace
 
 
 def test_a_cell_gets_the_seeds_its_verdict_needs(place: Path) -> None:
@@ -48,8 +53,7 @@ def test_a_cell_gets_the_seeds_its_verdict_needs(place: Path) -> None:
 
 
 def test_the_calibration_stands_in_the_report(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with contextlib.chdir(place):
-        assert run(["calibrate", "one", "--replicates", "200"]) == 0
+    assert run(["calibrate", "one", "--replicates", "200"]) == 0
     assert "of 200 studies came out DIFFERENT" in capsys.readouterr().out
     found = read_calibration(place / "out" / "one")
     assert found is not None
@@ -60,10 +64,9 @@ def test_the_calibration_stands_in_the_report(place: Path, capsys: pytest.Captur
 
 
 def test_two_studies_side_by_side(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with contextlib.chdir(place):
-        assert run(["compare", "one", "two"]) == 0
-        assert capsys.readouterr().out == "comparison: out/one--two/comparison.html\n"
-        assert run(["compare", "one", "tow"]) == 2
+    assert run(["compare", "one", "two"]) == 0
+    assert capsys.readouterr().out == "comparison: out/one--two/comparison.html\n"
+    assert run(["compare", "one", "tow"]) == 2
     assert "did you mean 'two'?" in capsys.readouterr().err
     page = (place / "out" / "one--two" / "comparison.html").read_text(encoding="utf-8")
     assert "EQUIVALENT" in page

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
-import shutil
-import tomllib
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,41 +15,36 @@ import pytest
 import torch
 from PIL import Image
 
-from harness import RunRecord, Study
-from studies import run_study
-from studies.film.acting import START, filmed, play
+from harness import RunRecord, Study, load_study
+from harness.compute.executor import InlineExecutor
+from harness.compute.processes import ProcessExecutor
+from studies.film.acting import START
 from studies.film.animation import FRAME_MILLISECONDS, HOLD_MILLISECONDS, MOST_BYTES, SIZES, Episode, animate
 from studies.film.choosing import film, make_film
 from tests.a3c.oracles import torch_networks
+from tests.environments import HELPER_SECONDS
 from tests.harness.lab import DATABASES
-from tests.studies.command import TINY
 
 pytest.importorskip("pygame")
 pytestmark = DATABASES
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> Study:
-    """The tiny study with three seeds: a cell of cut rollouts, and two of whole episodes, where nothing differs."""
-    place = tmp_path_factory.mktemp("trained")
-    shutil.copy(blank_databases / "mlflow.db", place)
-    tables = tomllib.loads(TINY)
-    tables["study"]["seeds"] = 3
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        return run_study(tables, executor="inline", out=place / "out")
+def trained(tiny_place: Path) -> Study:
+    """Three seeds of a cell of cut rollouts, and of two of whole episodes, where nothing differs."""
+    return load_study(tiny_place / "out" / "tiny")
 
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Played in this process, which takes no time to start, unless a test says otherwise."""
-    monkeypatch.setattr("studies.film.choosing.filmed", play)
+    monkeypatch.setattr("studies.film.acting.ProcessExecutor", lambda slots: InlineExecutor())
 
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch, here: None) -> None:
     """Played in a process of its own, as always but in these tests."""
-    monkeypatch.setattr("studies.film.choosing.filmed", filmed)
+    monkeypatch.setattr("studies.film.acting.ProcessExecutor", ProcessExecutor)
 
 
 def scored(study: Study, scores: Mapping[tuple[str, str], list[float]]) -> Study:
@@ -77,12 +71,13 @@ def cut_cell(study: Study) -> str:
 # What is shown
 
 
-def test_a_film_is_a_small_gif_of_at_most_six_seconds_the_same_every_time(trained: Study, elsewhere: None) -> None:
+def test_a_film_is_a_small_gif_of_at_most_six_seconds_the_same_every_time(
+    trained: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = make_film(trained)
     assert made is not None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("studies.film.choosing.filmed", play)
-        assert made == make_film(trained)
+    monkeypatch.setattr("studies.film.acting.ProcessExecutor", ProcessExecutor)
+    assert made == make_film(trained)
     assert len(made.gif) <= MOST_BYTES
     picture = Image.open(io.BytesIO(made.gif))
     assert (picture.format, picture.size) == ("GIF", (made.width, made.height))
@@ -220,7 +215,7 @@ FAULTS = {  # of tests.environments:Drawing-v0: what the film says, and the faul
         "(SystemExit: scripted failure in close)",
         "an environment that was drawn for a film leaves the process when closed",
     ),
-    "segfault": ("ended its process (-11)", "an environment crashes when it is drawn for a film"),
+    "segfault": ("was killed by signal 11 (SIGSEGV)", "an environment crashes when it is drawn for a film"),
     "hang": ("took longer than 3 s", "an environment hangs when it is drawn for a film"),
 }
 
@@ -234,6 +229,13 @@ def test_an_environment_that_fails_at_drawing_ends_no_report(
     if name == "hang":
         monkeypatch.setattr("studies.film.acting.FILM_SECONDS", 3.0)
     assert_none(drawn(trained, fault=name), FAULTS[name][0], caplog, "WARNING")
+
+
+@pytest.mark.fault(16, "an environment leaves processes behind when it is drawn for a film")
+def test_what_an_environment_has_started_keeps_no_report_waiting(trained: Study, elsewhere: None) -> None:
+    began = time.monotonic()
+    assert film(drawn(trained, fault="helper", lengths=[2])).gif
+    assert time.monotonic() - began < HELPER_SECONDS
 
 
 def test_without_parameters_or_runs_there_is_nothing_to_show(

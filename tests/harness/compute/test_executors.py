@@ -9,14 +9,16 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from harness import Algorithm
 from harness.algorithm.output import RunOutput
+from harness.compute.choice import ExecutorName, make_executor
 from harness.compute.executor import Executor, InlineExecutor
 from harness.compute.processes import ProcessExecutor
 from harness.compute.task import Advanced, Event, Failed, Finished, Task
@@ -41,11 +43,17 @@ def outcome(executor: Executor) -> Event:
     raise AssertionError("nothing came back")
 
 
-@pytest.fixture(params=["inline", "processes"])
+@pytest.fixture(scope="module", params=get_args(ExecutorName))
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
-    made = InlineExecutor() if request.param == "inline" else ProcessExecutor(1)
-    yield made
-    made.close()
+    with closing(make_executor(request.param, 1, lambda: False)) as made:
+        yield made
+
+
+@pytest.fixture
+def started() -> Callable[[], list[int]]:
+    """The processes this one has started since the test began."""
+    before = children_of(os.getpid())
+    return lambda: [child for child in children_of(os.getpid()) if child not in before]
 
 
 def test_a_result_comes_back_as_it_was(executor: Executor) -> None:
@@ -106,15 +114,15 @@ def test_inline_hands_on_progress() -> None:
     assert seen[-1] == 1.0
 
 
-def test_children_are_reused_single_threaded_and_on_a_core() -> None:
+def test_children_are_reused_single_threaded_and_on_a_core(started: Callable[[], list[int]]) -> None:
     executor = ProcessExecutor(1)
     try:
         executor.submit(task_of())
         outcome(executor)
-        (child,) = children_of(os.getpid())
+        (child,) = started()
         executor.submit(task_of())
         outcome(executor)
-        assert children_of(os.getpid()) == [child]
+        assert started() == [child]
         environment = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
         assert b"OMP_NUM_THREADS=1" in environment
         assert len(os.sched_getaffinity(child)) == 1
@@ -124,12 +132,12 @@ def test_children_are_reused_single_threaded_and_on_a_core() -> None:
 
 
 @pytest.mark.fault(1, "SIGKILL of a child that idles")
-def test_a_child_that_dies_while_idle_costs_a_retry_and_is_replaced() -> None:
+def test_a_child_that_dies_while_idle_costs_a_retry_and_is_replaced(started: Callable[[], list[int]]) -> None:
     executor = ProcessExecutor(1)
     try:
         executor.submit(task_of())
         outcome(executor)
-        (child,) = children_of(os.getpid())
+        (child,) = started()
         os.kill(child, signal.SIGKILL)
         wait_for(lambda: not alive(child), "the child to die")
         executor.submit(task_of("two"))
@@ -142,7 +150,7 @@ def test_a_child_that_dies_while_idle_costs_a_retry_and_is_replaced() -> None:
         executor.close()
 
 
-def test_the_last_words_of_a_child_are_kept() -> None:
+def test_the_output_of_a_child_that_died_is_kept() -> None:
     executor = ProcessExecutor(1)
     try:
         executor.submit(task_of(mode="exit"))
@@ -155,7 +163,7 @@ def test_the_last_words_of_a_child_are_kept() -> None:
     assert "told to exit" in event.detail
 
 
-def test_closing_ends_what_is_under_way_and_leaks_nothing(tmp_path: Path) -> None:
+def test_closing_ends_what_is_under_way_and_leaks_nothing(tmp_path: Path, started: Callable[[], list[int]]) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         gc.collect()
@@ -164,7 +172,8 @@ def test_closing_ends_what_is_under_way_and_leaks_nothing(tmp_path: Path) -> Non
         for run in ("one", "two"):
             executor.submit(task_of(run, mode="wait", until=str(tmp_path / "never"), marks=str(tmp_path)))
         wait_for(lambda: len([*tmp_path.iterdir()]) == 2, "two runs to begin")
-        children = children_of(os.getpid())
+        children = started()
+        assert len(children) == 2
         executor.close()
         assert not any(map(alive, children))
         assert sorted(path.name for path in Path("/proc/self/fd").iterdir()) == before
@@ -183,16 +192,15 @@ def test_more_tasks_than_slots_are_refused(tmp_path: Path) -> None:
         executor.close()
 
 
-def test_children_that_are_prepared_compute_the_first_tasks() -> None:
+def test_children_that_are_prepared_compute_the_first_tasks(started: Callable[[], list[int]]) -> None:
     executor = ProcessExecutor(2)
-    before = {*children_of(os.getpid())}
     try:
         executor.prepare(FAKE)
-        prepared = {*children_of(os.getpid())} - before
+        prepared = started()
         assert len(prepared) == 2
         executor.submit(task_of())
         assert isinstance(outcome(executor), Finished)
-        assert {*children_of(os.getpid())} - before == prepared
+        assert started() == prepared
     finally:
         executor.close()
 
@@ -271,13 +279,14 @@ def test_children_look_for_modules_where_their_parent_does(tmp_path: Path, monke
 
 
 @pytest.mark.fault(5, "a child that is stopped when a task is sent that is longer than its socket's buffer")
-def test_a_child_that_does_not_read_its_task_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_does_not_read_its_task_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, started: Callable[[], list[int]]
+) -> None:
     monkeypatch.setattr("harness.compute.processes.START_SECONDS", 1.0)
     executor = ProcessExecutor(1)
-    before = {*children_of(os.getpid())}
     try:
         executor.prepare(FAKE)
-        (child,) = {*children_of(os.getpid())} - before
+        (child,) = started()
         os.kill(child, signal.SIGSTOP)
         watchdog = threading.Timer(10.0, os.kill, (child, signal.SIGKILL))
         watchdog.start()
