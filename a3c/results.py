@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from a3c.config import TrainConfig
 from a3c.engines.choice import choose_engine
-from a3c.engines.residuals import Residuals, residual_table
+from a3c.engines.residuals import ResidualSums, residual_table
 from a3c.evaluation.measures import training_curve
 from a3c.evaluation.snapshots import EVALUATION_COLUMNS, Evaluation
 from a3c.networks.layout import Vector
@@ -104,7 +104,7 @@ def make_result(
     outcome: Outcome,
     evaluation: Evaluation | None,
     timings: dict[str, float],
-    residuals: Sequence[Residuals],
+    residuals: Sequence[ResidualSums],
 ) -> TrainResult:
     """Gather what came out of a run.
 

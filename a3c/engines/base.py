@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from a3c.engines.residuals import Residuals
+from a3c.engines.residuals import NONE, residuals_of
 from a3c.engines.signal import Signal
 from a3c.networks.layout import Vector
 from a3c.rollout import Act, Rollout, Steps
@@ -39,6 +39,8 @@ class Learned(NamedTuple):
         entropy: mean entropy of the policy, nats.
         differing: targets on which tail rules can disagree, see :class:`a3c.engines.signal.Signal`.
         shift: the sum of |γ^d·b| over them.
+        residuals: float64 ``[3, 64]``, see :func:`a3c.engines.residuals.residuals_of`; the engine's next rollout
+            overwrites them.
     """
 
     critic_loss: float = 0.0
@@ -46,6 +48,7 @@ class Learned(NamedTuple):
     entropy: float = 0.0
     differing: float = 0
     shift: float = 0.0
+    residuals: Floats = NONE
 
 
 class Engine(Protocol):
@@ -54,12 +57,10 @@ class Engine(Protocol):
     Attributes:
         parameters: the local network, float32 ``[size]``; write into it, between rollouts, to change the network.
         gradient: what the last gradients were, float32 ``[size]``, the heads at their spans of the layout.
-        residuals: what :meth:`learn` notes of each rollout's targets.
     """
 
     parameters: Vector
     gradient: Vector
-    residuals: Residuals
 
     def acting(self, steps: Steps) -> Act:
         """Bind the policy to where rollouts are written, and return ``act(observation, t) -> action``.
@@ -99,7 +100,7 @@ class Engine(Protocol):
 
 
 def learn_by_parts(engine: Engine, head: str, rollout: Rollout, between: Callable[[], None] | None = None) -> Learned:
-    """Compute a rollout's signal and both gradients, one after the other, and note its residuals.
+    """Compute a rollout's signal and both gradients, one after the other, and its residuals.
 
     Args:
         engine: the local network.
@@ -108,7 +109,6 @@ def learn_by_parts(engine: Engine, head: str, rollout: Rollout, between: Callabl
         between: called after the critic's gradient; may change the critic, whose values are then read anew: they are
             the baseline, and what residuals are taken from.
     """
-    engine.residuals.settle()
     observations = rollout.observations[:-1]
     signal = engine.signal(rollout)
     targets, use = (signal.returns, None) if head == "actor" else (signal.n_step, signal.use)
@@ -118,5 +118,4 @@ def learn_by_parts(engine: Engine, head: str, rollout: Rollout, between: Callabl
         signal = engine.signal(rollout)
     targets, use = (signal.returns, None) if head == "critic" else (signal.n_step, signal.use)
     actor_loss, entropy = engine.actor_gradient(observations, rollout.actions, targets - signal.values, use)
-    engine.residuals.note(signal)
-    return Learned(critic_loss, actor_loss, entropy, signal.differing, signal.shift)
+    return Learned(critic_loss, actor_loss, entropy, signal.differing, signal.shift, residuals_of(signal))

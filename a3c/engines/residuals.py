@@ -11,58 +11,57 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from a3c.engines.signal import Signal
+from a3c.engines.signal import Floats, Signal
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DISTANCES = 64  # that are told apart; steps further from their cut are not counted
-SUMS = ("count", "residual", "shift")
+NONE: Floats = np.zeros((3, DISTANCES))
+"""The residuals of a rollout of which no step is used."""
 
 
-class Residuals:
-    """One worker's sums by distance to the cut, over the rollouts it has pushed.
+def residuals_of(signal: Signal) -> Floats:
+    """Return a rollout's residuals by distance to the cut.
 
-    A rollout is noted when it is learnt from, and settled once it is known to have been pushed (which is when the next
-    is learnt from, or at the end): what is in flight when the budget is reached depends on the machine's speed.
+    Returns:
+        Float64 ``[3, 64]``, column d − 1: 1, G_t − v_t and the shift (see :attr:`Signal.shifts`) of the step at
+        distance d; 0 where there is none, or it is not used.
+    """
+    residuals = np.zeros_like(NONE)
+    reach = min(len(signal.values), DISTANCES)
+    steps = slice(None, -reach - 1, -1)  # by distance: the last step first
+    used = signal.use[steps]
+    distances = signal.n_step[steps] - signal.values[steps]
+    residuals[:, :reach] = np.where(used, (used, distances, signal.shifts[steps]), 0.0)
+    return residuals
+
+
+class ResidualSums:
+    """One worker's residuals, summed over the rollouts it has pushed.
 
     Attributes:
-        tally: float64 ``[6, 64]``, column d − 1: count, sum of G_t − v_t and sum of the shift (see
-            :attr:`a3c.engines.signal.Signal.shifts`) over the steps used; three rows for settled rollouts, three for
-            the one noted.
+        all: sums of :func:`residuals_of`, float64 ``[3, 64]``.
     """
 
     def __init__(self) -> None:
-        self.tally = np.zeros((2 * len(SUMS), DISTANCES))
-        self._early: NDArray[np.float64] | None = None
+        self.all = np.zeros_like(NONE)
+        self._early: Floats | None = None
 
-    def note(self, signal: Signal) -> None:
-        """Note a rollout; the one before is settled by then."""
-        reach = min(len(signal.values), DISTANCES)
-        steps = slice(None, -reach - 1, -1)  # by distance: the last step first
-        used = signal.use[steps]
-        residuals = signal.n_step[steps] - signal.values[steps]
-        self.tally[3:, :reach] = np.where(used, (used, residuals, signal.shifts[steps]), 0.0)
+    def add(self, residuals: Floats, late: bool) -> None:
+        """Count a rollout, pushed in the second half of the budget or in the first; the first half comes first."""
+        if late and self._early is None:
+            self._early = self.all.copy()
+        self.all += residuals
 
-    def settle(self) -> None:
-        """Count the rollout noted last, if there is one: it was pushed."""
-        self.tally[:3] += self.tally[3:]
-        self.tally[3:] = 0
-
-    def turn_late(self) -> None:
-        """Say, once or more often, that the rollout noted last is of the second half of the budget, and all to come."""
-        if self._early is None:
-            self._early = self.tally[:3].copy()
-
-    def sums(self) -> NDArray[np.float64]:
-        """Return the sums over all settled rollouts and over those of the second half, ``[2, 3, 64]``."""
-        settled = self.tally[:3]
-        return np.stack([settled, np.zeros_like(settled) if self._early is None else settled - self._early])
+    @property
+    def late(self) -> Floats:
+        """The sums over the second half of the budget, ``[3, 64]``."""
+        return np.zeros_like(self.all) if self._early is None else self.all - self._early
 
 
-def residual_table(workers: Sequence[Residuals]) -> pd.DataFrame:
+def residual_table(workers: Sequence[ResidualSums]) -> pd.DataFrame:
     """Return means over the rollouts of all workers, one row per distance up to the largest there was, at most 64.
 
     Columns: ``distance`` (d), ``count`` (steps at that distance whose target enters a loss), ``residual`` (mean of
@@ -71,7 +70,7 @@ def residual_table(workers: Sequence[Residuals]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    sums = np.sum([worker.sums() for worker in workers], axis=0)
+    sums = np.sum([(worker.all, worker.late) for worker in workers], axis=0)
     seen = np.flatnonzero(sums[0, 0])
     rows = int(seen[-1]) + 1 if seen.size else 0
     columns = {"distance": np.arange(1, rows + 1)}

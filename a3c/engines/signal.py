@@ -38,14 +38,14 @@ class Signal(NamedTuple):
     shift: float
 
 
-def is_worthless(rollout: Rollout, bootstrap_truncated: bool) -> bool:
-    """Whether b = 0: at a true end always, at a time limit if those are not bootstrapped."""
+def bootstrap_is_zero(rollout: Rollout, bootstrap_truncated: bool) -> bool:
+    """Return whether b = 0: at a true end always, at a time limit if those are not bootstrapped."""
     return rollout.terminated or (rollout.truncated and not bootstrap_truncated)
 
 
 def reference_signal(config: TrainConfig, rollout: Rollout, values: Floats) -> Signal:
     """Compute a rollout's signal by :mod:`a3c.targets.n_step`, given v_0 … v_T, ``[T + 1]``."""
-    ended = is_worthless(rollout, config.bootstrap_truncated)
+    ended = bootstrap_is_zero(rollout, config.bootstrap_truncated)
     bootstrap = 0.0 if ended else float(values[-1])
     w = windows(rollout.rewards, values[:-1], bootstrap, config.gamma, config.n_step, config.n_step_convention, ended)
     targets, use = complete(find_tail_rule(config.target), w)

@@ -80,7 +80,8 @@ def policy_delta(z: Any, delta: Any, action: int, advantage: float, weight: floa
     return -weight * (log_p * advantage + beta * entropy), weight * entropy
 
 
-# Kernels' signatures, in Numba's notation
+# Kernels' signatures, in Numba's notation. Plain arguments: tuples of those that belong together, named or not, were
+# measured to make `learn` 5 % slower or more, for Numba looks at all that is in them at every call.
 VECTOR, MATRIX, PLAN_TYPE = "float32[::1]", "float32[:, ::1]", "int64[::1]"
 DOUBLES, INTEGERS, FLAGS = "float64[::1]", "int64[::1]", "boolean[::1]"
 NET = f"{VECTOR}, {VECTOR}, {PLAN_TYPE}"  # network, scratch, plan
@@ -103,7 +104,7 @@ def critic_gradient(
 ) -> float:
     """Write the critic's gradient into its span of ``gradient``; return the loss.
 
-    ``ready`` says that the last thing done here were the :func:`values` of these observations, in one tile.
+    ``ready``: the last kernel called was :func:`values` of these observations, in one tile.
     """
     if not ready:
         prepare(network, plan)
@@ -160,26 +161,28 @@ def actor_gradient(
 
 
 @kernel("UniTuple(float64, 2)(float64, intp, boolean, intp, float64[:, ::1], float64[::1], boolean)")
-def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, rewards: Any, worthless: bool) -> Any:
-    """Compute what :mod:`a3c.targets.n_step` defines, for the built-in tail rules, which use every step.
+def n_step(
+    gamma: float, n: int, seed_convention: bool, rule: int, out: Any, rewards: Any, bootstrap_is_zero: bool
+) -> Any:
+    """Compute the targets of :mod:`a3c.targets.n_step` by the built-in tail rules, which use every step.
 
     Args:
         gamma: γ.
         n: rewards in a complete window.
-        program: whether n counts as the published program does.
+        seed_convention: whether n counts as the published program does.
         rule: one of the constants above.
         out: ``[≥ 4, ≥ T + 1]``; row 0 holds v_t and V(s_T), rows 1, 2 and 3 receive G_t, the discounted return, and
             γ^d·b where the window is incomplete, else 0.
         rewards: r_t, ``[T]``.
-        worthless: whether b = 0, whatever the critic says.
+        bootstrap_is_zero: whether b = 0, whatever the critic says.
 
     Returns:
         How many targets γ^d·b makes a difference to, and the sum of its absolute values.
     """
     length = rewards.size
-    n = min(n, length) - 1 if program else n
+    n = min(n, length) - 1 if seed_convention else n
     v, targets, returns, shifts = out[0], out[1], out[2], out[3]
-    bootstrap = 0.0 if worthless else v[length]
+    bootstrap = 0.0 if bootstrap_is_zero else v[length]
     complete = max(0, length - n)  # windows
     for t in range(complete):
         targets[t] = 0.0
@@ -207,27 +210,21 @@ def n_step(gamma: float, n: int, program: bool, rule: int, out: Any, rewards: An
 
 
 @helper
-def settle(tally: Any) -> None:
-    """Count the rollout noted last; see :class:`a3c.engines.residuals.Residuals`."""
-    for i in range(tally.shape[1]):
-        if tally[3, i] == 0:
-            break
-        for row in range(3):
-            tally[row, i] += tally[row + 3, i]
-            tally[row + 3, i] = 0.0
-
-
-@helper
-def note(tally: Any, out: Any, length: int) -> None:
-    """Note a rollout of which every step is used; ``out`` as :func:`n_step` leaves it."""
-    for i in range(min(length, tally.shape[1])):
+def residuals_of(out: Any, length: int, residuals: Any) -> None:
+    """Write a rollout's residuals, every step used, from what :func:`n_step` leaves in ``out``."""
+    reach = min(length, residuals.shape[1])
+    for i in range(reach):
         t = length - 1 - i
-        tally[3, i] = 1.0
-        tally[4, i] = out[1, t] - out[0, t]
-        tally[5, i] = out[3, t]
+        residuals[0, i] = 1.0
+        residuals[1, i] = out[1, t] - out[0, t]
+        residuals[2, i] = out[3, t]
+    for i in range(reach, residuals.shape[1]):
+        if residuals[0, i] == 0:  # the rollout before was no longer
+            break
+        residuals[:, i] = 0.0
 
 
-TARGETS = "float64, intp, boolean, intp"  # gamma, n, program, rule
+TARGETS = "float64, intp, boolean, intp"  # gamma, n, seed_convention, rule
 LEARN = (
     f"UniTuple(float64, 5)({NET}, {PLAN_TYPE}, {VECTOR}, float64[:, ::1], {FLAGS}, float64[:, ::1], {TARGETS}, intp,"
     f" float64, float64, {MATRIX}, {INTEGERS}, {DOUBLES}, boolean)"
@@ -243,10 +240,10 @@ def learn(
     gradient: Any,
     out: Any,
     use: Any,
-    tally: Any,
+    residuals: Any,
     gamma: float,
     n: int,
-    program: bool,
+    seed_convention: bool,
     rule: int,
     head: int,
     beta: float,
@@ -254,9 +251,9 @@ def learn(
     observations: Any,
     actions: Any,
     rewards: Any,
-    worthless: bool,
+    bootstrap_is_zero: bool,
 ) -> Any:
-    """Do all of a rollout's learning at once: values, targets, both gradients.
+    """Learn from a rollout at once: values, targets, residuals, both gradients.
 
     Args:
         network: see above.
@@ -266,10 +263,10 @@ def learn(
         gradient: receives both gradients.
         out: ``[4, ≥ T + 1]``: receives v, G, the discounted returns, and the advantages.
         use: ``[≥ T]``, all true.
-        tally: what is noted of residuals, see :class:`a3c.engines.residuals.Residuals`.
+        residuals: ``[3, 64]``, receives :func:`a3c.engines.residuals.residuals_of` the rollout.
         gamma: see :func:`n_step`, as for the next three.
         n: rewards in a complete window.
-        program: how n counts.
+        seed_convention: how n counts.
         rule: the tail rule.
         head: who learns from G: ``ACTOR_HEAD``, ``CRITIC_HEAD``, or both, added.
         beta: β.
@@ -277,16 +274,15 @@ def learn(
         observations: ``[T + 1, k]``.
         actions: ``[T]``.
         rewards: ``[T]``.
-        worthless: whether b = 0.
+        bootstrap_is_zero: whether b = 0.
 
     Returns:
-        The fields of :class:`a3c.engines.base.Learned`.
+        The numbers of :class:`a3c.engines.base.Learned`.
     """
     length = rewards.size
     values(network, scratch, critic, observations, out[0])
-    differing, shift = n_step(gamma, n, program, rule, out, rewards, worthless)
-    settle(tally)
-    note(tally, out, length)
+    differing, shift = n_step(gamma, n, seed_convention, rule, out, rewards, bootstrap_is_zero)
+    residuals_of(out, length, residuals)
     seen, used, ready = observations[:length], use[:length], length < TILE
     targets = out[1] if head & CRITIC_HEAD else out[2]
     critic_loss = critic_gradient(network, scratch, critic, gradient, seen, targets[:length], used, ready)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,41 +14,42 @@ UPDATED, BAD_GRADIENT, BAD_PARAMETERS = 0, 1, 2
 LARGEST = float(np.finfo(np.float32).max)
 
 
+class Settings(NamedTuple):
+    """One of the optimizers above, and its constants."""
+
+    optimizer: int
+    decay1: float
+    decay2: float
+    epsilon: float
+
+
 @helper
 def step(
-    parameters: Any,
-    gradient: Any,
-    mean: Any,
-    square: Any,
-    candidate: Any,
-    optimizer: int,
-    rate: float,
-    decay1: float,
-    decay2: float,
-    epsilon: float,
-    scale: Any,
-) -> float:
-    """Write one head's parameters after the step into ``candidate``; return their sum."""
-    eta, e = np.float32(rate), np.float32(epsilon)
-    a, b = np.float32(decay1), np.float32(decay2)
-    new_a, new_b = np.float32(1 - decay1), np.float32(1 - decay2)
+    settings: Settings, state: Any, parameters: Any, gradient: Any, start: int, end: int, rate: float, scale: Any
+) -> Any:
+    """Write the parameters from ``start`` to ``end`` after the step into the last row of state; return their sum."""
+    eta, e = np.float32(rate), np.float32(settings.epsilon)
+    a, b = np.float32(settings.decay1), np.float32(settings.decay2)
+    new_a, new_b = np.float32(1 - settings.decay1), np.float32(1 - settings.decay2)
+    before, slope = parameters[start:end], gradient[start:end]
+    mean, square, after = state[0, start:end], state[1, start:end], state[2, start:end]
     total = 0.0
-    if optimizer == ADAM:
-        for i in range(gradient.size):
-            g = gradient[i] * scale
+    if settings.optimizer == ADAM:
+        for i in range(slope.size):
+            g = slope[i] * scale
             mean[i] = a * mean[i] + new_a * g
             square[i] = b * square[i] + new_b * (g * g)
-            candidate[i] = parameters[i] - eta * (mean[i] / (np.sqrt(square[i]) + e))
-    elif optimizer == RMSPROP:
-        for i in range(gradient.size):
-            g = gradient[i] * scale
+            after[i] = before[i] - eta * (mean[i] / (np.sqrt(square[i]) + e))
+    elif settings.optimizer == RMSPROP:
+        for i in range(slope.size):
+            g = slope[i] * scale
             square[i] = b * square[i] + new_b * (g * g)
-            candidate[i] = parameters[i] - eta * (g / np.sqrt(square[i] + e))
+            after[i] = before[i] - eta * (g / np.sqrt(square[i] + e))
     else:
-        for i in range(gradient.size):
-            candidate[i] = parameters[i] - eta * (gradient[i] * scale)
-    for i in range(candidate.size):
-        total += candidate[i]
+        for i in range(slope.size):
+            after[i] = before[i] - eta * (slope[i] * scale)
+    for i in range(after.size):
+        total += after[i]
     return total
 
 
@@ -97,25 +98,12 @@ def update(
     scale = np.float32(max_norm / norm) if norm > max_norm else np.float32(1)
     if not squares * scale * scale <= LARGEST:  # else the statistics hold infinities for ever
         return BAD_GRADIENT
-    mean, square, candidate = state[0], state[1], state[2]
-    total = 0.0
-    for start, end, rate in ((0, critic, actor_rate), (critic, gradient.size, critic_rate)):
-        total += step(
-            parameters[start:end],
-            gradient[start:end],
-            mean[start:end],
-            square[start:end],
-            candidate[start:end],
-            optimizer,
-            rate,
-            decay1,
-            decay2,
-            epsilon,
-            scale,
-        )
+    settings, total = Settings(optimizer, decay1, decay2, epsilon), 0.0
+    total += step(settings, state, parameters, gradient, 0, critic, actor_rate, scale)
+    total += step(settings, state, parameters, gradient, critic, gradient.size, critic_rate, scale)
     if not math.isfinite(total):
         return BAD_PARAMETERS
-    parameters[:] = candidate
+    parameters[:] = state[2]
     return UPDATED
 
 

@@ -49,7 +49,6 @@ class ParameterStore:
         version: updates applied.
         steps: environment steps of all pushed rollouts.
         episodes: episodes finished in them.
-        late: whether half of the budget was used before the last push.
         finished: whether the budget is reached.
         grid: the points, in the budget's unit, at which snapshots fall due.
         log: the update log.
@@ -66,7 +65,6 @@ class ParameterStore:
         self.version = 0
         self.steps = 0
         self.episodes = 0
-        self.late = False
         self.finished = False
         self.log = UpdateLog()
         self.curves = CurveMeans()
@@ -99,8 +97,11 @@ class ParameterStore:
             np.copyto(out, self.parameters)
             return self.version
 
-    def push_and_pull(self, push: Push, out: Vector) -> int:
-        """Apply a gradient, count, and copy the new parameters into ``out``; return their version.
+    def push_and_pull(self, push: Push, out: Vector) -> tuple[int, bool]:
+        """Apply a gradient, count, and copy the new parameters into ``out``.
+
+        Returns:
+            Their version, and whether half of the budget was used before.
 
         Raises:
             Stopped: if the budget was reached before; nothing is applied.
@@ -110,14 +111,14 @@ class ParameterStore:
             if self.finished:
                 raise Stopped
             self._update.apply(self.parameters, push.gradient, *self.learning_rates())
-            self._count(push)
+            late = 2 * self._count(push) >= CURVE_BINS
             np.copyto(out, self.parameters)
-            return self.version
+            return self.version, late
 
-    def _count(self, push: Push) -> None:
-        worker, pulled, _, steps, episode, (critic_loss, actor_loss, entropy, differing, shift) = push
+    def _count(self, push: Push) -> int:
+        """Count a push; return the stretch of the budget, from 0, that it falls into."""
+        worker, pulled, _, steps, episode, (critic_loss, actor_loss, entropy, differing, shift, _) = push
         stretch = self.progress * CURVE_BINS // self._budget
-        self.late = 2 * stretch >= CURVE_BINS
         staleness = self.version - pulled
         self.version += 1
         self.steps += steps
@@ -134,6 +135,7 @@ class ParameterStore:
             self.snapshots[len(self.snapshot_steps)] = self.parameters
             self.snapshot_steps.append(self.steps)
         self.finished = progress >= self._budget
+        return stretch
 
 
 def snapshot_grid(config: TrainConfig) -> list[int]:

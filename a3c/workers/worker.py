@@ -7,8 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from a3c.engines.base import Engine
-from a3c.engines.residuals import Residuals
-from a3c.rollout import Rollout
+from a3c.engines.residuals import ResidualSums
 from a3c.schedules import Schedule, Stopped
 from a3c.workers.collector import Collector
 from a3c.workers.learner import Learner
@@ -49,8 +48,7 @@ class Worker:
         self._schedule = schedule
         self._turn = schedule.turn(number)
         self._parameters = engine.parameters
-        self._residuals = engine.residuals
-        self._all_pushed = True
+        self.residuals = ResidualSums()
         self._collector = collector
         self._collect = timed("collect", collector.collect)
         self._learn = timed("learn", learner.learn)
@@ -63,12 +61,6 @@ class Worker:
     def steps(self) -> int:
         """Environment steps this worker has taken."""
         return self._collector.steps
-
-    def residuals(self) -> Residuals:
-        """Return what was noted of all rollouts this worker has pushed; ask once, when it no longer runs."""
-        if self._all_pushed:
-            self._residuals.settle()
-        return self._residuals
 
     def pull(self) -> None:
         """Copy version 0; done for all workers before any starts."""
@@ -89,7 +81,7 @@ class Worker:
     def _update(self) -> None:
         try:
             rollout = self._collect(self._schedule)
-            push = None if self._turn_before_learning else self._learn_from(rollout)
+            push = None if self._turn_before_learning else self._learn(rollout, self._version)
         except Stopped:
             raise
         except BaseException:
@@ -97,16 +89,10 @@ class Worker:
                 raise
         with self._turn:
             if push is None:
-                push = self._learn_from(rollout)
-            self._version = self._push_and_pull(push, self._parameters)
-            self._all_pushed = True
-            if self._store.late:
-                self._residuals.turn_late()
+                push = self._learn(rollout, self._version)
+            self._version, late = self._push_and_pull(push, self._parameters)
+            self.residuals.add(push.learned.residuals, late)
             if self._pushed is not None:
                 self._pushed(push)
             if self._store.finished:
                 self._schedule.stop()
-
-    def _learn_from(self, rollout: Rollout) -> Push:
-        self._all_pushed = False
-        return self._learn(rollout, self._version)

@@ -19,7 +19,6 @@ import a3c.workers.store
 import a3c.workers.worker
 from a3c.engines.base import Learned
 from a3c.engines.choice import make_engine
-from a3c.engines.residuals import Residuals
 from a3c.errors import Diverged
 from a3c.networks.layout import Layout
 from a3c.rollout import Episode
@@ -119,7 +118,7 @@ def a_push_is_one_step(parts):
 
         def push(worker, store=store, outs=outs, versions=versions):
             pushed = push_of(1 + worker, worker, 0, 3 + worker, Episode(float(worker), 3 + worker))
-            versions[worker] = store.push_and_pull(pushed, outs[worker])
+            versions[worker], _ = store.push_and_pull(pushed, outs[worker])
 
         rival = Rival(lambda push=push: push(1), watch_lock(store))
         halt(store, rival.chance, outs[0])
@@ -158,11 +157,11 @@ def buffers_stay_their_owners(parts):
     assert_all(first, 3)
     first[...] = 100
     pushed = push_of(0.5)
-    assert store.push_and_pull(pushed, first) == 1
+    assert store.push_and_pull(pushed, first) == (1, False)
     assert_all(first, 2.5)
     assert_all(pushed.gradient, 0.5)
     first[...] = pushed.gradient[...] = 200
-    assert store.push_and_pull(push_of(0.25), second) == 2
+    assert store.push_and_pull(push_of(0.25), second) == (2, False)
     assert_all(second, 2.25)
     assert_all(first, 200)
     assert_all(store.parameters, 2.25)
@@ -344,7 +343,7 @@ def run_workers(parts, collects, budget=6):
                 wait_until(lambda: store.version or quiet(others, doors))
             collects[number]()
 
-        engine = SimpleNamespace(parameters=filled(0), residuals=Residuals())
+        engine = SimpleNamespace(parameters=filled(0))
         collector = SimpleNamespace(collect=collect, steps=0)
         learner = SimpleNamespace(learn=lambda _, pulled: push_of(1, number, pulled))
         worker = parts.worker.Worker(number, store, schedule, engine, collector, learner, False, None)

@@ -83,6 +83,6 @@ def test_every_recorded_update_is_reproduced(tape, engine_name):
         assert_network(layout, engine.parameters, tape, f"{u}/local_critic_stepped", heads=["critic"])
         assert_close(actor.values, tape[f"{u}/baseline"], f"{u}/baseline")
         assert_close(actor.n_step, tape[f"{u}/n_step_targets"], f"{u}/n_step_targets")
-        versions[worker] = store.push_and_pull(push, engine.parameters)
+        versions[worker], _ = store.push_and_pull(push, engine.parameters)
         assert_network(layout, store.parameters, tape, f"{u}/global_after")
     assert store.version == len(updates)

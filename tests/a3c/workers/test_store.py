@@ -16,8 +16,6 @@ from a3c.schedules import Stopped
 from a3c.workers.store import ParameterStore, Push, snapshot_grid
 from tests.a3c.oracles import small_config
 
-pytestmark = pytest.mark.usefixtures("engine_name")
-
 LAYOUT = Layout(2, 2, (2,))
 ACTOR, CRITIC = LAYOUT.spans["actor"], LAYOUT.spans["critic"]
 
@@ -59,7 +57,7 @@ def test_versions_steps_and_the_log_follow_the_pushes():
     expected = []
     for u in range(1500):
         worker, pulled, steps = u % 3, max(0, u - 2), 1 + u % 4
-        assert store.push_and_pull(push_of(ones(0), worker, pulled, steps), out) == u + 1
+        assert store.push_and_pull(push_of(ones(0), worker, pulled, steps), out) == (u + 1, False)
         expected.append((worker, pulled, (expected[-1][2] if expected else 0) + steps))
     assert store.log.updates().tolist() == expected
     assert store.steps == expected[-1][2]

@@ -40,8 +40,6 @@ from tests.a3c.sharing import (
     workers_push_in_their_turns,
 )
 
-pytestmark = pytest.mark.usefixtures("engine_name")
-
 LAWS = (
     a_push_is_one_step,
     a_pull_is_one_step,
@@ -387,7 +385,7 @@ def test_many_workers_lose_nothing_and_read_nothing_torn(workers, switch_interva
             gradient[[0, -1]] = 1
             sums[number] += gradient
             episode = Episode(1.0, 2) if i % 2 else None
-            version = store.push_and_pull(Push(number, version, gradient, 1 + number, episode), out)
+            version, _ = store.push_and_pull(Push(number, version, gradient, 1 + number, episode), out)
             versions[version] += 1
             seen(out, version)
             out[...] = gradient[...] = np.nan
