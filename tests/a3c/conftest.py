@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 
 from a3c import tail_rule
@@ -15,6 +16,8 @@ from tests.a3c import oracles
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)  # a busy machine is no failure
 settings.load_profile("repeatable")
+
+torch.set_num_threads(1)  # two wait for each other at every operation, the longer the busier the machine is
 
 
 @pytest.fixture(params=ENGINES, scope="module")

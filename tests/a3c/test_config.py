@@ -209,7 +209,6 @@ ALIASES = [
 ]
 
 
-@pytest.mark.usefixtures("engine_name")
 @pytest.mark.parametrize(("one", "other"), ALIASES)
 def test_configs_with_equal_effective_settings_train_to_the_same_bits(one, other):
     shared = {"env_kwargs": {"lengths": [4, 7, 12]}, "evaluations": 2}

@@ -22,8 +22,6 @@ from tests.a3c.failing import (
 )
 from tests.a3c.oracles import small_config
 
-pytestmark = pytest.mark.usefixtures("engine_name")
-
 
 def raises(fault, cause, where):
     what = f"{cause.__name__} in {where}: each worker, both schedules, several steps"

@@ -15,8 +15,6 @@ from a3c.schedules import Stopped, make_schedule
 from tests.a3c.oracles import small_config
 from tests.environments import Scripted
 
-pytestmark = pytest.mark.usefixtures("engine_name")
-
 SCHEDULES = pytest.mark.parametrize("schedule", ["round_robin", "free"])
 PATIENCE = 60  # seconds until a waiting thread counts as stuck
 

@@ -22,8 +22,6 @@ from tests.a3c.failing import (
 from tests.a3c.oracles import small_config
 from tests.environments import Scripted
 
-pytestmark = pytest.mark.usefixtures("engine_name")
-
 TOO_LONG = 150  # what an episode is capped at where a test does not wait for the real cap
 
 

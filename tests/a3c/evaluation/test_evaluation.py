@@ -54,7 +54,6 @@ def test_the_greedy_policy_of_every_snapshot_plays_as_in_a_plain_loop(activation
         assert played.lengths[:, episode].tolist() == [length for _, length in expected]
 
 
-@pytest.mark.usefixtures("engine_name")
 def test_the_last_row_evaluates_the_final_parameters():
     result = train(small_config(env_id="Corridor-v0", evaluations=4, learning_rate=0.05, total_steps=1000))
     table = result.evaluations

@@ -87,7 +87,6 @@ def test_the_worked_example_is_drop_to_the_bit(place):
     assert ours.parameters_hash == theirs.parameters_hash != other.parameters_hash
 
 
-@pytest.mark.usefixtures("engine_name")
 @pytest.mark.parametrize(
     "changes", [{}, {"hidden_sizes": (17, 33), "n_step_head": "both"}, {"workers": 1, "n_step": 7}]
 )

@@ -21,8 +21,6 @@ from tests.a3c.oracles import (
     torch_networks,
 )
 
-pytestmark = pytest.mark.usefixtures("engine_name")
-
 GAMMA, BETA, N, T = 0.9, 0.05, 3, 7
 
 
