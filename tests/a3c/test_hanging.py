@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 WATCHED = """
-import os, sys, threading, traceback
+import os, sys, threading, time, traceback
 from a3c import TrainConfig, train
 from a3c.streams import Purpose, reset_seed
 
@@ -21,6 +21,7 @@ while True:
     if hanging := [name for name, stack in stacks.items() if "in _hang" in "".join(stack)]:
         print(*hanging, flush=True)
         os._exit(0)
+    time.sleep(0.01)
 """
 
 

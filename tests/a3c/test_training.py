@@ -23,7 +23,7 @@ STILL = {"optimizer": "sgd", "learning_rate": 1e-30, "critic_learning_rate": 1e-
 # What is returned
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=4),
     st.integers(1, 5),
@@ -31,7 +31,7 @@ STILL = {"optimizer": "sgd", "learning_rate": 1e-30, "critic_learning_rate": 1e-
 )
 def test_episodes_are_the_environments_own_with_returns_lengths_steps_and_workers(lengths, workers, rollout_length):
     kwargs = {"lengths": lengths}
-    result = train(small_config(env_kwargs=kwargs, workers=workers, rollout_length=rollout_length, total_steps=150))
+    result = train(small_config(env_kwargs=kwargs, workers=workers, rollout_length=rollout_length, total_steps=100))
     episodes, log = result.episodes, result.update_log
     assert list(episodes.columns) == ["step", "return", "length", "worker"]
     assert episodes["step"].is_monotonic_increasing
@@ -79,7 +79,7 @@ def test_a_complete_run_has_every_metric_it_promises(rollout_length):
 
 
 def test_metrics_are_figures_of_the_tables():
-    result = train(small_config(env_kwargs={"lengths": [2, 5]}, total_steps=1000, workers=3))
+    result = train(small_config(env_kwargs={"lengths": [2, 5]}, total_steps=600, workers=3))
     last = result.episodes["return"].iloc[-100:]
     assert len(result.episodes) > 150
     assert result.metrics["training_return_last_100"] == pytest.approx(last.mean())
@@ -105,7 +105,7 @@ def test_a_result_says_what_it_is_and_goes_to_disk_as_plain_tables_and_arrays():
 
 @pytest.mark.parametrize("changes", [{}, {"schedule": "free"}, {"local_critic_step": True}, {"workers": 1}])
 def test_a_profile_says_where_the_workers_time_went_and_changes_nothing_else(changes):
-    config = small_config(total_steps=1000, **changes)
+    config = small_config(total_steps=300, **changes)
     plain, profiled = train(config), train(config, profile=True)
     names = {f"{phase}_cpu_seconds" for phase in ("collect", "learn", "push", "worker")}
     assert set(profiled.timings) - set(plain.timings) == names
@@ -156,7 +156,7 @@ def test_progress_is_emitted_one_call_at_a_time(schedule, switch_interval):
         entered.clear()
 
     with switch_interval(1e-6):
-        result = train(small_config(schedule=schedule, workers=4, total_steps=1000), emit)
+        result = train(small_config(schedule=schedule, workers=4, total_steps=400), emit)
     assert set(overlaps) == {1}
     assert len(overlaps) == len(result.update_log)
     assert steps == sorted(steps)

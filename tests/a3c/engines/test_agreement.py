@@ -117,7 +117,7 @@ usage = st.sampled_from([None, None, 0.0, 0.1, 0.5, 1.0])
 # Gradients
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(
     cases(),
     lengths,
@@ -243,7 +243,7 @@ def optimizers(draw):
     }
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     optimizers(),
     st.integers(1, 40),
@@ -399,7 +399,7 @@ def assert_signal(signal, expected, *largest):
 
 
 @engines
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(learnings())
 def test_signals_are_the_references_by_the_engines_own_values(name, learning):
     case, rollout, changes = learning
@@ -427,7 +427,7 @@ def test_signals_are_the_formula(learning):
 
 
 @engines
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(learnings())
 def test_learning(name, learning):
     """Against float64 by the engine's own signal; values are float32, so advantages keep the rounding of both terms."""
@@ -455,7 +455,7 @@ def test_learning(name, learning):
 
 
 @engines
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(learnings())
 def test_learning_at_once_is_learning_by_parts(name, learning):
     case, rollout, changes = learning
@@ -499,7 +499,7 @@ def test_rollouts_of_any_length_may_follow_one_another(name, head, random):
 
 @pytest.mark.parametrize("rule", ["half_of_the_complete", "drop", "wrong_gamma"])
 @pytest.mark.usefixtures("half_of_the_complete")
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(learnings())
 def test_a_rule_that_is_not_built_in_teaches_the_same(rule, learning):
     case, rollout, changes = learning
@@ -626,11 +626,11 @@ RUNS = {
 
 @pytest.mark.parametrize("run", RUNS)
 def test_a_run_is_the_same_while_rounding_allows(run):
-    assert_same_run(small_config(**{"total_steps": 3000, "evaluations": 2} | RUNS[run]))
+    assert_same_run(small_config(**{"total_steps": 1500, "evaluations": 2} | RUNS[run]))
 
 
 def test_the_published_programs_way_is_the_same_while_rounding_allows():
-    assert_same_run(TrainConfig.preset("seed", schedule="round_robin", total_steps=3000, evaluations=0))
+    assert_same_run(TrainConfig.preset("seed", schedule="round_robin", total_steps=1500, evaluations=0))
 
 
 def initial_parameters(config):

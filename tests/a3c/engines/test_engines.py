@@ -1,6 +1,7 @@
 """Which engine computes, and how its machine code is kept."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,52 +85,54 @@ except TypeError:
 """
 
 
-def kernels_folder(tmp_path, writable):
-    """A module with one kernel; a file that stands where its cache would."""
-    folder = tmp_path / "kernels"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory):
+    """A folder with a module with one kernel, which was called once; and what was printed."""
+    folder = tmp_path_factory.mktemp("kernels")
     (folder / "tiny.py").write_text(KERNEL)
-    if not writable:
-        (folder / "__pycache__").write_text("")
-    return folder
+    return folder, run(CALL, PYTHONPATH=str(folder), NUMBA_CACHE_DIR=None)
 
 
-def test_a_kernel_is_compiled_once_and_then_read_from_beside_its_source(tmp_path):
-    folder = kernels_folder(tmp_path, writable=True)
-    variables = {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": None}
-    assert run(CALL, **variables) == ["compiling kernels: about ten seconds, once", "4.0", "refused"]
-    kept = {path.name: path.stat().st_mtime_ns for path in (folder / "__pycache__").glob("tiny.twice*")}
+def kept_in(folder):
+    return {path: path.stat().st_mtime_ns for path in sorted((folder / "__pycache__").glob("tiny.twice*"))}
+
+
+def test_a_kernel_is_compiled_once_and_then_read_from_beside_its_source(compiled_once):
+    folder, printed = compiled_once
+    assert printed == ["compiling kernels: about ten seconds, once", "4.0", "refused"]
+    kept = kept_in(folder)
     assert kept
-    assert run(CALL, **variables) == ["4.0", "refused"]
-    assert {path.name: path.stat().st_mtime_ns for path in (folder / "__pycache__").glob("tiny.twice*")} == kept
+    assert run(CALL, PYTHONPATH=str(folder), NUMBA_CACHE_DIR=None) == ["4.0", "refused"]
+    assert kept_in(folder) == kept
 
 
-def test_machine_code_of_other_sources_or_cut_short_is_thrown_away(tmp_path):
-    folder = kernels_folder(tmp_path, writable=True)
+def test_machine_code_of_other_sources_or_cut_short_is_thrown_away(compiled_once, tmp_path):
+    folder = Path(shutil.copytree(compiled_once[0], tmp_path / "kernels"))
     variables = {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": None}
-    run(CALL, **variables)
-    kept = sorted((folder / "__pycache__").glob("tiny.twice*"))
-    for path in kept:  # as an older version of jit.py and kernels.py would have left it
+    kept = list(kept_in(folder))
+    for path in kept:  # as older sources would have left it
         path.rename(path.with_name(path.name.replace(DIGEST, "0" * len(DIGEST))))
     assert run(CALL, **variables)[1:] == ["4.0", "refused"]
-    assert sorted((folder / "__pycache__").glob("tiny.twice*")) == kept
+    assert list(kept_in(folder)) == kept
     for path in kept:
         path.write_bytes(path.read_bytes()[:20])
     said, *rest = run(CALL, **variables)
     assert "without a cache" in said
     assert rest == ["4.0", "refused"]
-    run(CALL, **variables)
-    assert run(CALL, **variables) == ["4.0", "refused"]
+    assert not kept_in(folder)
+    assert run(CALL, **variables) == ["compiling kernels: about ten seconds, once", "4.0", "refused"]
+    assert list(kept_in(folder)) == kept
 
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_cache_that_cannot_be_written_costs_no_failure(tmp_path, asked):
     """Neither the folder asked for can be made nor, where none is, the source's or the user's: all are below files."""
-    folder = kernels_folder(tmp_path, writable=False)
+    (tmp_path / "tiny.py").write_text(KERNEL)
+    (tmp_path / "__pycache__").write_text("")  # stands where the folder would
     file = tmp_path / "file"
     file.write_text("")
     nowhere = str(file / "below")
     homes = {"HOME": nowhere, "XDG_CACHE_HOME": nowhere, "NUMBA_CACHE_DIR": nowhere if asked else None}
-    first, *rest = run(CALL, PYTHONPATH=str(folder), **homes)
+    first, *rest = run(CALL, PYTHONPATH=str(tmp_path), **homes)
     assert "without a cache" in first
     assert rest == ["4.0", "refused"]

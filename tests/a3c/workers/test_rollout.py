@@ -85,7 +85,7 @@ def test_rollouts_laid_end_to_end_are_the_episodes_and_never_cross_one(lengths, 
 
 
 @engines
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=4), st.one_of(rollout_lengths, st.integers(60, 600)))
 def test_the_policy_uses_its_streams_numbers_in_order_whatever_the_rollouts_are_cut_into(name, lengths, rollout_length):
     """None skipped, none used twice, also where buffers grow in mid-rollout."""
@@ -166,7 +166,7 @@ def test_observations_may_come_as_anything_with_the_right_numbers_from_any_step_
 
 
 @engines
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     st.lists(st.sampled_from(sorted(DRESSES)), min_size=1, max_size=5),
     st.lists(st.integers(1, 150), min_size=1, max_size=3),
@@ -200,7 +200,6 @@ def collect_to_the_end(collecting, steps=10_000):
 # What is not finite
 
 
-@engines
 @pytest.mark.parametrize("fault", ["reward", "observation"])
 @settings(max_examples=40)
 @given(
@@ -209,10 +208,10 @@ def collect_to_the_end(collecting, steps=10_000):
     rollout_length=st.one_of(rollout_lengths, st.integers(60, 200)),
     length=st.sampled_from([1, 7, 64, 100, 10**6]),
 )
-def test_the_first_number_that_is_not_finite_is_told_by_its_step(name, fault, at, value, rollout_length, length):
+def test_the_first_number_that_is_not_finite_is_told_by_its_step(fault, at, value, rollout_length, length):
     """In mid-rollout, at its cut, at the end of an episode, long before the end of one that may never end."""
     misbehaving = {"fault": fault, "at": at, "values": (value, "1", "nan"), "lengths": (length,)}
-    collecting = collector(rollout_length, fair_coin(name), "Misbehaving-v0", **misbehaving)
+    collecting = collector(rollout_length, fair_coin("compiled"), "Misbehaving-v0", **misbehaving)
     with pytest.raises(Diverged) as caught:
         collect_to_the_end(collecting)
     assert str(caught.value).startswith(f"{fault} is not finite at the worker's environment step {at}: ")
