@@ -72,18 +72,18 @@ class TrainConfig(BaseModel):
     workers: Annotated[int, Field(ge=1, le=256)] = 4
     """Threads, each with its own environment and local network."""
     schedule: Literal["round_robin", "free"] = "round_robin"
-    """Who pushes next: a fixed turn (repeats bit for bit) or whoever finishes first."""
+    """The order of pushes: a fixed turn (repeats bit for bit) or first come, first served."""
     engine: Literal["auto", "compiled", "autograd"] = "auto"
-    """How networks are computed: in machine code, or by torch; ``auto`` takes the fastest that can."""
+    """The arithmetic of the networks: in machine code, or by torch; ``auto`` takes the fastest that can."""
 
     n_step: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Rewards in a complete n-step window (under the ``seed`` convention the program's own N)."""
     target: Annotated[str, AfterValidator(_known_tail_rule)] = "max_terms"
     """The tail rule: what stands for a target's missing terms (:mod:`a3c.targets`); ``module:name`` for one's own."""
     n_step_convention: Literal["textbook", "seed"] = "textbook"
-    """How n counts: by the formula, or as the published program does."""
+    """The way n counts: by the formula, or as the published program does."""
     n_step_head: Literal["actor", "critic", "both"] = "actor"
-    """Who learns from the n-step targets; the other head uses the rollout's bootstrapped discounted return."""
+    """The head that learns from the n-step targets; the other uses the rollout's bootstrapped discounted return."""
     rollout_length: Annotated[int | Literal["episode"], BeforeValidator(_length_or_episode)] = 20
     """Steps between updates (Mnih's t_max), or whole episodes as in the source. The end of an episode always cuts."""
     bootstrap_truncated: bool = True
@@ -168,7 +168,7 @@ class TrainConfig(BaseModel):
 
     @property
     def budget_unit(self) -> Literal["steps", "episodes"]:
-        """What the budget, the snapshot grid and annealing are counted in."""
+        """The unit of the budget, the snapshot grid and annealing."""
         return "steps" if self.total_steps is not None else "episodes"
 
     @classmethod
@@ -181,7 +181,7 @@ class TrainConfig(BaseModel):
 
         Raises:
             ValueError: if there is no such preset.
-            pydantic.ValidationError: if a field is not as it must be.
+            pydantic.ValidationError: if a field is not valid.
         """
         if not isinstance(preset, str) or preset not in PRESETS:
             hint = did_you_mean(preset, PRESETS) if isinstance(preset, str) else ""
@@ -209,7 +209,7 @@ class TrainConfig(BaseModel):
         return settings
 
     def metric_names(self) -> frozenset[str]:
-        """Return the metrics a complete run has: ``solved`` and the like only where something says what solved is."""
+        """Return the metrics a complete run has: ``solved`` and the like only where something defines solved."""
         return TRAINING_METRICS | EVALUATION_METRICS if self.evaluations else TRAINING_METRICS
 
     def lower_is_better(self) -> frozenset[str]:

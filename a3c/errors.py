@@ -1,4 +1,4 @@
-"""What training can raise.
+"""The errors of training.
 
 A3CError
 ├── EnvironmentUnsuitable   the environment cannot be trained on; raised before any thread starts
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 
 class PartialResult(Protocol):
-    """What was computed before a run stopped: a :class:`a3c.results.TrainResult`, as far as others ask it."""
+    """The result of a run that stopped: the part of :class:`a3c.results.TrainResult` that the harness reads."""
 
     @property
     def outcome(self) -> str:
@@ -54,8 +54,8 @@ class EnvironmentUnsuitable(A3CError, ValueError):
 
     Attributes:
         field: the config field to blame.
-        value: what it says.
-        allowed: what it may say.
+        value: its value.
+        allowed: the values allowed, in words.
     """
 
     def __init__(self, field: str, value: object, allowed: str) -> None:

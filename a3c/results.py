@@ -1,4 +1,4 @@
-"""What comes out of a training run."""
+"""The result of a training run."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TrainResult:
 
     @cached_property
     def update_log(self) -> pd.DataFrame:
-        """The update log, spelt out.
+        """The update log as a table.
 
         One row per update, in the order applied: ``update`` (from 0), ``worker``, ``pulled`` (the version its gradient
         saw), ``applied`` (the version it made), ``step`` (environment steps of all workers), ``staleness`` (updates in
@@ -83,7 +83,7 @@ class TrainResult:
 
     @property
     def labels(self) -> dict[str, str]:
-        """What it was computed with, where the config leaves that open."""
+        """The choices the config left open: the engine."""
         return {"engine": self.engine}
 
     @property
@@ -106,15 +106,15 @@ def make_result(
     timings: dict[str, float],
     residuals: Sequence[ResidualSums],
 ) -> TrainResult:
-    """Gather what came out of a run.
+    """Make the result of a run.
 
     Args:
         config: what it was trained with.
-        store: what it left behind.
+        store: its parameters, logs and snapshots.
         outcome: how it ended.
         evaluation: of its snapshots, if there was one.
         timings: ``train_seconds``, and what else was clocked.
-        residuals: what its workers noted.
+        residuals: the sums of its workers.
     """
     updates, episodes = store.log.updates(), pd.DataFrame(store.log.episodes())
     train_seconds = timings["train_seconds"]

@@ -1,4 +1,4 @@
-"""What a worker collects between two updates."""
+"""Rollouts: the steps a worker collects between two updates."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-FIRST_CAPACITY = 512
+FIRST_CAPACITY = 512  # steps that buffers have room for before they grow
 
 
 Act = Callable[[NDArray[np.float32], int], int]
 
 
 class Steps(NamedTuple):
-    """Where a rollout is written while it is collected: room for C steps.
+    """The buffers a rollout is written into while it is collected: room for C steps.
 
     Attributes:
         observations: float32 ``[≥ C + 1, k]``.
@@ -74,5 +74,5 @@ class Rollout(NamedTuple):
 
     @property
     def length(self) -> int:
-        """T."""
+        """The number of steps, T."""
         return len(self.rewards)

@@ -1,4 +1,4 @@
-"""Who pushes next.
+"""Schedules: the order in which workers push.
 
 ``round_robin``: update u, from 0, belongs to worker u mod W, while rollouts still run concurrently in their
 threads. What comes out depends on the config alone, never on the machine's load.
@@ -23,10 +23,10 @@ class Stopped(Exception):
 
 
 class Schedule(Protocol):
-    """Hands out turns at the parameter store.
+    """The order of turns at the parameter store.
 
     Attributes:
-        stopped: set once training is over; workers look at it at every environment step.
+        stopped: set once training is over; workers read it at every environment step.
     """
 
     stopped: bool
@@ -65,7 +65,7 @@ class _Turn:
 
 
 class _Turns:
-    """A turn as every schedule has it; how one is waited for and handed on is the schedule's own."""
+    """The part that schedules share; each waits for turns and hands them on in its own way."""
 
     def __init__(self, workers: int) -> None:
         self.stopped = False

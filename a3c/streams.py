@@ -11,7 +11,7 @@ BLOCK = 4096
 
 
 class Purpose(IntEnum):
-    """What a stream is for; the number is part of every result, so it never changes."""
+    """The purpose of a stream; its number is part of every result, so it never changes."""
 
     PARAMETERS = 0
     ENVIRONMENT = 1
@@ -35,7 +35,7 @@ def reset_seed(seed: int, purpose: Purpose, worker: int = 0) -> int:
 
 
 class Uniforms:
-    """Uniform numbers in [0, 1), drawn in blocks and looked at before they are used up."""
+    """Uniform numbers in [0, 1), drawn in blocks and read before they are used up."""
 
     def __init__(self, random: np.random.Generator) -> None:
         self._random = random

@@ -1,4 +1,4 @@
-"""One training run: start the threads, stop them, evaluate, and say what came out."""
+"""One training run: start the threads, stop them, evaluate, and return the result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from a3c.workers.worker import Worker
 
 
 class Progress(NamedTuple):
-    """What ``emit`` receives after every push, in the worker's turn.
+    """A run's progress, which ``emit`` receives after every push, in the worker's turn.
 
     Attributes:
         fraction: of the budget, in [0, 1].
@@ -52,7 +52,7 @@ def train(config: TrainConfig, emit: Emit | None = None, *, profile: bool = Fals
         config: every setting.
         emit: called after every push with the progress, from worker threads but one call at a time; what it raises
             stops training.
-        profile: whether ``timings`` is to say where the workers' CPU time went: ``collect_cpu_seconds``,
+        profile: whether to clock the workers' CPU time by phase, into ``timings``: ``collect_cpu_seconds``,
             ``learn_cpu_seconds``, ``push_cpu_seconds``, and ``worker_cpu_seconds`` for all they did.
 
     Raises:
@@ -99,13 +99,13 @@ def _train(config: TrainConfig, emit: Emit | None, profile: Profile | None) -> T
         }
     if profile is not None:
         timings |= profile.seconds()
-    residuals = [worker.residuals for worker in workers]
-    error = None if failure is None else _told(config, *failure)
+    residuals = [worker.residual_sums for worker in workers]
+    error = None if failure is None else _failure(config, *failure)
     return _conclude(config, spaces, layout, store, error, timings, residuals)
 
 
-def _told(config: TrainConfig, worker: Worker, cause: BaseException) -> Diverged | WorkerFailed:
-    """Say where a worker failed."""
+def _failure(config: TrainConfig, worker: Worker, cause: BaseException) -> Diverged | WorkerFailed:
+    """Return the error that names where a worker failed, and its cause."""
     where = f"{config.env_id}: worker {worker.number} at its environment step {worker.steps}, seed {config.seed}"
     error: Diverged | WorkerFailed
     if isinstance(cause, Diverged):
@@ -132,7 +132,7 @@ def _conclude(
         try:
             evaluation = evaluate_run(config, spaces, layout, store)
         except (Diverged, EvaluationFailed) as raised:
-            error = error or raised  # a run that diverged in training is told as that
+            error = error or raised  # a run that diverged in training counts as that
     timings |= {
         "evaluation_seconds": time.perf_counter() - started,
         "evaluation_cpu_seconds": time.process_time() - cpu_started,
@@ -142,13 +142,13 @@ def _conclude(
     outcome: Outcome = "diverged" if isinstance(error, Diverged) else "failed"
     try:
         error.result = make_result(config, store, outcome, evaluation, timings, residuals)
-    except Exception as another:  # out of memory, say: what came first is what there is to tell
+    except Exception as another:  # out of memory, perhaps: what came first is to be raised
         error.add_note(f"No result could be made of it: {type(another).__name__}: {another}")
     raise error
 
 
 def _reporting(emit: Emit, config: TrainConfig, store: ParameterStore) -> Callable[[Push], None]:
-    """Return what tells ``emit`` of a push; under ``free`` several workers can have pushed at once."""
+    """Return a function that calls ``emit`` with the progress, one call at a time under ``free``, too."""
     emitting = threading.Lock()
 
     def pushed(push: Push) -> None:

@@ -1,1 +1,1 @@
-"""How a worker computes: one protocol, two engines, the torch one the reference and the compiled one fast."""
+"""Engines compute for a worker: one protocol, a reference by torch, and a fast one in machine code."""

@@ -1,4 +1,4 @@
-"""How a worker computes: one small protocol, and the engines that keep it.
+"""The protocol of engines, which compute for a worker.
 
 The protocol is flat float32 vectors and numpy arrays; no engine's own types leave it. An engine belongs to one
 thread: it holds that worker's local network.
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from a3c.engines.residuals import NONE, residuals_of
+from a3c.engines.residuals import write_residuals
 from a3c.engines.signal import Signal
 from a3c.networks.layout import Vector
 from a3c.rollout import Act, Rollout, Steps
@@ -24,14 +24,14 @@ Use = NDArray[np.bool_]
 
 
 class ActorLoss(NamedTuple):
-    """What :meth:`Engine.actor_gradient` reports: the loss, and the mean entropy in nats."""
+    """The actor's loss, and the mean entropy of its policy in nats."""
 
     loss: float
     entropy: float
 
 
 class Learned(NamedTuple):
-    """What came of a rollout, besides the gradient.
+    """The figures of a rollout learnt from, besides the gradient.
 
     Attributes:
         critic_loss: see :mod:`a3c.networks.losses`.
@@ -39,8 +39,6 @@ class Learned(NamedTuple):
         entropy: mean entropy of the policy, nats.
         differing: targets on which tail rules can disagree, see :class:`a3c.engines.signal.Signal`.
         shift: the sum of |γ^d·b| over them.
-        residuals: float64 ``[3, 64]``, see :func:`a3c.engines.residuals.residuals_of`; the engine's next rollout
-            overwrites them.
     """
 
     critic_loss: float = 0.0
@@ -48,7 +46,6 @@ class Learned(NamedTuple):
     entropy: float = 0.0
     differing: float = 0
     shift: float = 0.0
-    residuals: Floats = NONE
 
 
 class Engine(Protocol):
@@ -57,10 +54,13 @@ class Engine(Protocol):
     Attributes:
         parameters: the local network, float32 ``[size]``; write into it, between rollouts, to change the network.
         gradient: what the last gradients were, float32 ``[size]``, the heads at their spans of the layout.
+        residuals: those of the rollout learnt from last, float64 ``[3, 64]``, see
+            :func:`a3c.engines.residuals.write_residuals`.
     """
 
     parameters: Vector
     gradient: Vector
+    residuals: NDArray[np.float64]
 
     def acting(self, steps: Steps) -> Act:
         """Bind the policy to where rollouts are written, and return ``act(observation, t) -> action``.
@@ -74,7 +74,7 @@ class Engine(Protocol):
         """Return V(s) for observations ``[N, k]``, as ``[N]``."""
 
     def signal(self, rollout: Rollout) -> Signal:
-        """Return what a rollout teaches by the critic as it is."""
+        """Return a rollout's learning signal by the critic as it is."""
 
     def actor_gradient(
         self,
@@ -96,7 +96,7 @@ class Engine(Protocol):
         """Write the gradient of the critic's loss into its span of :attr:`gradient`; return the loss."""
 
     def learn(self, rollout: Rollout) -> Learned:
-        """Do all of it: signal, critic's gradient, actor's gradient; see :func:`learn_by_parts`."""
+        """Compute signal, both gradients and residuals of a rollout, as :func:`learn_by_parts` does."""
 
 
 def learn_by_parts(engine: Engine, head: str, rollout: Rollout, between: Callable[[], None] | None = None) -> Learned:
@@ -118,4 +118,5 @@ def learn_by_parts(engine: Engine, head: str, rollout: Rollout, between: Callabl
         signal = engine.signal(rollout)
     targets, use = (signal.returns, None) if head == "critic" else (signal.n_step, signal.use)
     actor_loss, entropy = engine.actor_gradient(observations, rollout.actions, targets - signal.values, use)
-    return Learned(critic_loss, actor_loss, entropy, signal.differing, signal.shift, residuals_of(signal))
+    write_residuals(signal, engine.residuals)
+    return Learned(critic_loss, actor_loss, entropy, signal.differing, signal.shift)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from a3c.config import TrainConfig
 from a3c.engines.base import ActorLoss, Floats, Learned, Use, learn_by_parts
-from a3c.engines.residuals import NONE
+from a3c.engines.residuals import SHAPE
 from a3c.engines.signal import Signal, bootstrap_is_zero, reference_signal
 from a3c.errors import Diverged
 from a3c.kernels import acting, layers, learning, updates
@@ -53,12 +53,12 @@ class CompiledEngine:
         self._size = layout.size
         self.parameters = self._memory[: layout.size]
         self.gradient = np.zeros(layout.size, dtype=np.float32)
+        self.residuals = np.zeros(SHAPE)
         self._config = config
         rule = RULES.get(find_tail_rule(config.target))
         self._targets = (
             None if rule is None else (config.gamma, config.n_step, config.n_step_convention == "seed", rule)
         )
-        self._residuals = np.zeros_like(NONE)
         self._make_room(FIRST_CAPACITY)
 
     def acting(self, steps: Steps) -> Act:
@@ -128,7 +128,7 @@ class CompiledEngine:
             self._make_room(2 * length)
         kernel = self._learn_long if length * self._size > LONG else self._learn
         is_zero = bootstrap_is_zero(rollout, self._config.bootstrap_truncated)
-        return Learned(*kernel(rollout.observations, rollout.actions, rollout.rewards, is_zero), self._residuals)
+        return Learned(*kernel(rollout.observations, rollout.actions, rollout.rewards, is_zero))
 
     def _make_room(self, capacity: int) -> None:
         """Bind the kernels that learn to all that stays the same, with room for rollouts shorter than ``capacity``."""
@@ -142,7 +142,7 @@ class CompiledEngine:
             self.gradient,
             np.empty((4, capacity)),
             np.ones(capacity, dtype=np.bool_),
-            self._residuals,
+            self.residuals,
             *self._targets,
             HEADS_THAT_USE_N_STEP[config.n_step_head],
             config.entropy_coef,

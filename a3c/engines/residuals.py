@@ -1,4 +1,4 @@
-"""How far targets lie from values, by distance to the cut.
+"""Residuals: the differences of targets and values, by distance to the cut.
 
 Where the critic is unbiased, targets that lack nothing lie around the values: their mean residual G_t − v_t is 0. What
 a tail rule leaves out shows there and nowhere else: ``missing_as_zero`` lacks γ^d·b at d ≤ n, so its mean residual is
@@ -17,36 +17,35 @@ from a3c.engines.signal import Floats, Signal
 if TYPE_CHECKING:
     import pandas as pd
 
-DISTANCES = 64  # that are told apart; steps further from their cut are not counted
-NONE: Floats = np.zeros((3, DISTANCES))
-"""The residuals of a rollout of which no step is used."""
+DISTANCES = 64  # with figures of their own; steps further from their cut are not counted
+SHAPE = (3, DISTANCES)
 
 
-def residuals_of(signal: Signal) -> Floats:
-    """Return a rollout's residuals by distance to the cut.
+def write_residuals(signal: Signal, out: Floats) -> None:
+    """Write a rollout's residuals by distance to the cut.
 
-    Returns:
-        Float64 ``[3, 64]``, column d − 1: 1, G_t − v_t and the shift (see :attr:`Signal.shifts`) of the step at
-        distance d; 0 where there is none, or it is not used.
+    Args:
+        signal: of the rollout.
+        out: float64 ``[3, 64]``; column d − 1 receives 1, G_t − v_t and the shift (see :attr:`Signal.shifts`) of the
+            step at distance d, or 0 where there is none, or it is not used.
     """
-    residuals = np.zeros_like(NONE)
+    out[...] = 0
     reach = min(len(signal.values), DISTANCES)
     steps = slice(None, -reach - 1, -1)  # by distance: the last step first
     used = signal.use[steps]
-    distances = signal.n_step[steps] - signal.values[steps]
-    residuals[:, :reach] = np.where(used, (used, distances, signal.shifts[steps]), 0.0)
-    return residuals
+    residuals = signal.n_step[steps] - signal.values[steps]
+    out[:, :reach] = np.where(used, (used, residuals, signal.shifts[steps]), 0.0)
 
 
 class ResidualSums:
     """One worker's residuals, summed over the rollouts it has pushed.
 
     Attributes:
-        all: sums of :func:`residuals_of`, float64 ``[3, 64]``.
+        all: sums over all of them, float64 ``[3, 64]``, see :func:`write_residuals`.
     """
 
     def __init__(self) -> None:
-        self.all = np.zeros_like(NONE)
+        self.all = np.zeros(SHAPE)
         self._early: Floats | None = None
 
     def add(self, residuals: Floats, late: bool) -> None:

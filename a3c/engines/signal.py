@@ -1,4 +1,4 @@
-"""What a rollout teaches: values, n-step targets and returns, and how much the tail rule mattered."""
+"""The learning signal of a rollout: values, n-step targets and returns, and what the tail rule changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 
 class Signal(NamedTuple):
-    """What one rollout teaches, by one state of the critic; arrays ``[T]``, float64 unless said.
+    """The learning signal of a rollout, by one state of the critic; arrays ``[T]``, float64 but ``use``.
 
     Attributes:
         values: v_t.

@@ -17,18 +17,18 @@ from a3c.errors import EnvironmentUnsuitable
 Environment = gym.Env[Any, Any]
 
 LONGEST_EPISODE = 100_000  # steps after which an episode, in training or evaluation, is taken for one that never ends
-RAISED = (Exception, SystemExit)  # by an environment: its way out of a process is not this one's
+ENVIRONMENT_ERRORS = (Exception, SystemExit)  # by an environment: its way out of a process is not this one's
 
 
 @dataclass(frozen=True)
 class Spaces:
-    """What the networks need to know of an environment.
+    """The spaces of an environment, as far as networks need them.
 
     Attributes:
         observation_size: entries of an observation.
         actions: number of actions.
         first_action: the environment's number for action 0 (``Discrete.start``).
-        reward_threshold: the return at which it counts as solved, if it says and that is finite.
+        reward_threshold: the return at which it counts as solved, if it has one and that is finite.
     """
 
     observation_size: int
@@ -56,7 +56,7 @@ def make(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") 
         raise EnvironmentUnsuitable("env_id", env_id, f"needs a package that is not installed ({error})") from error
     except (gym.error.Error, ModuleNotFoundError) as error:
         raise EnvironmentUnsuitable("env_id", env_id, f"must be registered with Gymnasium ({error})") from error
-    except RAISED as error:
+    except ENVIRONMENT_ERRORS as error:
         why = f"({type(error).__name__}: {error})"
         if not env_kwargs:
             raise EnvironmentUnsuitable("env_id", env_id, f"must be an environment that can be made {why}") from error
@@ -70,7 +70,7 @@ def _import_module_of(env_id: str) -> None:
     try:
         if colon:
             import_module(module)
-    except RAISED as error:
+    except ENVIRONMENT_ERRORS as error:
         what = f"must be registered with Gymnasium, by a module that can be imported ({type(error).__name__}: {error})"
         raise EnvironmentUnsuitable("env_id", env_id, what) from error
 
@@ -93,7 +93,7 @@ def spaces_of(environment: Environment, env_id: str) -> Spaces:
     try:
         actions, observations = environment.action_space, environment.observation_space
         threshold = environment.spec.reward_threshold if environment.spec is not None else None
-    except RAISED as error:
+    except ENVIRONMENT_ERRORS as error:
         what = f"must have a Discrete action space and a flat Box observation ({type(error).__name__}: {error})"
         raise EnvironmentUnsuitable("env_id", env_id, what) from error
     if not isinstance(actions, gym.spaces.Discrete):
@@ -108,10 +108,10 @@ def spaces_of(environment: Environment, env_id: str) -> Spaces:
 
 
 def close(environment: Environment | gym.vector.VectorEnv[Any, Any, Any]) -> None:
-    """Close an environment; an error in its ``close`` is warned of and hides nothing."""
+    """Close an environment; an error in its ``close`` is a warning and hides nothing."""
     try:
         environment.close()
-    except RAISED as error:
+    except ENVIRONMENT_ERRORS as error:
         warnings.warn(f"the environment failed to close: {type(error).__name__}: {error}", stacklevel=2)
 
 

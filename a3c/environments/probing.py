@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from a3c.config import TrainConfig
-from a3c.environments.making import RAISED, Spaces, close, make, spaces_of
+from a3c.environments.making import ENVIRONMENT_ERRORS, Spaces, close, make, spaces_of
 from a3c.errors import EnvironmentUnsuitable
 
 PROBE_SECONDS = 60.0  # an environment that takes longer to be made and stepped once is taken for one that hangs
@@ -29,7 +29,7 @@ def probe(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs")
             first, _ = environment.reset(seed=0)
             following, reward, _, _, _ = environment.step(spaces.first_action)
             shapes = [np.shape(observation) for observation in (first, following)]
-        except RAISED as error:
+        except ENVIRONMENT_ERRORS as error:
             what = f"must survive a reset and a step ({type(error).__name__}: {error})"
             raise EnvironmentUnsuitable("env_id", env_id, what) from error
         for shape in shapes:
@@ -59,7 +59,7 @@ def require_same_spaces(config: TrainConfig, training: Spaces) -> None:
 def problems_of_environments(config: TrainConfig) -> list[tuple[str, object, str]]:
     """Probe the training and the evaluation environment: (field, value, what is allowed) for each misfit.
 
-    In a thread of its own, so that one that hangs is a misfit, too, and not the end of the command that asks.
+    In a thread of its own, so that one that hangs is a misfit, too, and does not block the caller.
     """
     found: list[tuple[str, object, str]] = []
     raised: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""What a run comes to: figures over its evaluation curve, its training episodes, its updates."""
+"""Figures of a run: over its evaluation curve, its training episodes, its updates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def evaluation_measures(
         returns: mean evaluation return at each grid point, ``[K]``, K ≥ 1.
         grid: the grid points, in the budget's unit.
         budget: the budget.
-        scale: the returns that score 0 and 1; None: nothing says what is solved, and scores are plain returns.
+        scale: the returns that score 0 and 1; None: nothing defines what is solved, and scores are plain returns.
 
     Returns:
         ``auc`` (mean over the grid), ``final`` (mean over its last tenth), ``best``, all scaled; ``final_return``
@@ -50,7 +50,7 @@ def evaluation_measures(
 
 
 def evaluation_scale(config: TrainConfig, random: float, threshold: float | None) -> tuple[float, float] | None:
-    """Return the returns that score 0 and 1; None where neither config nor environment says what is solved."""
+    """Return the returns that score 0 and 1; None where neither config nor environment defines what is solved."""
     if config.evaluation_scale is not None:
         return config.evaluation_scale
     if threshold is None or threshold <= random:

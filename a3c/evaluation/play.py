@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a3c.config import TrainConfig
-from a3c.environments.making import LONGEST_EPISODE, RAISED, Environment, Spaces, close, first_not_finite, make
+from a3c.environments.making import (
+    ENVIRONMENT_ERRORS,
+    LONGEST_EPISODE,
+    Environment,
+    Spaces,
+    close,
+    first_not_finite,
+    make,
+)
 from a3c.errors import Diverged, EpisodeTooLong, EvaluationFailed
 from a3c.networks.layout import Layout
 from a3c.streams import Purpose, generator, reset_seed
@@ -86,7 +94,7 @@ def play(config: TrainConfig, count: int, policy: Policy, seed: int, who: str) -
         count: how many.
         policy: observations ``[count, k]`` → the environments' actions ``[count]``.
         seed: of the environments.
-        who: whose episodes they are, told in errors with ``{step}`` filled in.
+        who: whose episodes they are, for error messages, which fill in ``{step}``.
 
     Raises:
         Diverged: see :func:`evaluate`.
@@ -94,21 +102,21 @@ def play(config: TrainConfig, count: int, policy: Policy, seed: int, who: str) -
     """
     played = Episodes(np.zeros(count), np.zeros(count, dtype=np.int64))
 
-    def told(error: object) -> str:
+    def message(error: object) -> str:
         return f"{config.env_id}: {who.format(step=played.lengths.max())}: {error}"
 
     try:
         with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore"):
             _play(config, _vectorised(config, count, stack), policy, seed, played)
     except Diverged as error:
-        raise Diverged(told(error)) from error
-    except RAISED as error:
-        raise EvaluationFailed(told(f"{type(error).__name__}: {error}")) from error
+        raise Diverged(message(error)) from error
+    except ENVIRONMENT_ERRORS as error:
+        raise EvaluationFailed(message(f"{type(error).__name__}: {error}")) from error
     return played
 
 
 def _play(config: TrainConfig, environments: Environments, policy: Policy, seed: int, played: Episodes) -> None:
-    """Write down one episode of each environment, as far as they get."""
+    """Play one episode in each environment into ``played``, which an error leaves as far as they got."""
     returns, lengths = played
     observations, _ = environments.reset(seed=seed)
     running = np.ones(len(returns), dtype=np.bool_)

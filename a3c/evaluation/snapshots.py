@@ -1,4 +1,4 @@
-"""Evaluate what a run has left, and measure its curve."""
+"""Evaluate a run's snapshots, and measure its curve."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EVALUATION_COLUMNS = ["grid", "step", "return", "std", "length", "scaled"]
 
 
 class Evaluation(NamedTuple):
-    """What evaluating a run's snapshots came to; all of it finite.
+    """The evaluation of a run's snapshots; all of it finite.
 
     Attributes:
         table: see :attr:`TrainResult.evaluations`.
@@ -35,8 +35,8 @@ def evaluate_run(config: TrainConfig, spaces: Spaces, layout: Layout, store: Par
     """Evaluate the snapshots a run has left.
 
     Raises:
-        Diverged: if a number in it is not finite, be it that returns of 1e308 have no finite sum: there is no
-            telling how good such a run is, and infinity would be the best of all.
+        Diverged: if a number in it is not finite, be it that returns of 1e308 have no finite sum: nobody knows how
+            good such a run is, and infinity would be the best of all.
         EvaluationFailed: if the environments raise, or an episode does not end.
     """
     taken = len(store.snapshot_steps)

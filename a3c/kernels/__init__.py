@@ -1,1 +1,1 @@
-"""What is compiled to machine code."""
+"""Functions compiled to machine code: acting, learning, updates."""

@@ -1,4 +1,4 @@
-"""How kernels are compiled: flags, the cache on disk, and views that cost nothing.
+"""Compile kernels: flags, the cache on disk, and views that cost nothing.
 
 Every kernel names its signature, so it is compiled (or loaded from the cache) when its module is imported: never
 in the middle of a run, never in two threads at once, never once more for another type.
@@ -20,7 +20,7 @@ from numba import types
 from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
-njit: Any = numba.njit  # whose types say too little of what it returns
+njit: Any = numba.njit  # whose types leave open what it returns
 carray: Any = numba.carray  # type: ignore[attr-defined]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -30,7 +30,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 FLAGS = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
 LOG = logging.getLogger(__name__)
 
-# Part of the name that Numba's cache goes by: it looks at the age of the file a kernel stands in, but not at those of
+# Part of the name that Numba's cache goes by: it checks the age of the file a kernel stands in, but not at those of
 # what the kernel calls, and an interrupted write can leave it with old code under a new date.
 SOURCES = sorted(Path(__file__).parent.glob("*.py"))
 DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:8]
@@ -42,7 +42,7 @@ def kernel(signature: str, *, nogil: bool = False) -> Callable[[Function], Funct
     A cache that cannot be written or read costs the time of compiling, in every process anew, and nothing else.
 
     Args:
-        signature: as Numba writes it, say ``float64(float32[::1], intp)``.
+        signature: as Numba writes it, such as ``float64(float32[::1], intp)``.
         nogil: whether the GIL is released while it runs. That costs more than a short kernel takes, and lets
             threads fight over the GIL at its end: only for those of tens of microseconds and more.
     """
@@ -57,7 +57,7 @@ def kernel(signature: str, *, nogil: bool = False) -> Callable[[Function], Funct
         except NumbaError:  # a mistake in the kernel
             raise
         except Exception as error:  # no folder to cache in, a full disk, a damaged file
-            _say_once(f"kernels are compiled without a cache, which takes time: {type(error).__name__}: {error}")
+            _warn_once(f"kernels are compiled without a cache, which takes time: {type(error).__name__}: {error}")
             if cached is not None:
                 _forget(cached, function.__qualname__)
             fast = _compile(njit(**options)(function), signature)
@@ -70,7 +70,7 @@ def _compile(function: Any, signature: str) -> Any:
     """Compile for one signature, or load that from the cache, and for no other ever."""
     folder = function.stats.cache_path
     if folder is not None and not any(Path(folder).glob(f"*.{function.__qualname__}-*.nbi")):
-        _say_once("compiling kernels: about ten seconds, once")
+        _warn_once("compiling kernels: about ten seconds, once")
         _forget(function, f"{function.__name__}_{'?' * len(DIGEST)}")
     function.compile(signature)
     function.disable_compile()
@@ -85,7 +85,7 @@ def _forget(function: Any, name: str) -> None:
 
 
 @cache
-def _say_once(text: str) -> None:
+def _warn_once(text: str) -> None:
     LOG.warning("%s", text)
 
 

@@ -15,8 +15,8 @@ innermost loop is long and contiguous.
 
     ∂L/∂W = Σ δ xᵀ      ∂L/∂c = Σ δ      ∂L/∂x = Wᵀ δ      δ of the layer below = φ'(z) ⊙ Wᵀ δ
 
-and φ' follows from h alone: ReLU6 1 where 0 < h < 6, ReLU 1 where h > 0, tanh 1 − h². What δ is at the top, the losses
-say (:mod:`a3c.kernels.learning`). Rollouts are taken in tiles, whose activations stay in the cache.
+and φ' follows from h alone: ReLU6 1 where 0 < h < 6, ReLU 1 where h > 0, tanh 1 − h². δ at the top is the losses'
+(:mod:`a3c.kernels.learning`). Rollouts are taken in tiles, whose activations stay in the cache.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def through(x: Any, weight: Any, transposed: Any, is_wide: bool, bias: Any, z: A
 
 @helper
 def back_through(delta: Any, weight: Any, transposed: Any, is_wide: bool, delta_x: Any) -> None:
-    """∂L/∂x = Wᵀ δ for one step."""
+    """Compute ∂L/∂x = Wᵀ δ for one step."""
     if is_wide:
         for i in range(delta_x.size):
             delta_x[i] = dot(transposed[i], delta)

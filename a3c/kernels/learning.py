@@ -81,7 +81,7 @@ def policy_delta(z: Any, delta: Any, action: int, advantage: float, weight: floa
 
 
 # Kernels' signatures, in Numba's notation. Plain arguments: tuples of those that belong together, named or not, were
-# measured to make `learn` 5 % slower or more, for Numba looks at all that is in them at every call.
+# measured to make `learn` 5 % slower or more, for Numba inspects all that is in them at every call.
 VECTOR, MATRIX, PLAN_TYPE = "float32[::1]", "float32[:, ::1]", "int64[::1]"
 DOUBLES, INTEGERS, FLAGS = "float64[::1]", "int64[::1]", "boolean[::1]"
 NET = f"{VECTOR}, {VECTOR}, {PLAN_TYPE}"  # network, scratch, plan
@@ -174,7 +174,7 @@ def n_step(
         out: ``[≥ 4, ≥ T + 1]``; row 0 holds v_t and V(s_T), rows 1, 2 and 3 receive G_t, the discounted return, and
             γ^d·b where the window is incomplete, else 0.
         rewards: r_t, ``[T]``.
-        bootstrap_is_zero: whether b = 0, whatever the critic says.
+        bootstrap_is_zero: whether b = 0, whatever V(s_T) is.
 
     Returns:
         How many targets γ^d·b makes a difference to, and the sum of its absolute values.
@@ -210,7 +210,7 @@ def n_step(
 
 
 @helper
-def residuals_of(out: Any, length: int, residuals: Any) -> None:
+def write_residuals(out: Any, length: int, residuals: Any) -> None:
     """Write a rollout's residuals, every step used, from what :func:`n_step` leaves in ``out``."""
     reach = min(length, residuals.shape[1])
     for i in range(reach):
@@ -263,7 +263,7 @@ def learn(
         gradient: receives both gradients.
         out: ``[4, ≥ T + 1]``: receives v, G, the discounted returns, and the advantages.
         use: ``[≥ T]``, all true.
-        residuals: ``[3, 64]``, receives :func:`a3c.engines.residuals.residuals_of` the rollout.
+        residuals: ``[3, 64]``, see :func:`a3c.engines.residuals.write_residuals`.
         gamma: see :func:`n_step`, as for the next three.
         n: rewards in a complete window.
         seed_convention: how n counts.
@@ -277,12 +277,12 @@ def learn(
         bootstrap_is_zero: whether b = 0.
 
     Returns:
-        The numbers of :class:`a3c.engines.base.Learned`.
+        The fields of :class:`a3c.engines.base.Learned`.
     """
     length = rewards.size
     values(network, scratch, critic, observations, out[0])
     differing, shift = n_step(gamma, n, seed_convention, rule, out, rewards, bootstrap_is_zero)
-    residuals_of(out, length, residuals)
+    write_residuals(out, length, residuals)
     seen, used, ready = observations[:length], use[:length], length < TILE
     targets = out[1] if head & CRITIC_HEAD else out[2]
     critic_loss = critic_gradient(network, scratch, critic, gradient, seen, targets[:length], used, ready)

@@ -1,4 +1,4 @@
-"""One flat float32 vector holds a whole network; this is the map of it."""
+"""The layout of a whole network in one flat float32 vector."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEADS: tuple[Head, Head] = ("actor", "critic")
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each weight of the actor and the critic stands in the vector.
+    """The place of each weight of the actor and the critic in the vector.
 
     Two separate MLPs, the actor first: per layer its weight ``[out, in]`` in row-major order, then its bias
     ``[out]``. The actor's last layer has one output per action (logits), the critic's has one (the value).

@@ -29,10 +29,10 @@ def policy_terms(logits: Tensor, actions: Tensor, log_epsilon: float) -> tuple[T
 
 
 def actor_loss(chosen: Tensor, entropy: Tensor, advantages: Tensor, weights: Tensor, entropy_coef: float) -> Tensor:
-    """−mean( log π(a_t|s_t)·A_t + β·H ), the advantages constant; all arguments ``[T]`` but β."""
+    """Return −mean( log π(a_t|s_t)·A_t + β·H ), the advantages constant; all arguments ``[T]`` but β."""
     return -(weights * (chosen * advantages + entropy_coef * entropy)).sum()
 
 
 def critic_loss(values: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """mean( (target_t − v_t)² ); all arguments ``[T]``."""
+    """Return mean( (target_t − v_t)² ); all arguments ``[T]``."""
     return (weights * (targets - values) ** 2).sum()

@@ -20,14 +20,14 @@ BAD_PARAMETERS = "an update would make parameters that are not finite"
 
 
 class Optimizer(Protocol):
-    """Turns gradients into steps."""
+    """A rule that turns gradients into steps."""
 
     def step(self, gradient: Vector, learning_rate: float) -> Vector:
         """Return what to subtract from the parameters: a view that the next call overwrites."""
 
 
 class StepCount:
-    """How many steps were taken; several Adams may share one (the published program's critics do)."""
+    """A count of the steps taken; several Adams may share one (the published program's critics do)."""
 
     def __init__(self) -> None:
         self.value = 0
@@ -123,7 +123,7 @@ def make_optimizer(config: TrainConfig, size: int, count: StepCount | None = Non
 
 
 class Update(Protocol):
-    """How the parameter store applies a gradient."""
+    """The parameter store's way to apply a gradient."""
 
     def apply(self, parameters: Vector, gradient: Vector, actor_rate: float, critic_rate: float) -> None:
         """Step both heads in place, in the arithmetic of one engine.

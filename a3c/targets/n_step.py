@@ -5,7 +5,7 @@ n the number of rewards a complete window has and m = min(n, d),
 
     G_t = r_t + γ r_{t+1} + … + γ^{m-1} r_{t+m-1}  +  γ^m · w_t
     w_t = v_{t+n}   where n < d: the window is complete and every rule agrees
-        = what the tail rule says, where n ≥ d and the value term would stand at the cut or beyond it
+        = the tail rule's, where n ≥ d and the value term would stand at the cut or beyond it
 
 ``b`` is the bootstrap value at the cut: V(s_T), or 0 at the true end of an episode. The two rules of the source
 ("A3C multi-threaded discrete version with N step targets") differ by γ^d·b at d ≤ n and nowhere else, so they
@@ -25,12 +25,12 @@ Convention = Literal["textbook", "seed"]
 
 
 def missing_as_zero(w: Windows) -> Targets:
-    """w_t = 0 where n ≥ d: missing terms are treated as 0."""
+    """Take w_t = 0 where n ≥ d: missing terms are treated as 0."""
     return Targets(w.rewards + w.discounts * w.values, np.ones_like(w.missing))
 
 
 def max_terms(w: Windows) -> Targets:
-    """w_t = b where n ≥ d: the maximum terms possible (Mnih et al. 2016, algorithm S3)."""
+    """Take w_t = b where n ≥ d: the maximum terms possible (Mnih et al. 2016, algorithm S3)."""
     return Targets(w.rewards + w.discounts * np.where(w.missing, w.bootstrap, w.values), np.ones_like(w.missing))
 
 
@@ -40,7 +40,7 @@ def drop(w: Windows) -> Targets:
 
 
 def wrong_gamma(w: Windows) -> Targets:
-    """γ^n·b where n ≥ d: bootstrapped as if the window had been complete, instead of with γ^d."""
+    """Take γ^n·b where n ≥ d: bootstrapped as if the window had been complete, instead of with γ^d."""
     tail = np.where(w.missing, w.gamma**w.n * w.bootstrap, w.discounts * w.values)
     return Targets(w.rewards + tail, np.ones_like(w.missing))
 
@@ -58,7 +58,7 @@ def windows(
 
     Arguments as in :func:`a3c.targets.registry.n_step_targets`.
 
-    ``ended`` says whether the cut is an end that is worth nothing; None: it is where b = 0.
+    ``ended``: whether the cut is an end after which nothing follows; None: where b = 0.
 
     The ``seed`` convention is the published program's: it clamps its N to T and then sums N-1 rewards with the
     value at index N-1, so its N is the textbook n = min(N, T) - 1; N = 1 makes every target equal to v_t.

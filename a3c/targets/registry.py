@@ -37,7 +37,7 @@ def find_tail_rule(name: str) -> TailRule:
     """Return the tail rule of a registered name, or the function ``module:name``, whose module is imported.
 
     Raises:
-        ValueError: saying what is allowed, if there is none.
+        ValueError: if there is none; it names what is allowed.
     """
     if name in TAIL_RULES:
         return TAIL_RULES[name]
@@ -49,15 +49,12 @@ def find_tail_rule(name: str) -> TailRule:
 
 @cache
 def _imported(dotted: str) -> TailRule:
-    """Import a function and see that it is a tail rule."""
+    """Import a function and check that it is a tail rule."""
     module, _, name = dotted.partition(":")
     try:
         rule: TailRule = getattr(import_module(module), name)
         complete(rule, EXAMPLE)
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # whatever a module does when it is imported, and a function that is no tail rule
+    except (Exception, SystemExit) as error:  # a module may do anything when imported, and a function be no tail rule
         what = "must be the module:name of a tail rule"
         raise ValueError(f"{what}, a function from Windows to Targets ({type(error).__name__}: {error})") from error
     return rule

@@ -1,4 +1,4 @@
-"""What a tail rule is: it completes the n-step windows of a rollout, which :mod:`a3c.targets.n_step` defines."""
+"""Tail rules: functions that complete the n-step windows of a rollout, see :mod:`a3c.targets.n_step`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Windows(NamedTuple):
         discounts: γ^m.
         missing: where n ≥ d: the value term is not in the rollout.
         bootstrap: b.
-        ended: the cut is an end that is worth nothing (b = 0 for good), not a cut in mid-episode.
+        ended: the cut is an end after which nothing follows (b = 0 for good), not a cut in mid-episode.
         gamma: γ.
         n: rewards in a complete window, also where the rollout is too short for one.
     """
@@ -41,7 +41,7 @@ class Windows(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """What a tail rule returns.
+    """The targets of one rollout, as a tail rule returns them.
 
     Attributes:
         targets: G_t, float64 ``[T]``.

@@ -15,11 +15,11 @@ from a3c.rollout import FIRST_CAPACITY, Act, Episode, Rollout, Steps
 from a3c.schedules import Schedule, Stopped
 from a3c.streams import Uniforms
 
-LOOK_EVERY = 64  # steps between looks at what a long rollout has gathered
+CHECK_EVERY = 64  # steps between checks of what a long rollout has gathered
 
 
 class Collector:
-    """One worker's environment and where its episode stands.
+    """One worker's environment, in the middle of an episode or between two.
 
     Args:
         environment: made by :func:`a3c.environments.making.make`; owned by this collector alone.
@@ -54,7 +54,7 @@ class Collector:
         self.steps = 0
 
     def collect(self, schedule: Schedule) -> Rollout:
-        """Act until the cut.
+        """Act until the cut; return the rollout.
 
         Args:
             schedule: asked at every step whether training has stopped.
@@ -65,7 +65,7 @@ class Collector:
             EpisodeTooLong: if the episode has not ended after :data:`~a3c.environments.making.LONGEST_EPISODE` steps.
         """
         observation = self._following if self._following is not None else self._reset()
-        t, looked, look = 0, 0, self._look_ahead(0)
+        t, checked, next_check = 0, 0, self._prepare(0)
         act, step, rewards = self._act, self._environment.step, self._steps.rewards
         limit, first_action = self._limit, self._first_action
         try:
@@ -80,13 +80,13 @@ class Collector:
                 t += 1
                 if terminated or truncated or t == limit:
                     break
-                if t == look:  # an episode fed with NaN may never end
-                    self._look_back(observation, looked, t)
-                    looked, look = t, self._look_ahead(t)
+                if t == next_check:  # an episode fed with NaN may never end
+                    self._check(observation, checked, t)
+                    checked, next_check = t, self._prepare(t)
                     act, rewards = self._act, self._steps.rewards
                 if schedule.stopped:
                     raise Stopped
-            self._look_back(observation, looked, t)
+            self._check(observation, checked, t)
         except (Stopped, Diverged):
             raise
         except Exception:
@@ -107,8 +107,8 @@ class Collector:
             episode, self._following = None, observation
         return Rollout(observations[: t + 1], actions[:t], rewards[:t], terminated, truncated, episode)
 
-    def _look_back(self, observation: Any, start: int, end: int) -> None:
-        """Take in what came between two looks: record what was observed last, count, refuse what is not finite."""
+    def _check(self, observation: Any, start: int, end: int) -> None:
+        """Check the steps since the last check: record the last observation, count, refuse what is not finite."""
         self._record(observation, end)
         total = sum(self._steps.rewards[start:end].tolist())  # numpy takes longer for so few
         flat = self._flat[start * self._shape[0] : (end + 1) * self._shape[0]]
@@ -117,11 +117,11 @@ class Collector:
         self._return += total
         self._uniforms.advance(end - start)
 
-    def _look_ahead(self, t: int) -> int:
-        """Make room for the steps from ``t`` up to the next look, give them uniforms, and return when that is."""
+    def _prepare(self, t: int) -> int:
+        """Make room for the steps from ``t`` up to the next check, give them uniforms, and return when that is."""
         if self._length + t >= LONGEST_EPISODE:
             raise EpisodeTooLong(self._length + t, "env_kwargs")
-        end = t + LOOK_EVERY if self._limit is None else min(t + LOOK_EVERY, self._limit)
+        end = t + CHECK_EVERY if self._limit is None else min(t + CHECK_EVERY, self._limit)
         if end > len(self._steps.rewards):
             self._bind(self._steps.doubled())
         self._steps.uniforms[t:end] = self._uniforms.upcoming(end - t)

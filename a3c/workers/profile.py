@@ -1,4 +1,4 @@
-"""Where a run's CPU time goes: clocks around the phases of its workers."""
+"""Profile a run: clocks around the phases of its workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ R = TypeVar("R")
 
 
 class Timed(Protocol):
-    """Wraps a phase of a worker in a clock, or leaves it as it is."""
+    """A function that wraps a phase of a worker in a clock, or leaves it as it is."""
 
     def __call__(self, phase: str, function: Callable[P, R]) -> Callable[P, R]:
         """Return a function that does the same."""

@@ -18,7 +18,7 @@ from a3c.workers.update_log import CURVE_BINS, CurveMeans, UpdateLog
 
 
 class Push(NamedTuple):
-    """What a worker brings to the store.
+    """A gradient and what the store counts with it.
 
     Attributes:
         worker: its number.
@@ -38,7 +38,7 @@ class Push(NamedTuple):
 
 
 class ParameterStore:
-    """Push-and-pull is one step: apply a gradient, count a version, copy the parameters out.
+    """The global network, to which workers push gradients and from which they pull parameters, in one step.
 
     Gradients travel as arguments, never through a shared attribute, so none is lost or applied twice. Its lock
     is the only one around the global network.
@@ -117,7 +117,7 @@ class ParameterStore:
 
     def _count(self, push: Push) -> int:
         """Count a push; return the stretch of the budget, from 0, that it falls into."""
-        worker, pulled, _, steps, episode, (critic_loss, actor_loss, entropy, differing, shift, _) = push
+        worker, pulled, _, steps, episode, (critic_loss, actor_loss, entropy, differing, shift) = push
         stretch = self.progress * CURVE_BINS // self._budget
         staleness = self.version - pulled
         self.version += 1

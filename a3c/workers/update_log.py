@@ -1,4 +1,4 @@
-"""What the parameter store writes down at every push: 17 bytes an update, and means for curves."""
+"""The parameter store's log of pushes: 17 bytes an update, and means for curves."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from a3c.workers.store import ParameterStore, Push
 
 
 class Worker:
-    """Trains until the store's budget is reached or somebody stops the schedule.
+    """A worker that trains until the store's budget is reached or somebody stops the schedule.
 
     Args:
         number: its place among the workers, from 0.
@@ -48,7 +48,8 @@ class Worker:
         self._schedule = schedule
         self._turn = schedule.turn(number)
         self._parameters = engine.parameters
-        self.residuals = ResidualSums()
+        self._residuals = engine.residuals
+        self.residual_sums = ResidualSums()
         self._collector = collector
         self._collect = timed("collect", collector.collect)
         self._learn = timed("learn", learner.learn)
@@ -91,7 +92,7 @@ class Worker:
             if push is None:
                 push = self._learn(rollout, self._version)
             self._version, late = self._push_and_pull(push, self._parameters)
-            self.residuals.add(push.learned.residuals, late)
+            self.residual_sums.add(self._residuals, late)
             if self._pushed is not None:
                 self._pushed(push)
             if self._store.finished:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from a3c import Diverged, train
-from a3c.engines.residuals import DISTANCES, ResidualSums, residual_table, residuals_of
+from a3c.engines.residuals import DISTANCES, SHAPE, ResidualSums, residual_table, write_residuals
 from a3c.engines.signal import Signal
 from tests.a3c.oracles import definitional_targets, definitional_use, small_config, torch_networks
 from tests.environments import scripted_observation
@@ -43,10 +43,12 @@ def by_hand(rollouts, d):
 def test_means_are_over_the_steps_used_at_each_distance(workers, first_late):
     """Each worker's rollouts, of which those from ``first_late`` on are pushed late."""
     sums, pushed, late = [], [], []
+    residuals = np.full(SHAPE, np.nan)
     for rollouts in workers:
         sums.append(ResidualSums())
         for place, signal in enumerate(rollouts):
-            sums[-1].add(residuals_of(signal), place >= first_late)
+            write_residuals(signal, residuals)
+            sums[-1].add(residuals, place >= first_late)
         pushed += rollouts
         late += rollouts[first_late:]
     rows = [
