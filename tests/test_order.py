@@ -15,11 +15,10 @@ BELOW = {"a3c": set(), "harness": set(), "reports": {"harness"}, "studies": {"a3
 # Lowest first. A part may import the parts of the rows above its own, never one of its own row or of a row below.
 ORDER = {
     "a3c": [
-        "errors streams kernels schedules",
+        "errors streams kernels schedules rollout",
         "targets",
         "config",
         "networks environments",
-        "rollout",
         "engines",
         "workers",
         "evaluation",
@@ -27,6 +26,8 @@ ORDER = {
         "training",
         "__init__",
     ],
+    "a3c.engines": ["signal", "residuals", "base", "autograd compiled", "choice", "__init__"],
+    "a3c.workers": ["update_log profile collector", "store", "learner", "worker", "__init__"],
     "harness": [
         "redaction machine",
         "errors provenance",
@@ -46,6 +47,10 @@ ORDER = {
     "studies.bench": ["contestants", "measure", "summary", "record", "runner", "display", "__init__"],
 }
 NEVER = [  # rows alone would allow these
+    ("a3c.engines", "a3c.environments"),
+    ("a3c.workers", "a3c.kernels"),
+    ("a3c.evaluation", "a3c.kernels"),
+    ("a3c.evaluation", "a3c.engines"),
     ("harness.record", "harness.compute"),
     ("harness.mirrors", "harness.compute"),
     ("reports.statistics", "harness"),
