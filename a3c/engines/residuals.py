@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from a3c.engines.signal import Floats, Signal
+from a3c.engines.signal import Signal
+from a3c.targets.rule import Floats
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,7 @@ from a3c.config import TrainConfig
 from a3c.rollout import Rollout
 from a3c.targets.n_step import discounted_returns, windows
 from a3c.targets.registry import find_tail_rule
-from a3c.targets.rule import complete
-
-Floats = NDArray[np.float64]
+from a3c.targets.rule import Floats, complete
 
 
 class Signal(NamedTuple):

@@ -26,6 +26,7 @@ SMALL = {
     "evaluations": 0,
     "evaluation_episodes": 2,
 }
+STILL = {"optimizer": "sgd", "learning_rate": 1e-30, "critic_learning_rate": 1e-30}  # parameters stay as initialised
 
 
 def small_config(**changes):

@@ -12,12 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a3c import TrainConfig, WorkerFailed, train
-from tests.a3c.oracles import small_config, torch_networks
+from tests.a3c.oracles import STILL, small_config, torch_networks
 from tests.environments import scripted_observation
 
 pytestmark = pytest.mark.usefixtures("engine_name")
-
-STILL = {"optimizer": "sgd", "learning_rate": 1e-30, "critic_learning_rate": 1e-30}  # parameters stay as initialised
 
 
 # What is returned

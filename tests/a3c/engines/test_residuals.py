@@ -11,11 +11,10 @@ from pandas.testing import assert_frame_equal
 from a3c import Diverged, train
 from a3c.engines.residuals import DISTANCES, SHAPE, ResidualSums, residual_table, write_residuals
 from a3c.engines.signal import Signal
-from tests.a3c.oracles import definitional_targets, definitional_use, small_config, torch_networks
+from tests.a3c.oracles import STILL, definitional_targets, definitional_use, small_config, torch_networks
 from tests.environments import scripted_observation
 
 COLUMNS = ["distance", "count", "residual", "shift", "count_late", "residual_late", "shift_late"]
-STILL = {"optimizer": "sgd", "learning_rate": 1e-30, "critic_learning_rate": 1e-30}  # parameters stay as initialised
 
 
 # Sums
