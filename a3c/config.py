@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from a3c.errors import did_you_mean
+from a3c.schedules import ScheduleName
 from a3c.targets.registry import find_tail_rule
 
 DEFAULT_STEPS = 100_000
@@ -71,7 +72,7 @@ class TrainConfig(BaseModel):
 
     workers: Annotated[int, Field(ge=1, le=256)] = 4
     """Threads, each with its own environment and local network."""
-    schedule: Literal["round_robin", "free"] = "round_robin"
+    schedule: ScheduleName = "round_robin"
     """The order of pushes: a fixed turn (repeats bit for bit) or first come, first served."""
     engine: Literal["auto", "compiled", "autograd"] = "auto"
     """The arithmetic of the networks: in machine code, or by torch; ``auto`` takes the fastest that can."""

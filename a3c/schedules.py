@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 # Lets others have the GIL, and on a shared core the core; sleep(0) takes 50 microseconds on Linux.
 _yield = getattr(os, "sched_yield", partial(time.sleep, 0))
@@ -26,9 +27,11 @@ class Schedule(Protocol):
     """The order of turns at the parameter store.
 
     Attributes:
+        repeats: whether the order of pushes depends on the config alone.
         stopped: set once training is over; workers read it at every environment step.
     """
 
+    repeats: ClassVar[bool]
     stopped: bool
 
     def turn(self, worker: int) -> AbstractContextManager[None]:
@@ -67,6 +70,8 @@ class _Turn:
 class _Turns:
     """The part that schedules share; each waits for turns and hands them on in its own way."""
 
+    repeats: ClassVar[bool] = False
+
     def __init__(self, workers: int) -> None:
         self.stopped = False
         self._turns = [_Turn(self, worker) for worker in range(workers)]
@@ -89,6 +94,8 @@ class _Turns:
 
 class RoundRobin(_Turns):
     """Turns in worker order, 0 … W-1 and again; each worker waits at a gate of its own."""
+
+    repeats = True
 
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
@@ -125,9 +132,13 @@ class Free(_Turns):
         _yield()
 
 
-def make_schedule(name: str, workers: int) -> Schedule:
+ScheduleName = Literal["round_robin", "free"]
+SCHEDULES: Mapping[ScheduleName, type[_Turns]] = {"round_robin": RoundRobin, "free": Free}
+
+
+def make_schedule(name: ScheduleName, workers: int) -> Schedule:
     """Make the schedule called ``name`` for a number of workers."""
-    return RoundRobin(workers) if name == "round_robin" else Free(workers)
+    return SCHEDULES[name](workers)
 
 
 def _open(gate: threading.Lock) -> None:

@@ -79,7 +79,7 @@ def _train(config: TrainConfig, emit: Emit | None, profile: Profile | None) -> T
         schedule = make_schedule(config.schedule, config.workers)
 
         # a local critic step counts in the step count of all, so its place in the order must not depend on speed
-        in_turn = config.local_critic_step and config.schedule == "round_robin"
+        in_turn = config.local_critic_step and schedule.repeats
         pushed = None if emit is None else _reporting(emit, config, store)
         workers = []
         for number, environment in enumerate(environments):

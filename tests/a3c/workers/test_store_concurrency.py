@@ -216,8 +216,8 @@ MUTANTS = [
     Mutant(
         "round_robin is free",
         "schedules",
-        "RoundRobin(workers) if name",
-        "Free(workers) if name",
+        '"round_robin": RoundRobin',
+        '"round_robin": Free',
         (turns_come_in_worker_order, workers_push_in_their_turns, a_worker_fails_in_its_turn),
     ),
     Mutant(
