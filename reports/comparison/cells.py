@@ -16,6 +16,7 @@ from reports.comparison.control import Control, check_control, compares_targets,
 from reports.comparison.evidence import Gathered, declared_rules, gather
 from reports.comparison.pairing import Pairing, describe_pairing
 from reports.data.pairs import Pair
+from reports.data.reading import RunFiles
 from reports.statistics.intervals import MIN_PAIRS, Estimate, mean_interval
 from reports.statistics.verdicts import Evidence, Judgement, Verdict, judge
 
@@ -96,8 +97,14 @@ class Comparison:
         return self.verdict is Verdict.DIFFERENT and self.judgement.candidate_better is False
 
 
-def compare_cells(study: Study) -> tuple[Comparison, ...]:
-    """Compare every candidate with the baseline in every planned cell, in the order of the design."""
+def compare_cells(study: Study, files: RunFiles | None = None) -> tuple[Comparison, ...]:
+    """Compare every candidate with the baseline in every planned cell, in the order of the design.
+
+    Args:
+        study: the study, finished or not.
+        files: reads what its runs left, where others read it too.
+    """
+    files = files or RunFiles(study.records)
     gathered = gather(study)
     records: dict[tuple[str, str], list[RunRecord]] = {}
     for record in study.records:
@@ -115,7 +122,7 @@ def compare_cells(study: Study) -> tuple[Comparison, ...]:
         )
         for (cell, candidate), found in gathered.items()
     }
-    controls = {key: _control(study, one) for key, one in own.items()}
+    controls = {key: _control(study, one, files) for key, one in own.items()}
     evidence = [
         Evidence(
             looks=tuple(tuple(pair.difference for pair in look) for look in one.found.looks) if _judged(one) else (),
@@ -191,15 +198,15 @@ def _judged(own: _Own) -> bool:
     return bool(own.found.looks) and own.found.measured
 
 
-def _control(study: Study, own: _Own) -> Control | None:
+def _control(study: Study, own: _Own, files: RunFiles) -> Control | None:
     """Check a cell in which the arms did the same; None where they did not."""
     fields = study.spec.factor(study.spec.compare.factor).fields
     if compares_targets(study) and is_vacuous(own.records):
-        return check_control(own.runs, fields)
+        return check_control(own.runs, fields, files)
     differences = [pair.difference for pair in own.found.pairs]
     if len(differences) < MIN_PAIRS or any(differences) or not own.found.measured:
         return None
-    control = check_control(own.runs, fields)
+    control = check_control(own.runs, fields, files)
     same = control.finding == "identical" and control.deterministic and control.checked >= len(differences)
     return control if same else None
 

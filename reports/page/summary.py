@@ -9,7 +9,7 @@ from harness.record.study import Study
 from reports.comparison.calibration import Calibration, read_calibration
 from reports.comparison.cells import Comparison
 from reports.comparison.evidence import declared_rules
-from reports.data.pairs import compared_values
+from reports.figures.findings import Findings
 from reports.page.answer import exploratory_answer, largest, left_out, overall_answer, what_would_decide
 from reports.statistics.intervals import MIN_VERDICT_PAIRS
 from reports.statistics.verdicts import Verdict
@@ -35,10 +35,11 @@ class Summary:
     bug: str
 
 
-def summarise(study: Study, comparisons: Sequence[Comparison]) -> Summary:
-    """Say what came out of a study, and how sure it is."""
+def summarise(findings: Findings) -> Summary:
+    """Write what came out of a study, and how sure it is."""
+    study, comparisons = findings.study, findings.comparisons
     answer = overall_answer(study, comparisons)
-    findings = [
+    behind = [
         largest(study, comparisons),
         what_would_decide(comparisons),
         exploratory_answer(study, comparisons),
@@ -46,9 +47,9 @@ def summarise(study: Study, comparisons: Sequence[Comparison]) -> Summary:
     ]
     return Summary(
         answer=answer,
-        findings=tuple(sentence for sentence in findings if sentence and sentence != answer),
+        findings=tuple(sentence for sentence in behind if sentence and sentence != answer),
         sureness=tuple(sentence for sentence in _sureness(study, comparisons) if sentence),
-        caveats=tuple(sentence for sentence in _caveats(study, comparisons) if sentence),
+        caveats=tuple(sentence for sentence in _caveats(findings) if sentence),
         bug=_bug(comparisons),
     )
 
@@ -125,9 +126,10 @@ def _calibrated(study: Study, calibration: Calibration | None) -> str:
     )
 
 
-def _caveats(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
+def _caveats(findings: Findings) -> list[str]:
+    study = findings.study
     caveats = [_revised(study)]
-    if lacking := sum(record.outcome == "complete" for record in study.records) - _measured(study):
+    if lacking := sum(record.outcome == "complete" for record in study.records) - _measured(findings):
         caveats.append(
             f"{count(lacking, 'finished run')} without the compared metric, {show(study.spec.compare.metric)}: "
             "no difference can be taken of them."
@@ -154,10 +156,10 @@ def _caveats(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
     return caveats
 
 
-def _measured(study: Study) -> int:
+def _measured(findings: Findings) -> int:
     """Return how many complete runs have the compared metric."""
-    values = compared_values(study)
-    return sum((r.cell, r.arm, r.seed) in values for r in study.records if r.outcome == "complete")
+    complete = (r for r in findings.study.records if r.outcome == "complete")
+    return sum((r.cell, r.arm, r.seed) in findings.values for r in complete)
 
 
 def _revised(study: Study) -> str:
