@@ -157,7 +157,7 @@ def new_figure(width: float, height: float) -> Figure:
 def multiples(
     number: int, across: int, width: float, height: float, *, sharex: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure and its axes in rows of ``across``, with one scale up; what is left of the last row stays blank."""
+    """Return a figure and its axes in rows of ``across``, all on one scale; blank what is left of the last."""
     figure = new_figure(width, height)
     down = math.ceil(number / across)
     grid = list(figure.subplots(down, across, squeeze=False, sharex=sharex, sharey=True).flat)

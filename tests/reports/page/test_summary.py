@@ -11,8 +11,9 @@ import pytest
 from harness.record.plan import write_plan
 from harness.record.study import load_study
 from harness.study.design import expand
-from reports import compare_cells, write_report
+from reports import write_report
 from reports.comparison.calibration import Calibration, FalseRate, write_calibration
+from reports.figures.findings import find
 from reports.page.summary import Summary, summarise
 from tests.reports.synthetic import ALGORITHM, FakeConfig, plan, realistic, write_study
 
@@ -21,7 +22,7 @@ AUC = {"factor": "target", "baseline": "missing_as_zero", "metric": "auc"}
 
 
 def summary_of(study: Any) -> Summary:
-    return summarise(study, compare_cells(study))
+    return summarise(find(study))
 
 
 def seeds(count: int) -> dict[str, Any]:
