@@ -20,7 +20,7 @@ Finding = Literal["identical", "differs", "chance", "settings", "unchecked"]
 
 @dataclass(frozen=True)
 class Control:
-    """What a vacuous cell showed.
+    """The check of a vacuous cell.
 
     Attributes:
         checked: pairs of runs whose results could be compared bit by bit.
@@ -46,12 +46,12 @@ class Control:
 
 
 def compares_targets(study: Study) -> bool:
-    """Whether the arms differ in the target alone; vacuity means nothing for other factors."""
+    """Return whether the arms differ in the target alone; vacuity means nothing for other factors."""
     return study.spec.factor(study.spec.compare.factor).fields == {"target"}
 
 
 def is_vacuous(records: Sequence[RunRecord]) -> bool:
-    """Whether every run that measured it found no target for which the tail rule matters."""
+    """Return whether every run that measured it found no target for which the tail rule matters."""
     shares = [record.metrics["differing_target_share"] for record in records if _has_share(record)]
     return bool(shares) and all(share == 0 for share in shares)
 

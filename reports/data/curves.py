@@ -1,4 +1,4 @@
-"""Learning curves of every run in long form: what the figures draw and ``curves.csv`` holds."""
+"""Learning curves of every run in long form: for the figures and ``curves.csv``."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _fill_diverged(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_who(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
-    """Put the cell, arm and seed of each row's run in front."""
+    """Return curves with the cell, arm and seed of each row's run in front."""
     import pandas as pd
 
     records = study.records

@@ -49,7 +49,7 @@ class Pair:
 
     @property
     def measured(self) -> bool:
-        """Whether at least one of the two runs came to something."""
+        """Whether at least one of the two runs neither diverged nor failed."""
         return self.diverged + self.failed < 2
 
 

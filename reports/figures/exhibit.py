@@ -1,4 +1,4 @@
-"""What every figure of the page offers: a table, a picture of it, and words."""
+"""The parts of every figure of the page: a table, a picture of it, and words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Words:
-    """What stands beside a figure.
+    """The text beside a figure.
 
     Attributes:
         caption: how to read it.
@@ -63,7 +63,7 @@ class Shown:
         exhibit: where it comes from.
         table: its table.
         pictures: its figure; may be empty.
-        words: what stands beside it; None where nothing is drawn.
+        words: the text beside it; None where nothing is drawn.
     """
 
     exhibit: Exhibit

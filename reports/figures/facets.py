@@ -1,6 +1,6 @@
 """Small multiples: every cell a facet, the arms together in it, axes shared by all.
 
-What a facet shows is the caller's; here is where it stands, what it is called and what stands in an empty one.
+The caller draws the content of a facet; its place, its title and the note in an empty one are made here.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Frame:
-    """What all facets of a figure have in common.
+    """The properties that all facets of a figure share.
 
     Attributes:
         x_label: what runs across, with its unit.

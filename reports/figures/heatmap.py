@@ -44,7 +44,7 @@ def comparisons_of(findings: Findings, candidate: str) -> dict[str, Comparison]:
 
 
 def versus(study: Study, candidate: str) -> str:
-    """Return which arms a map of differences is of; nothing where there are only two."""
+    """Return the arms of a map of differences; nothing where there are only two."""
     if len(study.arms) <= 2:
         return ""
     return f"{arm_name(study.spec.compare.factor, candidate)} minus {show(study.arms[0])}"
@@ -57,7 +57,7 @@ def shade_limit(comparisons: Sequence[Comparison]) -> float:
 
 
 def shade(comparison: Comparison | None, higher_is_better: bool) -> float:
-    """Return what colours a field: how much better the candidate did; NaN where that cannot be said."""
+    """Return how much better the candidate did, which colours a field; NaN where that is not known."""
     if comparison is None or comparison.estimate.mean is None or comparison.control:
         return math.nan
     return comparison.estimate.mean if higher_is_better else -comparison.estimate.mean

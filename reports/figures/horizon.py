@@ -157,7 +157,7 @@ def _draw_scatter(axes: Axes, study: Study, table: pd.DataFrame) -> None:
     span = float(table["horizon"].max() - table["horizon"].min()) or float(table["horizon"].max())
     for place, (name, style) in enumerate(marks.items()):
         own = table[table["workers"].astype(str) == name] if name else table
-        # Cells that differ in workers alone have the same horizon: side by side they can be told apart.
+        # Cells that differ in workers alone have the same horizon: side by side both can be seen.
         x = own["horizon"] + 0.04 * span * ((place + 0.5) / len(marks) - 0.5)
         axes.vlines(x, own["low"], own["high"], style.colour, linewidth=1.3)
         axes.plot(x, own["difference"], linestyle="", marker=style.marker, markersize=6, color=style.colour, label=name)

@@ -204,11 +204,5 @@ def _words(_: pd.DataFrame, findings: Findings) -> Words:
 
 
 PROFILES = Exhibit(
-    "profiles",
-    "performance profiles with their bands",
-    profile_table,
-    profile_figure,
-    _words,
-    "across",
-    optional=True,
+    "profiles", "performance profiles with their bands", profile_table, profile_figure, _words, "across", optional=True
 )

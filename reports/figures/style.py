@@ -107,12 +107,12 @@ class Style:
 
 
 def arm_styles(arms: Sequence[str]) -> dict[str, Style]:
-    """Give each arm its style, the same in every figure."""
+    """Return each arm's style, the same in every figure."""
     return styles(arm_colours(arms))
 
 
 def styles(colours: Mapping[str, str]) -> dict[str, Style]:
-    """Give each of a few coloured things dashes, a marker and a hatch of its own."""
+    """Return each coloured thing's style: dashes, marker and hatch of its own."""
     return {
         name: Style(colour, _DASHES[i % len(_DASHES)], _MARKERS[i % len(_MARKERS)], _HATCHES[i % len(_HATCHES)])
         for i, (name, colour) in enumerate(colours.items())
@@ -120,12 +120,12 @@ def styles(colours: Mapping[str, str]) -> dict[str, Style]:
 
 
 def arm_colours(arms: Sequence[str]) -> dict[str, str]:
-    """Give each arm its colour, the same in every figure: the baseline orange, candidates from blue on."""
+    """Return each arm's colour, the same in every figure: the baseline orange, candidates from blue on."""
     return {arm: CANDIDATES[(i - 1) % len(CANDIDATES)] if i else BASELINE for i, arm in enumerate(arms)}
 
 
 def dark_colour(colour: str) -> str:
-    """Return what stands for a colour of this module on a dark page."""
+    """Return the colour of a dark page that replaces one of this module's."""
     return _DARK[colour]
 
 
@@ -227,14 +227,14 @@ def picture(figure: Figure, title: str, alt: str) -> Picture:
 
 
 def thousands() -> EngFormatter:
-    """Write ticks as 10k, 1.5M."""
+    """Format ticks as 10k, 1.5M."""
     from matplotlib.ticker import EngFormatter
 
     return EngFormatter(sep="")
 
 
 def _compact(svg: str) -> str:
-    """Halve an SVG: tenths of a point are fine enough, and a line need not be told to go on at every point."""
+    """Halve an SVG: tenths of a point are fine enough, and a path need not repeat its command at every point."""
     svg = _PATH.sub(lambda path: _DECIMALS.sub(r"\1", path[0].replace(" \nL ", " ").replace("\n", "")), svg)
     return _BETWEEN_TAGS.sub("><", svg)
 

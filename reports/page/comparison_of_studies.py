@@ -92,14 +92,14 @@ def write_comparison(a: Study, b: Study, folder: Path) -> Path:
 
 
 def agreement_sentence(a: Study, b: Study, matches: Sequence[Match]) -> str:
-    """Say where the verdicts of two studies agree and where not."""
+    """Describe where the verdicts of two studies agree and where not."""
     if not comparable(a, b):
         return "The two do not compare the same thing, so their verdicts cannot be held against each other."
     both = [match for match in matches if match.agreement is not None]
     if not both:
         return "The two have no comparison in common."
     found = Counter(str(match.agreement) for match in both)
-    told = [
+    parts = [
         f"{found[kind]} {verb if found[kind] == 1 else verbs}{_where(a, both, kind)}"
         for kind, verb, verbs in (
             ("agree", "agrees", "agree"),
@@ -118,24 +118,24 @@ def agreement_sentence(a: Study, b: Study, matches: Sequence[Match]) -> str:
         if amount
     ]
     rest = f"; {listing(alone)}" if alone else ""
-    return f"Of {count(len(both), 'comparison')} in both studies, {listing(told)}{rest}."
+    return f"Of {count(len(both), 'comparison')} in both studies, {listing(parts)}{rest}."
 
 
 def comparable(a: Study, b: Study) -> bool:
-    """Whether both compare something with the same baseline by the same metric."""
+    """Return whether both compare something with the same baseline by the same metric."""
     return all(_asked(a)[name] == _asked(b)[name] for name in ("compare.factor", "compare.baseline", "compare.metric"))
 
 
 def differences(a: Study, b: Study) -> list[tuple[str, str, str]]:
     """Return what the two declare, train with and come from where it is not the same: name and both values."""
-    told = []
+    rows = []
     for of in (_asked, _settings, _provenance):
         ours, theirs = of(a), of(b)
         for name in dict.fromkeys([*ours, *theirs]):
             one, other = ours.get(name, "–"), theirs.get(name, "–")
             if one != other:
-                told.append((show(name), show(one, 200), show(other, 200)))
-    return told
+                rows.append((show(name), show(one, 200), show(other, 200)))
+    return rows
 
 
 def comparison_table(names: Sequence[str], matches: Sequence[Match]) -> pd.DataFrame:

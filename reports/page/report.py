@@ -88,7 +88,7 @@ def _write(folder: Path, page: str, texts: Mapping[str, str]) -> None:
 
 
 def _results(findings: Findings, shown: Mapping[str, Shown]) -> dict[str, Any]:
-    """Return what the page says of what came out, figures aside."""
+    """Return the results as the template shows them, figures aside."""
     study, comparisons = findings.study, findings.comparisons
     rows, series = cell_rows(study, comparisons), series_factor(study)
     return {
@@ -106,7 +106,7 @@ def _results(findings: Findings, shown: Mapping[str, Shown]) -> dict[str, Any]:
 
 
 def _film(study: Study, film: Film) -> dict[str, Any]:
-    """Put a film into the page as it is."""
+    """Return a film as the template shows it."""
     names = {cell.id: cell_name(cell) for cell in study.cells}
     source = "data:image/gif;base64," + base64.b64encode(film.gif).decode("ascii")
     words = {"alt": show(film.alt, 1000), "caption": show(film.caption, 1000)}
@@ -120,7 +120,7 @@ def _film(study: Study, film: Film) -> dict[str, Any]:
 
 
 def _opening(findings: Findings) -> dict[str, Any]:
-    """Return what the page says whatever came out: the question, the design, settings and versions."""
+    """Return the parts of the page that no result changes: the question, the design, settings and versions."""
     study, compare = findings.study, findings.study.spec.compare
     colours = arm_colours(study.arms)
     return {

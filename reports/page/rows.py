@@ -78,7 +78,7 @@ class Filter:
 
 
 def cell_rows(study: Study, comparisons: Sequence[Comparison]) -> list[CellRow]:
-    """Write every comparison as a row, with its interval drawn on an axis common to all rows."""
+    """Format every comparison as a row, with its interval drawn on an axis common to all rows."""
     factors = cell_factors(study)
     shown = [c for c in comparisons if c.estimate.mean is not None and c.control is None]
     ends = [0.0, *(end for c in shown for end in (c.estimate.mean, c.estimate.low, c.estimate.high) if end is not None)]
@@ -138,7 +138,7 @@ def filters_of(*columns: tuple[str, int, Iterable[str]]) -> list[Filter]:
 
 
 def throughput_rows(table: pd.DataFrame, series: str) -> list[tuple[str, ...]]:
-    """Write speed and staleness for each number of workers and level of ``series``: median and range over runs."""
+    """Format speed and staleness for each number of workers and level of ``series``: median and range over runs."""
     rows = []
     for (workers, level), group in table.dropna(subset=["workers"]).groupby(["workers", "series"], sort=False):
         speed = group["steps_per_second"].dropna()
@@ -158,7 +158,7 @@ def throughput_rows(table: pd.DataFrame, series: str) -> list[tuple[str, ...]]:
 
 
 def factor_rows(study: Study) -> list[tuple[str, str, bool]]:
-    """Write every swept factor with its levels, a composite's with the fields they set, and whether it is compared."""
+    """Format every swept factor with its levels, a composite's with the fields they set, and whether it is compared."""
 
     def level(name: str, value: object, fields: Mapping[str, Any]) -> str:
         if fields == {name: value}:
@@ -208,12 +208,12 @@ def _bar(comparison: Comparison, low: float, high: float) -> Bar:
 
 
 def failure_rows(study: Study) -> list[tuple[str, ...]]:
-    """Write every run that failed, and why."""
+    """Format every run that failed, and why."""
     return [(show(f.run, 120), str(f.attempt), show(f.reason, 300)) for f in study.failures]
 
 
 def diverged_rows(study: Study) -> list[tuple[str, ...]]:
-    """Write every run that diverged, and how far it came."""
+    """Format every run that diverged, and how far it came."""
     return [
         (show(record.run, 120), number(record.metrics.get("steps")))
         for record in study.records
@@ -222,7 +222,7 @@ def diverged_rows(study: Study) -> list[tuple[str, ...]]:
 
 
 def alias_rows(study: Study) -> list[tuple[str, ...]]:
-    """Write every combination left out of the design, and the cell that stands for it."""
+    """Format every combination left out of the design, and the cell that stands for it."""
     names = {cell.id: cell_name(cell) for cell in study.cells}
     factors = cell_factors(study)
     return [(*(show(alias.levels[name], 30) for name in factors), names[alias.cell]) for alias in study.aliases]

@@ -1,4 +1,4 @@
-"""What came out and how sure it is, in plain sentences computed from the verdicts."""
+"""The results and how sure they are, in plain sentences computed from the verdicts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Summary:
 
 
 def summarise(findings: Findings) -> Summary:
-    """Write what came out of a study, and how sure it is."""
+    """Summarise a study's results, and how sure they are."""
     study, comparisons = findings.study, findings.comparisons
     answer = overall_answer(study, comparisons)
     behind = [
@@ -55,13 +55,13 @@ def summarise(findings: Findings) -> Summary:
 
 
 def _sureness(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
-    """Say what each verdict is held against, where there are verdicts; else what the intervals are worth."""
+    """Describe the error control of the verdicts; without verdicts, the worth of the intervals."""
     comparable = [c for c in comparisons if c.control is None]
     calibrated = _calibrated(study, read_calibration(study.folder))
     if not any(c.verdict is not Verdict.NONE for c in comparable):
         alone = sum(c.state == "compared" for c in comparable)
-        told = "The intervals stand each for itself and bear no verdict" if alone else ""
-        return [f"{told}: verdicts need {MIN_VERDICT_PAIRS} pairs in a cell." if told else "", calibrated]
+        text = "The intervals stand each for itself and bear no verdict" if alone else ""
+        return [f"{text}: verdicts need {MIN_VERDICT_PAIRS} pairs in a cell." if text else "", calibrated]
     return [_different(study, comparable), _equivalent(study, comparable), _looks(study), calibrated]
 
 
@@ -82,10 +82,10 @@ def _different(study: Study, comparable: Sequence[Comparison]) -> str:
 def _equivalent(study: Study, comparable: Sequence[Comparison]) -> str:
     margin = study.spec.compare.margin
     when = "before the study ran" if not study.revisions else "in the study file"
-    told = f"Equivalent means that the interval lies within ±{margin:g}, the margin declared {when}"
+    text = f"Equivalent means that the interval lies within ±{margin:g}, the margin declared {when}"
     if not any(c.verdict is Verdict.EQUIVALENT for c in comparable):
-        return f"{told}; nothing was found to be."
-    return f"{told}, after the same correction and with runs enough that a rare failure of one arm would have shown."
+        return f"{text}; nothing was found to be."
+    return f"{text}, after the same correction and with runs enough that a rare failure of one arm would have shown."
 
 
 def _looks(study: Study) -> str:
@@ -99,7 +99,7 @@ def _looks(study: Study) -> str:
 
 
 def _calibrated(study: Study, calibration: Calibration | None) -> str:
-    """Say how often the whole procedure calls arms different that are the same (A/A), on the study's own runs."""
+    """Describe how often the whole procedure calls arms different that are the same (A/A), on the study's own runs."""
     if calibration is None or not calibration.rates:
         return ""
     rules = declared_rules(study)
@@ -163,7 +163,7 @@ def _measured(findings: Findings) -> int:
 
 
 def _revised(study: Study) -> str:
-    """Say what was declared anew when results could be seen already: no error rate accounts for that."""
+    """Describe what was declared anew when results could be seen already: no error rate accounts for that."""
     if not study.revisions:
         return ""
     first = study.revisions[0]
