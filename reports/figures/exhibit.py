@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from reports.figures.findings import Findings
 from reports.figures.style import Picture
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+Section = Literal["differences", "curves", "across", "theory", "tuning", "speed", "training"]
+SECTIONS: tuple[Section, ...] = get_args(Section)
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Exhibit:
         table: builds the table.
         figure: draws the table; no picture where there is nothing to draw.
         words: writes title, caption and finding.
-        section: id of the page's section that shows the figure.
+        section: the page's section that shows the figure.
         optional: whether a table without rows is left out.
         partial: whether a study too large to be drawn whole is drawn in part.
         beside: names of further tables that hold numbers of the figure.
@@ -49,7 +53,7 @@ class Exhibit:
     table: Callable[[Findings], pd.DataFrame]
     figure: Callable[[pd.DataFrame, Findings], Sequence[Picture]] | None = None
     words: Callable[[pd.DataFrame, Findings], Words] | None = None
-    section: str = ""
+    section: Section | None = None
     optional: bool = False
     partial: bool = False
     beside: tuple[str, ...] = ()

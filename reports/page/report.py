@@ -14,7 +14,7 @@ from reports.comparison.control import compares_targets
 from reports.data.settings import cell_factors, counts, provenance, seeds_words, setting, settings
 from reports.data.units import scale_of, unit_of
 from reports.figures.catalogue import CATALOGUE
-from reports.figures.exhibit import Shown, show_exhibit
+from reports.figures.exhibit import SECTIONS, Shown, show_exhibit
 from reports.figures.findings import Findings, find
 from reports.figures.overview import drawn_panels
 from reports.figures.style import arm_colours, dark_colour
@@ -65,7 +65,7 @@ def write_report(study: Study, folder: Path | None = None, films: Sequence[Film]
             "figures": shown,
             "sections": {
                 name: [one for one in shown.values() if one.exhibit.section == name and one.pictures]
-                for name in ("across", "theory", "tuning")
+                for name in SECTIONS
             },
             "films": [_film(study, film) for film in films],
             "downloads": [

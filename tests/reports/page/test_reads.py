@@ -1,4 +1,4 @@
-"""A report reads every file of a run once at most, and builds every table once."""
+"""A report reads every file of a run once at most, builds every table once, and shows what the catalogue lists."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from harness.record.study import load_study
 from reports import write_report
 from reports.figures import findings
 from reports.figures.catalogue import CATALOGUE
-from reports.figures.exhibit import Exhibit
+from reports.figures.exhibit import SECTIONS, Exhibit, Words
+from reports.figures.style import drawing, new_figure, picture
 from reports.page import report
 from tests.reports.synthetic import plan, write_study
 from tests.reports.theories import with_residuals
@@ -90,3 +92,23 @@ def test_a_report_builds_every_table_once(folder: Path, tmp_path: Path, monkeypa
     write_report(load_study(folder), tmp_path)
     assert set(built.values()) == {1}
     assert {exhibit.name for exhibit in CATALOGUE} < built.keys()
+
+
+def test_a_figure_is_shown_by_being_listed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def figure(table: pd.DataFrame, _: Any) -> list[Any]:
+        with drawing():
+            return [picture(new_figure(1, 1), "", f"{len(table)} rows of my own")]
+
+    def mine(section: Any) -> Exhibit:
+        table = pd.DataFrame({"section": [section] * 3})
+        words = Words(f"How to read {section}.", f"Mine in {section}", f"It shows {section}.")
+        return Exhibit(f"mine_{section}", "mine", lambda _: table, figure, lambda *_: words, section)
+
+    monkeypatch.setattr(report, "CATALOGUE", (*CATALOGUE, *map(mine, SECTIONS)))
+    page = write_report(load_study(folder), tmp_path).read_text()
+    sections = {part.partition('"')[0]: part for part in page.split('<section id="')}
+    for name in SECTIONS:
+        for words in (f"Mine in {name}", f"It shows {name}.", "3 rows of my own", f"How to read {name}."):
+            assert words in sections[name]
+        assert f'href="tables/mine_{name}.csv"' in sections["data"]
+        assert pd.read_csv(tmp_path / "tables" / f"mine_{name}.csv")["section"].tolist() == [name] * 3
