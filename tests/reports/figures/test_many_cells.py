@@ -38,6 +38,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("reports.figures.selection.CELLS_CHOSEN", SHOWN)
         patch.setattr("reports.page.rendering.ROWS_KEPT", KEPT)
+        patch.setattr("reports.page.rendering.CELLS_SHOWN", 30)  # more controls than that are folded
         write_report(load_study(folder))
     return folder
 
