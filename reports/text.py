@@ -21,7 +21,7 @@ _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u20
 
 
 def show(value: object, limit: int = 60) -> str:
-    """Write a name or a level in printable characters, at most ``limit`` of them."""
+    """Format a name or a level in printable characters, at most ``limit`` of them."""
     written = value if isinstance(value, str) else label(value)
     text = "".join(
         "\N{REPLACEMENT CHARACTER}" if unicodedata.category(letter) in _UNPRINTABLE or letter in _TURNING else letter
@@ -31,7 +31,7 @@ def show(value: object, limit: int = 60) -> str:
 
 
 def number(value: float | None, decimals: int = 3) -> str:
-    """Write a figure with ``decimals`` below 10, fewer above; a dash for none."""
+    """Format a figure with ``decimals`` below 10, fewer above; a dash for none."""
     if value is None or not math.isfinite(value):
         return "–"
     size = abs(value)
@@ -40,23 +40,23 @@ def number(value: float | None, decimals: int = 3) -> str:
 
 
 def brief(value: float) -> str:
-    """Write a figure short enough for a field of a heatmap: thousands as 1.2k."""
+    """Format a figure short enough for a field of a heatmap: thousands as 1.2k."""
     return number(value / 1000, 1) + "k" if abs(value) >= 1000 else number(value)
 
 
 def signed(value: float | None) -> str:
-    """Write a difference with its sign."""
+    """Format a difference with its sign."""
     text = number(value)
     return "+" + text if value is not None and value > 0 and text != "–" else text
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """Write an interval, or a dash where there is none."""
+    """Format an interval, or a dash where there is none."""
     return "–" if low is None or high is None else f"[{number(low)}, {number(high)}]"
 
 
 def percent(share: float | None) -> str:
-    """Write a share; one that is small but not zero is never written as 0 %."""
+    """Format a share; one that is small but not zero is never written as 0 %."""
     if share is None or not math.isfinite(share):
         return "–"
     text = f"{100 * share:.1f}".removesuffix(".0")
@@ -64,12 +64,12 @@ def percent(share: float | None) -> str:
 
 
 def count(amount: int, noun: str, many: str = "") -> str:
-    """Write ``1 cell``, ``2 cells``; ``many`` is the noun's plural where an s does not make it."""
+    """Format ``1 cell``, ``2 cells``; ``many`` is the noun's plural where an s does not make it."""
     return f"{amount:,} {noun if amount == 1 else many or noun + 's'}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def listing(parts: Iterable[str]) -> str:
-    """Write ``a, b and c``."""
+    """Format ``a, b and c``."""
     *head, last = list(parts) or [""]
     return f"{', '.join(head)} and {last}" if head else last
 

@@ -124,7 +124,7 @@ def calibrate(study: Study, replicates: int = 2000, seed: int = 0) -> Calibratio
 
 
 def write_calibration(folder: Path, calibration: Calibration) -> Path:
-    """Write it into a study's folder; return the file."""
+    """Write an A/A check into its study's folder; return the file."""
     path = folder / CALIBRATION_FILE
     write_json(path, asdict(calibration))
     return path

@@ -16,6 +16,8 @@ from reports.comparison.control import Control, check_control, compares_targets,
 from reports.comparison.evidence import Gathered, declared_rules, gather
 from reports.comparison.pairing import Pairing, describe_pairing
 from reports.data.pairs import Pair
+from reports.data.reading import RunFiles
+from reports.data.settings import cell_factors
 from reports.statistics.intervals import MIN_PAIRS, Estimate, mean_interval
 from reports.statistics.verdicts import Evidence, Judgement, Verdict, judge
 
@@ -66,7 +68,7 @@ class Comparison:
 
     @property
     def state(self) -> State:
-        """What can be said of this cell, verdict aside."""
+        """How far this cell can be compared, verdict aside."""
         if self.control is not None:
             return "vacuous"
         if self.estimate.has_interval:
@@ -96,8 +98,14 @@ class Comparison:
         return self.verdict is Verdict.DIFFERENT and self.judgement.candidate_better is False
 
 
-def compare_cells(study: Study) -> tuple[Comparison, ...]:
-    """Compare every candidate with the baseline in every planned cell, in the order of the design."""
+def compare_cells(study: Study, files: RunFiles | None = None) -> tuple[Comparison, ...]:
+    """Compare every candidate with the baseline in every planned cell, in the order of the design.
+
+    Args:
+        study: the study, finished or not.
+        files: reads what its runs left, where others read it too.
+    """
+    files = files or RunFiles(study.records)
     gathered = gather(study)
     records: dict[tuple[str, str], list[RunRecord]] = {}
     for record in study.records:
@@ -115,7 +123,7 @@ def compare_cells(study: Study) -> tuple[Comparison, ...]:
         )
         for (cell, candidate), found in gathered.items()
     }
-    controls = {key: _control(study, one) for key, one in own.items()}
+    controls = {key: _control(study, one, files) for key, one in own.items()}
     evidence = [
         Evidence(
             looks=tuple(tuple(pair.difference for pair in look) for look in one.found.looks) if _judged(one) else (),
@@ -153,15 +161,47 @@ def seeds_wanted(study: Study) -> dict[str, int]:
     return wanted
 
 
+_COLUMNS = {  # of cells.csv: where a comparison holds them
+    "cell": "cell.id",
+    "primary": "cell.primary",
+    **{name: name for name in ("baseline", "candidate")},
+    "verdict": "judgement.verdict.value",
+    **{name: f"judgement.{name}" for name in ("candidate_better", "negligible")},
+    "state": "state",
+    "pairs": "estimate.count",
+    "planned_pairs": "planned",
+    **{name: name for name in ("baseline_mean", "candidate_mean")},
+    "difference": "estimate.mean",
+    **{name: f"estimate.{name}" for name in ("low", "high", "level")},
+    **{f"simultaneous_{name}": f"judgement.simultaneous.{name}" for name in ("low", "high")},
+    "look": "judgement.look",
+    "looks_complete": "reached",
+    "final": "judgement.final",
+    "p_different": "judgement.p_different",
+    "p_different_adjusted": "judgement.adjusted_different",
+    "p_equivalent": "judgement.p_equivalent",
+    "p_equivalent_adjusted": "judgement.adjusted_equivalent",
+    **{name: f"judgement.{name}" for name in ("more_pairs", "reason")},
+    "correlation": "pairing.correlation.value",
+    **{f"correlation_{name}": f"pairing.correlation.{name}" for name in ("low", "high")},
+    "variance_ratio": "pairing.variance_ratio",
+    **{f"welch_{name}": f"pairing.welch.{name}" for name in ("low", "high")},
+    "differing_target_share": "share",
+    "mean_target_shift": "shift",
+    "diverged_runs": "diverged",
+    "failed_runs": "failed",
+    "control": "control.finding",
+    **{f"control_pairs_{name}": f"control.{name}" for name in ("checked", "identical")},
+}
+
+
 def comparisons_table(study: Study, comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """Return one row per comparison, with the columns of ``cells.csv``."""
     import pandas as pd
 
-    rows = [_row(comparison) for comparison in comparisons]
-    columns = list(_row(comparisons[0])) if comparisons else None
-    factors = [f.name for f in study.spec.sweep if f.name != study.spec.compare.factor]
-    table = pd.DataFrame(rows, columns=columns)
-    for position, name in enumerate(factors):
+    rows = [[_value(comparison, path) for path in _COLUMNS.values()] for comparison in comparisons]
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    for position, name in enumerate(cell_factors(study)):
         values = [_plain(comparison.cell.levels[name]) for comparison in comparisons]
         table.insert(1 + position, name, pd.Series(values, dtype=object), allow_duplicates=True)
     return table
@@ -169,7 +209,7 @@ def comparisons_table(study: Study, comparisons: Sequence[Comparison]) -> pd.Dat
 
 @dataclass(frozen=True)
 class _Own:
-    """What belongs to one comparison: its cell, its pairs, the records of its two arms."""
+    """The material of one comparison: its cell, its pairs, the records of its two arms."""
 
     cell: Cell
     baseline: str
@@ -191,15 +231,15 @@ def _judged(own: _Own) -> bool:
     return bool(own.found.looks) and own.found.measured
 
 
-def _control(study: Study, own: _Own) -> Control | None:
+def _control(study: Study, own: _Own, files: RunFiles) -> Control | None:
     """Check a cell in which the arms did the same; None where they did not."""
     fields = study.spec.factor(study.spec.compare.factor).fields
     if compares_targets(study) and is_vacuous(own.records):
-        return check_control(own.runs, fields)
+        return check_control(own.runs, fields, files)
     differences = [pair.difference for pair in own.found.pairs]
     if len(differences) < MIN_PAIRS or any(differences) or not own.found.measured:
         return None
-    control = check_control(own.runs, fields)
+    control = check_control(own.runs, fields, files)
     same = control.finding == "identical" and control.deterministic and control.checked >= len(differences)
     return control if same else None
 
@@ -237,52 +277,12 @@ def _pairing(used: Sequence[Pair], error: float) -> Pairing | None:
     return describe_pairing([pair.baseline_value for pair in used], [pair.candidate_value for pair in used], 1 - error)
 
 
-def _row(comparison: Comparison) -> dict[str, Any]:
-    estimate, control, judgement = comparison.estimate, comparison.control, comparison.judgement
-    pairing = comparison.pairing
-    alike = pairing.correlation if pairing else None
-    return {
-        "cell": comparison.cell.id,
-        "primary": comparison.cell.primary,
-        "baseline": comparison.baseline,
-        "candidate": comparison.candidate,
-        "verdict": judgement.verdict.value,
-        "candidate_better": judgement.candidate_better,
-        "negligible": judgement.negligible,
-        "state": comparison.state,
-        "pairs": estimate.count,
-        "planned_pairs": comparison.planned,
-        "baseline_mean": comparison.baseline_mean,
-        "candidate_mean": comparison.candidate_mean,
-        "difference": estimate.mean,
-        "low": estimate.low,
-        "high": estimate.high,
-        "level": estimate.level,
-        "simultaneous_low": judgement.simultaneous.low,
-        "simultaneous_high": judgement.simultaneous.high,
-        "look": judgement.look,
-        "looks_complete": comparison.reached,
-        "final": judgement.final,
-        "p_different": judgement.p_different,
-        "p_different_adjusted": judgement.adjusted_different,
-        "p_equivalent": judgement.p_equivalent,
-        "p_equivalent_adjusted": judgement.adjusted_equivalent,
-        "more_pairs": judgement.more_pairs,
-        "reason": judgement.reason,
-        "correlation": alike.value if alike else None,
-        "correlation_low": alike.low if alike else None,
-        "correlation_high": alike.high if alike else None,
-        "variance_ratio": pairing.variance_ratio if pairing else None,
-        "welch_low": pairing.welch.low if pairing else None,
-        "welch_high": pairing.welch.high if pairing else None,
-        "differing_target_share": comparison.share,
-        "mean_target_shift": comparison.shift,
-        "diverged_runs": comparison.diverged,
-        "failed_runs": comparison.failed,
-        "control": control.finding if control else None,
-        "control_pairs_checked": control.checked if control else None,
-        "control_pairs_identical": control.identical if control else None,
-    }
+def _value(comparison: Comparison, path: str) -> Any:
+    """Return an attribute by its path; None where a part of the path is None."""
+    value: Any = comparison
+    for name in path.split("."):
+        value = None if value is None else getattr(value, name)
+    return value
 
 
 def _plain(level: object) -> object:

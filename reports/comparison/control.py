@@ -13,13 +13,14 @@ from typing import Literal
 
 from harness.record.run import RunRecord
 from harness.record.study import Study
+from reports.data.reading import RunFiles
 
 Finding = Literal["identical", "differs", "chance", "settings", "unchecked"]
 
 
 @dataclass(frozen=True)
 class Control:
-    """What a vacuous cell showed.
+    """The check of a vacuous cell.
 
     Attributes:
         checked: pairs of runs whose results could be compared bit by bit.
@@ -45,49 +46,41 @@ class Control:
 
 
 def compares_targets(study: Study) -> bool:
-    """Whether the arms differ in the target alone; vacuity means nothing for other factors."""
+    """Return whether the arms differ in the target alone; vacuity means nothing for other factors."""
     return study.spec.factor(study.spec.compare.factor).fields == {"target"}
 
 
 def is_vacuous(records: Sequence[RunRecord]) -> bool:
-    """Whether every run that measured it found no target for which the tail rule matters."""
+    """Return whether every run that measured it found no target for which the tail rule matters."""
     shares = [record.metrics["differing_target_share"] for record in records if _has_share(record)]
     return bool(shares) and all(share == 0 for share in shares)
 
 
-def check_control(pairs: Sequence[tuple[RunRecord, RunRecord]], fields: Collection[str]) -> Control:
+def check_control(pairs: Sequence[tuple[RunRecord, RunRecord]], fields: Collection[str], files: RunFiles) -> Control:
     """Compare the runs of a cell pair by pair: final parameters and evaluation returns, to the bit.
 
     Args:
         pairs: two runs of the same seed each.
         fields: the settings in which they may differ: those the compared factor sets.
+        files: reads what the runs left.
     """
     alike = [(one, other) for one, other in pairs if _differ_at_most_in(fields, one, other)]
-    answers = [answer for one, other in alike if (answer := identical(one, other)) is not None]
+    answers = [answer for one, other in alike if (answer := identical(one, other, files)) is not None]
     schedules = {record.config.get("schedule") for pair in alike for record in pair}
     return Control(len(answers), sum(answers), schedules == {"round_robin"}, len(pairs) - len(alike))
 
 
-def identical(one: RunRecord, other: RunRecord) -> bool | None:
-    """Whether two runs ended with the same bits; None if they left nothing to tell by."""
-    answers = []
-    if _both_have("parameters.npz", one, other):
-        a, b = (record.arrays("parameters")["parameters"] for record in (one, other))
-        answers.append(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
-    if _both_have("evaluations.csv", one, other):
-        # The text of the file: numbers are written with every digit, so equal text is equal bits.
-        texts = [(record.folder / "evaluations.csv").read_bytes() for record in (one, other)]
-        answers.append(texts[0] == texts[1])
+def identical(one: RunRecord, other: RunRecord, files: RunFiles) -> bool | None:
+    """Return whether two runs ended with the same bits; None if they left nothing to compare."""
+    # Of evaluations the text of the file: numbers are written with every digit, so equal text is equal bits.
+    digests = [(read(one), read(other)) for read in (files.parameters, files.evaluations)]
+    answers = [ours == theirs for ours, theirs in digests if ours is not None and theirs is not None]
     return all(answers) if answers else None
 
 
 def _differ_at_most_in(fields: Collection[str], one: RunRecord, other: RunRecord) -> bool:
     names = {*one.config, *other.config} - {*fields}
     return one.labels == other.labels and all(one.config.get(name) == other.config.get(name) for name in names)
-
-
-def _both_have(name: str, *records: RunRecord) -> bool:
-    return all((record.folder / name).is_file() for record in records)
 
 
 def _has_share(record: RunRecord) -> bool:

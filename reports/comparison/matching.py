@@ -35,7 +35,7 @@ class Match:
 
     @property
     def agreement(self) -> Agreement | None:
-        """Whether both say the same.
+        """How the two verdicts agree.
 
         ``contradict``: better in one, worse in the other. ``differ``: two other verdicts that are not the same.
         ``open``: one of them has none, or is undecided. None where only one study has the comparison.

@@ -1,4 +1,4 @@
-"""What pairing runs by their seed gained in one comparison, and what would have come out without it."""
+"""The gain of pairing runs by their seed in one comparison, beside the unpaired interval."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ class Pairing:
 
     @property
     def words(self) -> str:
-        """Say it in a line or two."""
+        """The gain in a line or two."""
         if self.correlation is None:
-            told = "the correlation of the pairs is not defined"
+            text = "the correlation of the pairs is not defined"
         else:
             gain = "" if self.gains else ": no measurable gain from pairing"
             if self.correlation.high < 0:
                 gain = ": pairing made the difference less certain"
             reach = interval(self.correlation.low, self.correlation.high)
-            told = f"correlation of the pairs {number(self.correlation.value, 2)} {reach}{gain}"
+            text = f"correlation of the pairs {number(self.correlation.value, 2)} {reach}{gain}"
         if self.variance_ratio is not None:
-            told += f"; var(difference) / (var a + var b) = {number(self.variance_ratio, 2)}"
-        return f"{told}; Welch’s interval, unpaired: {interval(self.welch.low, self.welch.high)}"
+            text += f"; var(difference) / (var a + var b) = {number(self.variance_ratio, 2)}"
+        return f"{text}; Welch’s interval, unpaired: {interval(self.welch.low, self.welch.high)}"
 
 
 def describe_pairing(baseline: Sequence[float], candidate: Sequence[float], level: float) -> Pairing:
-    """Hold pairing against not pairing.
+    """Compare pairing with not pairing.
 
     Args:
         baseline: [n] values of the baseline's runs.

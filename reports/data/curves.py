@@ -1,4 +1,4 @@
-"""Learning curves of every run in long form: what the figures draw and ``curves.csv`` holds."""
+"""Learning curves of every run in long form: for the figures and ``curves.csv``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
-from reports.data.reading import read_tables
+from reports.data.reading import RunFiles
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TRAINING_POINTS = 50
 EVALUATION_COLUMNS = ["cell", "arm", "seed", "at", "return", "scaled", "filled"]
+_WITH_STEPS = [*EVALUATION_COLUMNS, "step"]
 TRAINING_COLUMNS = ["cell", "arm", "seed", "at", "return", "episodes"]
 
 
@@ -24,26 +25,29 @@ def budget_unit(study: Study) -> str:
     return " or ".join(sorted(units))
 
 
-def evaluation_curves(study: Study) -> pd.DataFrame:
+def evaluation_curves(study: Study, files: RunFiles | None = None) -> pd.DataFrame:
     """Return one row per run and evaluation.
 
     ``at`` is the planned snapshot point in budget units, ``return`` the mean over the evaluation episodes, ``scaled``
     the same with the random policy at 0 and the reward threshold at 1. Where a diverged run has no evaluation left,
-    rows with ``filled`` carry the worst value, so that a mean over seeds is not one over the survivors.
+    rows with ``filled`` carry the worst value, so that a mean over seeds is not one over the survivors. ``step`` is the
+    environment step of the snapshot; NaN where it is not known, as in ``filled`` rows.
     """
     import pandas as pd
 
     parts = [
-        part.rename(columns={"grid": "at"}).assign(scaled=part.get("scaled", math.nan), filled=False)
-        for part in read_tables(study.records, "evaluations", ("grid", "return"), ("scaled",))
+        part.rename(columns={"grid": "at"}).assign(
+            **{name: part.get(name, math.nan) for name in ("scaled", "step")}, filled=False
+        )
+        for part in (files or RunFiles(study.records)).tables("evaluations", ("grid", "return"), ("scaled", "step"))
     ]
     if not parts:
-        return pd.DataFrame(columns=EVALUATION_COLUMNS)
+        return pd.DataFrame(columns=_WITH_STEPS)
     curves = pd.concat(parts).sort_values("record", kind="stable")
-    return _with_who(study, _fill_diverged(study, curves))[EVALUATION_COLUMNS]
+    return _with_who(study, _fill_diverged(study, curves))[_WITH_STEPS]
 
 
-def training_curves(study: Study) -> pd.DataFrame:
+def training_curves(study: Study, files: RunFiles | None = None) -> pd.DataFrame:
     """Return the mean return of training episodes in equal stretches of the budget, one row per run and stretch.
 
     ``at`` is the end of the stretch, in budget units; ``episodes`` how many ended in it.
@@ -51,7 +55,8 @@ def training_curves(study: Study) -> pd.DataFrame:
     import pandas as pd
 
     # Episodes can be millions: each part is reduced before the next is read.
-    parts = [_stretches(study, part) for part in read_tables(study.records, "episodes", ("step", "return"))]
+    tables = (files or RunFiles(study.records)).tables("episodes", ("step", "return"))
+    parts = [_stretches(study, part) for part in tables]
     if not parts:
         return pd.DataFrame(columns=TRAINING_COLUMNS)
     return _with_who(study, pd.concat(parts).sort_values("record", kind="stable"))[TRAINING_COLUMNS]
@@ -98,7 +103,7 @@ def _fill_diverged(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_who(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
-    """Put the cell, arm and seed of each row's run in front."""
+    """Return curves with the cell, arm and seed of each row's run in front."""
     import pandas as pd
 
     records = study.records

@@ -49,7 +49,7 @@ class Pair:
 
     @property
     def measured(self) -> bool:
-        """Whether at least one of the two runs came to something."""
+        """Whether at least one of the two runs neither diverged nor failed."""
         return self.diverged + self.failed < 2
 
 
@@ -93,9 +93,14 @@ def _settings(study: Study, failure: Failure, records: Mapping[RunKey, RunRecord
     return next((record.config for record in alike if record is not None), study.spec.base)
 
 
-def pairs(study: Study) -> tuple[Pair, ...]:
-    """Pair each candidate's runs with the baseline's by cell and seed, in planned order."""
-    values = compared_values(study)
+def pairs(study: Study, values: Mapping[RunKey, float] | None = None) -> tuple[Pair, ...]:
+    """Pair each candidate's runs with the baseline's by cell and seed, in planned order.
+
+    Args:
+        study: the study.
+        values: its :func:`compared_values`, where they are known already.
+    """
+    values = compared_values(study) if values is None else values
     diverged = {key for key, record in by_key(study).items() if record.outcome == "diverged"}
     failed = {(failure.cell, failure.arm, failure.seed) for failure in study.failures}
     baseline, *candidates = study.arms
@@ -121,18 +126,18 @@ def pairs(study: Study) -> tuple[Pair, ...]:
     return tuple(found)
 
 
-def paired_differences(study: Study) -> pd.DataFrame:
+def paired_differences(study: Study, values: Mapping[RunKey, float] | None = None) -> pd.DataFrame:
     """Return one row per pair: cell, candidate, seed, both values, their difference, how many diverged or failed."""
     import pandas as pd
 
-    return pd.DataFrame([asdict(pair) for pair in pairs(study)], columns=list(Pair.__dataclass_fields__))
+    return pd.DataFrame([asdict(pair) for pair in pairs(study, values)], columns=list(Pair.__dataclass_fields__))
 
 
-def runs_table(study: Study) -> pd.DataFrame:
+def runs_table(study: Study, values: Mapping[RunKey, float] | None = None) -> pd.DataFrame:
     """Return one row per finished run: ids, levels, outcome, metrics, timings, and ``compared_value``."""
     table = load_results(study)
     if table.empty:
         table = table.reindex(columns=["run", "cell", "arm", "seed", "outcome"])
-    values = compared_values(study)
+    values = compared_values(study) if values is None else values
     table["compared_value"] = [values.get((r.cell, r.arm, r.seed), math.nan) for r in study.records]
     return table

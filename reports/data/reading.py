@@ -1,8 +1,12 @@
-"""One table of many runs, parsed together: one by one, ten thousand small files spend their time being opened."""
+"""The files of a study's runs, each read at most once.
+
+Tables of many runs are parsed together: one by one, ten thousand small files spend their time being opened.
+"""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,46 +21,77 @@ _BATCH = 500  # files in memory at a time
 _NOT_A_LINE_A_ROW = re.compile(rb'"|\n\r?\n')
 
 
-def read_tables(
-    records: Sequence[RunRecord], name: str, required: Sequence[str], optional: Sequence[str] = ()
-) -> Iterator[pd.DataFrame]:
-    """Read some columns of the same table of every run that has it, some hundred runs at a time.
+class RunFiles:
+    """Reader of the runs' tables and arrays; of a file once read it keeps a digest, never the content."""
 
-    Runs without the file, without a row or without a required column (a run without evaluations, say) are passed over.
+    def __init__(self, records: Sequence[RunRecord]) -> None:
+        self._records = records
+        self._digests: dict[tuple[str, str], bytes | None] = {}
 
-    Args:
-        records: the runs.
-        name: the table, as for :meth:`~harness.record.run.RunRecord.table`.
-        required: columns to read.
-        optional: columns to read where a file has them.
+    def tables(self, name: str, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
+        """Read some columns of the same table of every run that has it, some hundred runs at a time.
 
-    Yields:
-        Rows as they stand in the files, with ``record`` in front: the position of their run in ``records``.
-    """
-    for start in range(0, len(records), _BATCH):
-        batch = dict(enumerate(records[start : start + _BATCH], start))
-        for (header, _), bodies in _alike(batch, name).items():
-            columns = next(csv.reader([header.decode()]), [])
-            if set(required) <= set(columns):
-                yield _parse(header, bodies, [*required, *(column for column in optional if column in columns)])
+        Runs without the file, without a row or without a required column (a run without evaluations, say) are passed
+        over.
 
+        Args:
+            name: the table, as for :meth:`~harness.record.run.RunRecord.table`.
+            required: columns to read.
+            optional: columns to read where a file has them.
 
-def _alike(records: Mapping[int, RunRecord], name: str) -> dict[tuple[bytes, int], dict[int, bytes]]:
-    """Return by header what stands below it in each run's file.
+        Yields:
+            Rows as they stand in the files, with ``record`` in front: the position of their run among the records.
+        """
+        for start in range(0, len(self._records), _BATCH):
+            batch = dict(enumerate(self._records[start : start + _BATCH], start))
+            for (header, _), bodies in self._alike(batch, f"{name}.csv").items():
+                columns = next(csv.reader([header.decode()]), [])
+                if set(required) <= set(columns):
+                    yield _parse(header, bodies, [*required, *(column for column in optional if column in columns)])
 
-    A file in which a line may not be a row stays alone, under the number of its run.
-    """
-    alike: dict[tuple[bytes, int], dict[int, bytes]] = {}
-    for number, record in records.items():
+    def evaluations(self, record: RunRecord) -> bytes | None:
+        """Return a digest of a run's evaluations as written, every digit of them; None without any."""
+        key = record.run, "evaluations.csv"
+        if key not in self._digests:
+            self._read(record, "evaluations.csv")
+        return self._digests[key]
+
+    def parameters(self, record: RunRecord) -> bytes | None:
+        """Return a digest of a run's final parameters, to the bit; None where it left none."""
+        key = record.run, "parameters.npz"
+        if key not in self._digests:
+            try:
+                array = record.arrays("parameters")["parameters"]
+                self._digests[key] = _digest(f"{array.dtype} {array.shape} ".encode() + array.tobytes())
+            except FileNotFoundError:
+                self._digests[key] = None
+        return self._digests[key]
+
+    def _read(self, record: RunRecord, file: str) -> bytes | None:
         try:
-            text = (record.folder / f"{name}.csv").read_bytes()
+            content = (record.folder / file).read_bytes()
         except FileNotFoundError:
-            continue
-        header, _, body = text.partition(b"\n")
-        if body:
-            alone = number if _NOT_A_LINE_A_ROW.search(text) else -1
-            alike.setdefault((header.strip(), alone), {})[number] = body if body.endswith(b"\n") else body + b"\n"
-    return alike
+            content = None
+        self._digests[record.run, file] = None if content is None else _digest(content)
+        return content
+
+    def _alike(self, records: Mapping[int, RunRecord], file: str) -> dict[tuple[bytes, int], dict[int, bytes]]:
+        """Return by header what stands below it in each run's file.
+
+        A file in which a line may not be a row stays alone, under the number of its run.
+        """
+        alike: dict[tuple[bytes, int], dict[int, bytes]] = {}
+        for number, record in records.items():
+            text = self._read(record, file) or b""
+            header, _, body = text.partition(b"\n")
+            if body:
+                alone = number if _NOT_A_LINE_A_ROW.search(text) else -1
+                alike.setdefault((header.strip(), alone), {})[number] = body if body.endswith(b"\n") else body + b"\n"
+        return alike
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _parse(header: bytes, bodies: Mapping[int, bytes], columns: list[str]) -> pd.DataFrame:

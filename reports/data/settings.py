@@ -1,19 +1,15 @@
-"""What the runs of a study have in common: settings, provenance, counts."""
+"""The common properties of a study's runs: settings, provenance, counts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.record.study import Study
 from harness.study.names import label
 from reports.text import count, listing, show
-
-if TYPE_CHECKING:
-    pass
-
 
 _IDENTITY = ("commit", "dirty", "cpu")
 
@@ -45,7 +41,7 @@ def cell_factors(study: Study) -> tuple[str, ...]:
 
 
 def seeds_words(study: Study) -> str:
-    """Write how many seeds there are, and how they are looked at."""
+    """Format the number of seeds, and the looks they are added in."""
     looks = study.spec.study.looks
     total = len(study.spec.study.seeds)
     if len(looks) < 2:
@@ -54,7 +50,7 @@ def seeds_words(study: Study) -> str:
 
 
 def settings(study: Study) -> list[tuple[str, str]]:
-    """Write every setting the runs trained with; one that was swept with all its values."""
+    """Format every setting the runs trained with; one that was swept with all its values."""
     if not study.records:
         return [(show(name), show(value, 200)) for name, value in study.spec.base.items()]
     names = dict.fromkeys(name for record in study.records for name in record.config if name != "seed")
@@ -67,18 +63,20 @@ def settings(study: Study) -> list[tuple[str, str]]:
 
 
 def provenance(study: Study) -> list[tuple[str, str]]:
-    """Write where the numbers come from; identities that differ between runs with how many runs had each."""
+    """Format the provenance of the numbers; identities that differ between runs with how many runs had each."""
     rows = [(show(name), show(value, 300)) for name, value in _flat(study.provenance)]
     for name in _IDENTITY:
         seen = Counter(label(r.provenance[name]) for r in study.records if name in r.provenance)
         if len(seen) > 1:
-            told = "; ".join(f"{show(value, 80)} ({count(runs, 'run')})" for value, runs in seen.items())
-            rows.append((f"{name} of the runs", told))
+            rows.append((f"{name} of the runs", _with_counts(seen)))
     for name in dict.fromkeys(name for record in study.records for name in record.labels):
         seen = Counter(record.labels[name] for record in study.records if name in record.labels)
-        told = "; ".join(f"{show(value, 80)} ({count(runs, 'run')})" for value, runs in seen.items())
-        rows.append((show(f"{name} taken"), told))
+        rows.append((show(f"{name} taken"), _with_counts(seen)))
     return rows
+
+
+def _with_counts(seen: Counter[str]) -> str:
+    return "; ".join(f"{show(value, 80)} ({count(runs, 'run')})" for value, runs in seen.items())
 
 
 def setting(study: Study, name: str) -> str:

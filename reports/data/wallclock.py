@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.record.run import RunRecord
 from harness.record.study import Study
+from reports.data.curves import EVALUATION_COLUMNS
 from reports.data.pairs import RunKey, by_key
-from reports.data.reading import read_tables
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 POINTS = 50
 _MEASURES = ("return", "scaled")
@@ -32,14 +34,16 @@ def time_curves(study: Study, evaluations: pd.DataFrame) -> pd.DataFrame:
         evaluations: what :func:`reports.data.curves.evaluation_curves` returned for it.
 
     Returns:
-        The columns of ``evaluations``; ``filled`` where the value stands in for a diverged run's missing ones.
+        The columns of ``curves.csv``; ``filled`` where the value stands in for a diverged run's missing ones.
     """
     import numpy as np
     import pandas as pd
 
-    timed = evaluations.assign(at=_seconds(study, evaluations)).dropna(subset=["at"])
+    timed = evaluations
+    if len(evaluations):
+        timed = evaluations.assign(at=_seconds(study, evaluations)).dropna(subset=["at"])
     if timed.empty:
-        return evaluations.iloc[:0]
+        return evaluations.iloc[:0][EVALUATION_COLUMNS]
     timed = timed.sort_values("at", kind="stable")
     runs: Mapping[Any, Any] = timed.groupby(["cell", "arm", "seed"], sort=False).indices
     columns = {name: timed[name].to_numpy(bool if name == "filled" else float) for name in ("at", *_MEASURES, "filled")}
@@ -59,7 +63,7 @@ def time_curves(study: Study, evaluations: pd.DataFrame) -> pd.DataFrame:
         name: np.repeat(np.array([part[name] for part in parts], object), lengths) for name in ("cell", "arm", "seed")
     }
     drawn = {name: np.concatenate([part[name] for part in parts]) for name in columns}
-    return pd.DataFrame({**who, **drawn})[list(evaluations.columns)].astype({"seed": int})
+    return pd.DataFrame({**who, **drawn})[EVALUATION_COLUMNS].astype({"seed": int})
 
 
 def _spans(curves: Mapping[RunKey, Mapping[str, Any]]) -> dict[tuple[str, str], tuple[float, float]]:
@@ -81,37 +85,25 @@ def _resampled(curve: Mapping[str, Any], at: Any) -> dict[str, Any]:
     return {"at": at, **values, "filled": at > last * (1 + _ROUNDING)}
 
 
-def _seconds(study: Study, evaluations: pd.DataFrame) -> list[float]:
-    """Return when each evaluation's snapshot was taken, in seconds of training; NaN where that is not known."""
-    records = by_key(study)
-    paces = {key: _pace(record) for key, record in records.items()}
-    taken = _steps_taken(study, evaluations)
-    keys = zip(evaluations["cell"], evaluations["arm"], evaluations["seed"], strict=True)
-    return [step * paces[cell, arm, int(seed)] for (cell, arm, seed), step in zip(keys, taken, strict=True)]
+def _seconds(study: Study, evaluations: pd.DataFrame) -> NDArray[np.float64]:
+    """Return when each evaluation's snapshot was taken, in seconds of training; NaN where that is not known.
+
+    Where a diverged run has no evaluation left, steps go on from its last in proportion to the budget's unit.
+    """
+    import numpy as np
+
+    run = ["cell", "arm", "seed"]
+    last = evaluations[~evaluations["filled"].astype(bool)].drop_duplicates(run, keep="last").set_index(run)
+    keys = list(zip(*(evaluations[name].tolist() for name in run), strict=True))
+    ends = last[["at", "step"]].astype(float).reindex(keys).to_numpy()
+    steps = evaluations["step"].astype(float).to_numpy()
+    onward = ends[:, 1] * evaluations["at"].astype(float).to_numpy() / ends[:, 0]
+    paces = {key: _pace(record) for key, record in by_key(study).items()}
+    pace = np.array([paces[key] for key in keys])
+    return np.asarray(pace * np.where(evaluations["filled"].astype(bool), onward, steps), np.float64)
 
 
 def _pace(record: RunRecord) -> float:
     """Return the seconds a run took for a step."""
     seconds, steps = record.timings.get("train_seconds"), record.metrics.get("steps")
     return seconds / steps if seconds and steps else math.nan
-
-
-def _steps_taken(study: Study, evaluations: pd.DataFrame) -> list[float]:
-    """Return the environment steps behind each evaluation.
-
-    Where a diverged run has none left, they go on from its last in proportion to the budget's unit.
-    """
-    steps: dict[RunKey, dict[int, float]] = {}
-    for table in read_tables(study.records, "evaluations", ("grid", "step")):
-        for run, at, step in zip(*(table[name].tolist() for name in ("record", "grid", "step")), strict=True):
-            record = study.records[run]
-            steps.setdefault((record.cell, record.arm, record.seed), {})[int(at)] = float(step)
-    columns = (evaluations[name].tolist() for name in ("cell", "arm", "seed", "at"))
-    return [_step(steps.get((cell, arm, seed), {}), int(at)) for cell, arm, seed, at in zip(*columns, strict=True)]
-
-
-def _step(known: Mapping[int, float], at: int) -> float:
-    if at in known:
-        return known[at]
-    last = max(known, default=0)
-    return known[last] * at / last if last else math.nan

@@ -1,20 +1,28 @@
 """Small multiples: every cell a facet, the arms together in it, axes shared by all.
 
-What a facet shows is the caller's; here is where it stands, what it is called and what stands in an empty one.
+The caller draws the content of a facet; its place, its title and the note in an empty one are made here.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.record.study import Study
+from reports.figures.findings import Findings
 from reports.figures.layout import Layout, Panel
-from reports.figures.selection import Selection
-from reports.figures.style import MUTED, Picture, arm_looks, drawing, picture, thousands
-from reports.text import cell_name, show, wrapped
+from reports.figures.style import (
+    MUTED,
+    Picture,
+    arm_styles,
+    drawing,
+    legend_line,
+    multiples,
+    picture,
+    thousands,
+)
+from reports.text import cell_name, count, show, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +59,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Frame:
-    """What all facets of a figure have in common.
+    """The properties that all facets of a figure share.
 
     Attributes:
         x_label: what runs across, with its unit.
@@ -71,18 +79,17 @@ class Frame:
 
 
 Draw = Callable[["Axes", str], None]
-Tell = Callable[[str, Sequence[str]], str]
+Describe = Callable[[Sequence[str]], str]
 
 
 def facet_pictures(
-    study: Study,
-    layout: Layout,
-    selection: Selection,
+    findings: Findings,
     known: Collection[str],
     frame: Frame,
     handles: Callable[[], Sequence[Line2D]],
     draw: Draw,
-    alt: Tell,
+    shown: str,
+    finding: Describe,
 ) -> list[Picture]:
     """Draw the selected cells; none if nothing is known of them.
 
@@ -90,45 +97,42 @@ def facet_pictures(
     picture.
 
     Args:
-        study: the study.
-        layout: where the cells stand.
-        selection: the cells to draw.
+        findings: the study's, with the cells to draw and where they stand.
         known: ids of the cells of which there is something to draw.
         frame: labels and limits.
         handles: makes what the legend shows.
         draw: draws a cell, given by its id, on axes.
-        alt: says what a picture shows, from its title and the ids of the cells drawn.
+        shown: what a picture shows, the start of its text alternative.
+        finding: writes the end of that text, from the ids of the cells drawn.
     """
     pictures = []
-    for sheet in _sheets(study, layout, selection, known, frame.missing):
+    for sheet in _sheets(findings, known, frame.missing):
         with drawing():
-            figure = _grid(sheet, frame)
-            for axes, facet in zip(figure.axes, sheet.facets, strict=False):
+            figure, grid = _grid(sheet, frame)
+            for axes, facet in zip(grid, sheet.facets, strict=True):
                 _fill(axes, facet, known, frame, draw)
             figure.supxlabel(frame.x_label, fontsize=10)
             figure.supylabel(frame.y_label, fontsize=10)
             put_legend(figure, handles())
             drawn = [facet.cell for facet in sheet.facets if facet.cell in known and facet.cell is not None]
-            pictures.append(picture(figure, sheet.title, alt(sheet.title, drawn)))
+            where = f" ({sheet.title})" if sheet.title else ""
+            alt = f"{shown} {count(len(drawn), 'cell')}{where}. {finding(drawn)}."
+            pictures.append(picture(figure, sheet.title, alt))
     return pictures
 
 
 def arm_handles(study: Study, *, markers: bool = False) -> list[Line2D]:
     """Return the arms as a legend shows them: lines, or lines with the arm's marker; call inside ``drawing``."""
-    from matplotlib.lines import Line2D
-
     return [
-        Line2D(
-            [],
-            [],
-            color=look.colour,
+        legend_line(
+            color=style.colour,
             linewidth=1.9,
-            linestyle=look.line,
-            marker=look.marker if markers else "",
+            linestyle=style.line,
+            marker=style.marker if markers else "",
             markersize=5,
             label=show(arm, 40),
         )
-        for arm, look in arm_looks(study.arms).items()
+        for arm, style in arm_styles(study.arms).items()
     ]
 
 
@@ -144,14 +148,15 @@ def note(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED, fontsize=9)
 
 
-def _sheets(study: Study, layout: Layout, selection: Selection, known: Collection[str], missing: str) -> list[Sheet]:
+def _sheets(findings: Findings, known: Collection[str], missing: str) -> list[Sheet]:
+    layout, selection = findings.layout, findings.selection
     if not selection.whole:
         chosen = [cell for cell in selection.cells if cell.id in known]
         facets = [Facet(wrapped(cell_name(cell), 38), cell.id) for cell in chosen]
         return [Sheet("", facets, _MAX_ACROSS)] if chosen else []
     across = len(layout.columns) if layout.row else min(len(layout.columns), _MAX_ACROSS)
     return [
-        Sheet(panel.title, _facets(study, layout, panel, missing), across)
+        Sheet(panel.title, _facets(findings.study, layout, panel, missing), across)
         for panel in layout.panels
         if any(place.cell in known and not place.alias for place in panel.places.values())
     ]
@@ -180,25 +185,20 @@ def _standing_for(study: Study, panel: Panel, layout: Layout, cell: str) -> str:
     return next(cell_name(kept) for kept in study.cells if kept.id == cell).replace(", ", "\n")
 
 
-def _grid(sheet: Sheet, frame: Frame) -> Figure:
-    """Return a figure of empty, titled axes that share their limits."""
-    from matplotlib.figure import Figure
-
-    across = min(sheet.across, len(sheet.facets))
-    down = math.ceil(len(sheet.facets) / across)
+def _grid(sheet: Sheet, frame: Frame) -> tuple[Figure, list[Axes]]:
+    """Return a figure and its axes, empty and titled, which share their limits."""
+    number = len(sheet.facets)
+    across = min(sheet.across, number)
     facet_width = min(max(_WIDTH / across, _FACET_WIDTHS[0]), _FACET_WIDTHS[1])
     lines = max(facet.title.count("\n") for facet in sheet.facets)
-    size = (max(across * facet_width, 7.0) + 0.3, down * (_FACET_HEIGHT + lines * _TITLE_LINE) + 0.7)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
-    grid[0, 0].set(xlim=frame.x, ylim=frame.y)
+    height = -(-number // across) * (_FACET_HEIGHT + lines * _TITLE_LINE) + 0.7
+    figure, grid = multiples(number, across, max(across * facet_width, 7.0) + 0.3, height, sharex=True)
+    grid[0].set(xlim=frame.x, ylim=frame.y)
     if frame.x[1] >= _THOUSAND:
-        grid[0, 0].xaxis.set_major_formatter(thousands())
-    for axes, facet in zip(grid.flat, sheet.facets, strict=False):
+        grid[0].xaxis.set_major_formatter(thousands())
+    for axes, facet in zip(grid, sheet.facets, strict=True):
         axes.set_title(facet.title, fontsize=10 if not lines else 9, loc="left")
-    for axes in list(grid.flat)[len(sheet.facets) :]:
-        axes.set_axis_off()
-    return figure
+    return figure, grid
 
 
 def _fill(axes: Axes, facet: Facet, known: Collection[str], frame: Frame, draw: Draw) -> None:

@@ -10,8 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
 from reports.comparison.cells import Comparison
-from reports.figures.selection import Selection
-from reports.figures.style import CANDIDATES, FAINT, INK, MUTED, PAPER, Picture, drawing, picture
+from reports.figures.differences import differences_of
+from reports.figures.exhibit import Exhibit, Words
+from reports.figures.findings import Findings
+from reports.figures.style import (
+    CANDIDATES,
+    FAINT,
+    INK,
+    MUTED,
+    PAPER,
+    Picture,
+    drawing,
+    legend_line,
+    new_figure,
+    picture,
+)
 from reports.statistics.verdicts import Verdict
 from reports.text import arm_name, cell_name, count, percent, show, signed
 
@@ -19,7 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 ROWS_A_PICTURE = 30  # what a printed page holds
 _WIDTH = 9.0
@@ -30,7 +42,7 @@ _PRIMARY, _EXPLORATORY = "primary", "exploratory"
 
 @dataclass(frozen=True)
 class _Mark:
-    """How a verdict looks: a shape, filled or hollow, so that no colour is needed to tell it."""
+    """The marker of a verdict: a shape, filled or hollow, so that no colour is needed to recognise it."""
 
     marker: str
     colour: str
@@ -53,7 +65,7 @@ class _Row:
     comparison: Comparison | None = None
 
 
-def forest_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+def forest_table(findings: Findings) -> pd.DataFrame:
     """Return one row per comparison: verdict, mean difference, both intervals, in the order of the design."""
     import pandas as pd
 
@@ -71,20 +83,21 @@ def forest_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             c.judgement.simultaneous.low,
             c.judgement.simultaneous.high,
         )
-        for c in comparisons
+        for c in findings.comparisons
     ]
     return pd.DataFrame(rows, columns=[*columns, "simultaneous_low", "simultaneous_high"])
 
 
-def forest(study: Study, comparisons: Sequence[Comparison], selection: Selection) -> list[Picture]:
+def forest(_: pd.DataFrame, findings: Findings) -> list[Picture]:
     """Draw the selected cells' comparisons, in pictures of at most :data:`ROWS_A_PICTURE` rows on one axis.
 
     A point with its own interval (thick) over the interval for all comparisons of its group together (thin), the margin
     as a band about 0, the verdict as a word and as the marker's shape. Nothing where no comparison has a difference.
     """
-    places = {cell.id: place for place, cell in enumerate(selection.cells)}
+    study = findings.study
+    places = {cell.id: place for place, cell in enumerate(findings.selection.cells)}
     shown = sorted(
-        (c for c in comparisons if c.cell.id in places), key=lambda c: (not c.cell.primary, places[c.cell.id])
+        (c for c in findings.comparisons if c.cell.id in places), key=lambda c: (not c.cell.primary, places[c.cell.id])
     )
     if not any(c.judgement.estimate.mean is not None and not _vacuous(c) for c in shown):
         return []
@@ -111,9 +124,7 @@ def _rows(sheet: Sequence[Comparison]) -> list[_Row]:
 
 
 def _figure(study: Study, rows: Sequence[_Row], limits: tuple[float, float]) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_WIDTH, len(rows) * _ROW_HEIGHT + 1.3), layout="constrained")
+    figure = new_figure(_WIDTH, len(rows) * _ROW_HEIGHT + 1.3)
     axes = figure.subplots()
     margin = study.spec.compare.margin
     axes.axvspan(-margin, margin, facecolor=FAINT, alpha=0.5, linewidth=0)
@@ -141,20 +152,20 @@ def _draw(axes: Axes, y: int, comparison: Comparison) -> None:
     estimate, wide = judgement.estimate, judgement.simultaneous
     if _vacuous(comparison) or estimate.mean is None:
         return
-    look = _MARKS.get(judgement.verdict, _MARKS[Verdict.NONE])
+    mark = _MARKS.get(judgement.verdict, _MARKS[Verdict.NONE])
     if wide.low is not None and wide.high is not None:
-        axes.plot([wide.low, wide.high], [y, y], color=look.colour, linewidth=0.9)
+        axes.plot([wide.low, wide.high], [y, y], color=mark.colour, linewidth=0.9)
     if estimate.low is not None and estimate.high is not None:
-        axes.plot([estimate.low, estimate.high], [y, y], color=look.colour, linewidth=3.2, solid_capstyle="butt")
-    axes.plot([estimate.mean], [y], **_marker(look))
+        axes.plot([estimate.low, estimate.high], [y, y], color=mark.colour, linewidth=3.2, solid_capstyle="butt")
+    axes.plot([estimate.mean], [y], **_marker(mark))
 
 
-def _marker(look: _Mark) -> dict[str, Any]:
+def _marker(mark: _Mark) -> dict[str, Any]:
     return {
-        "marker": look.marker,
+        "marker": mark.marker,
         "markersize": 6.5,
-        "color": look.colour,
-        "markerfacecolor": look.colour if look.filled else PAPER,
+        "color": mark.colour,
+        "markerfacecolor": mark.colour if mark.filled else PAPER,
         "linestyle": "",
     }
 
@@ -214,43 +225,38 @@ def _limits(shown: Sequence[Comparison], margin: float) -> tuple[float, float]:
 
 
 def _handles(rows: Sequence[_Row], margin: float) -> list[Any]:
-    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     judged = [row.comparison for row in rows if row.comparison and not _vacuous(row.comparison)]
     seen = {c.judgement.verdict for c in judged if c.judgement.estimate.mean is not None}
     handles: list[Any] = [
-        Line2D([], [], label="no verdict" if verdict is Verdict.NONE else verdict.value, **_marker(look))
-        for verdict, look in _MARKS.items()
+        legend_line(label="no verdict" if verdict is Verdict.NONE else verdict.value, **_marker(mark))
+        for verdict, mark in _MARKS.items()
         if verdict in seen
     ]
     levels = {c.judgement.estimate.level for c in judged if c.judgement.estimate.has_interval}
     if levels:
-        handles.append(_line(3.2, f"{percent(max(levels))} interval of the row alone"))
+        handles.append(
+            legend_line(color=MUTED, linewidth=3.2, label=f"{percent(max(levels))} interval of the row alone")
+        )
     if any(c.judgement.simultaneous.has_interval for c in judged):
-        handles.append(_line(0.9, "of all rows of its group together"))
+        handles.append(legend_line(color=MUTED, linewidth=0.9, label="of all rows of its group together"))
     handles.append(Patch(facecolor=FAINT, alpha=0.5, label=f"margin ±{margin:g}"))
     return handles
 
 
-def _line(width: float, label: str) -> Line2D:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=MUTED, linewidth=width, label=label)
-
-
 def _alt(study: Study, sheet: Sequence[Comparison]) -> str:
-    """Say how many rows came to which verdict, and how far the differences reach."""
+    """Describe how many rows came to which verdict, and how far the differences reach."""
     verdicts = Counter(_words(c) for c in sheet)
-    told = ", ".join(f"{amount} {words}" for words, amount in verdicts.items())
+    tally = ", ".join(f"{amount} {words}" for words, amount in verdicts.items())
     known = [(c.judgement.estimate.mean, c) for c in sheet if c.judgement.estimate.mean is not None and not _vacuous(c)]
     known = [(mean, c) for mean, c in known if math.isfinite(mean)]
     if not known:
-        return f"Forest of paired differences, {count(len(sheet), 'row')}: {told}."
+        return f"Forest of paired differences, {count(len(sheet), 'row')}: {tally}."
     ends = [min(known, key=lambda pair: pair[0]), max(known, key=lambda pair: pair[0])]
     where = [f"{signed(mean)} ({_label(study, _Row('', c))})" for mean, c in ends]
     reach = f"from {where[0]} to {where[1]}" if len(known) > 1 else where[0]
-    return f"Forest of paired differences, {count(len(sheet), 'row')}: {told}. Mean differences {reach}."
+    return f"Forest of paired differences, {count(len(sheet), 'row')}: {tally}. Mean differences {reach}."
 
 
 def _group(comparison: Comparison) -> str:
@@ -259,3 +265,23 @@ def _group(comparison: Comparison) -> str:
 
 def _vacuous(comparison: Comparison) -> bool:
     return comparison.judgement.verdict is Verdict.VACUOUS
+
+
+def _words_beside(_: pd.DataFrame, findings: Findings) -> Words:
+    compare = findings.study.spec.compare
+    return Words(
+        f"Mean paired difference of {show(compare.metric)}, {differences_of(findings)}. Band: ±{compare.margin:g}, the "
+        f"margin. Thick: the {percent(compare.level)} interval of the row alone; thin: of all rows of its group "
+        "together, primary or exploratory."
+    )
+
+
+FOREST = Exhibit(
+    "forest",
+    "the forest: verdict, difference and both intervals of every comparison",
+    forest_table,
+    forest,
+    _words_beside,
+    "differences",
+    partial=True,
+)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
 from reports.comparison.cells import Comparison
+from reports.figures.findings import Findings
 from reports.figures.layout import Layout, Panel
-from reports.figures.style import FAINT, INK, MUTED, Picture, better_or_worse, drawing, picture
+from reports.figures.style import FAINT, INK, MUTED, Picture, better_or_worse, drawing, new_figure, picture
 from reports.text import arm_name, brief, count, show, signed
 
 if TYPE_CHECKING:
@@ -18,27 +19,32 @@ if TYPE_CHECKING:
 _FIELD = (0.98, 0.62)
 
 
-def heatmaps(study: Study, layout: Layout, comparisons: Sequence[Comparison]) -> list[Picture]:
+def heatmaps(findings: Findings) -> list[Picture]:
     """Draw the paired difference over the layout's two axes: a picture for each candidate and panel, one scale.
 
     A study of one cell gets none: the number stands in the table.
     """
-    limit = shade_limit(comparisons)
+    study, layout = findings.study, findings.layout
+    limit = shade_limit(findings.comparisons)
     if sum(len(panel.places) for panel in layout.panels) < 2:
         return []
     pictures = []
     for candidate in study.arms[1:]:
-        found = {c.cell.id: c for c in comparisons if c.candidate == candidate}
-        if not any(c.estimate.count or c.control for c in found.values()):
-            continue
-        for panel in layout.panels:
+        found = comparisons_of(findings, candidate)
+        for panel in layout.panels if found else ():
             title = " · ".join(part for part in (versus(study, candidate), panel.title) if part)
             pictures.append(_heatmap(study, layout, panel, found, limit, title))
     return pictures
 
 
+def comparisons_of(findings: Findings, candidate: str) -> dict[str, Comparison]:
+    """Return a candidate's comparisons by cell; nothing where none of them has anything to show."""
+    found = {c.cell.id: c for c in findings.comparisons if c.candidate == candidate}
+    return found if any(c.estimate.count or c.control for c in found.values()) else {}
+
+
 def versus(study: Study, candidate: str) -> str:
-    """Say which arms a map of differences is of; nothing where there are only two."""
+    """Return the arms of a map of differences; nothing where there are only two."""
     if len(study.arms) <= 2:
         return ""
     return f"{arm_name(study.spec.compare.factor, candidate)} minus {show(study.arms[0])}"
@@ -51,7 +57,7 @@ def shade_limit(comparisons: Sequence[Comparison]) -> float:
 
 
 def shade(comparison: Comparison | None, higher_is_better: bool) -> float:
-    """Return what colours a field: how much better the candidate did; NaN where that cannot be said."""
+    """Return how much better the candidate did, which colours a field; NaN where that is not known."""
     if comparison is None or comparison.estimate.mean is None or comparison.control:
         return math.nan
     return comparison.estimate.mean if higher_is_better else -comparison.estimate.mean
@@ -60,11 +66,9 @@ def shade(comparison: Comparison | None, higher_is_better: bool) -> float:
 def _heatmap(
     study: Study, layout: Layout, panel: Panel, found: Mapping[str, Comparison], limit: float, title: str
 ) -> Picture:
-    from matplotlib.figure import Figure
-
     across, down = len(layout.columns), len(layout.rows)
     with drawing():
-        figure = Figure(figsize=(across * _FIELD[0] + 0.6, down * _FIELD[1] + 0.5), layout="constrained")
+        figure = new_figure(across * _FIELD[0] + 0.6, down * _FIELD[1] + 0.5)
         axes = figure.subplots()
         _draw(axes, layout, panel, found, limit, study.spec.compare.higher_is_better)
         axes.set_xlabel(show(layout.column, 40))
@@ -128,7 +132,7 @@ def _alike(comparison: Comparison) -> str:
 
 
 def map_alt(found: Collection[Comparison]) -> str:
-    """Say what a map of differences shows."""
+    """Describe what a map of differences shows."""
     known = [c.estimate for c in found if c.control is None]
     means = [estimate.mean for estimate in known if estimate.mean is not None]
     if not means:

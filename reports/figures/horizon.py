@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
 from reports.comparison.cells import Comparison
-from reports.figures.style import CANDIDATES, INK, SERIES, Picture, better_or_worse, drawing, looks, picture
+from reports.figures.exhibit import Exhibit, Words
+from reports.figures.findings import Findings
+from reports.figures.style import (
+    CANDIDATES,
+    INK,
+    SERIES,
+    Picture,
+    better_or_worse,
+    drawing,
+    new_figure,
+    picture,
+    styles,
+)
 from reports.text import cell_name, count, listing, number, show, signed
 from reports.theory import affected_share, effective_value, full_value, matched_gamma
 
@@ -30,7 +42,7 @@ _MIN_HORIZONS = 3  # distinct ones, for an order to be an order
 _NAMED = 3  # cells named in a sentence
 
 
-def horizon_table(study: Study, comparisons: Sequence[Comparison]) -> pd.DataFrame:
+def horizon_table(findings: Findings) -> pd.DataFrame:
     """Return one row per comparison that theory speaks of, predicted horizon beside measured difference.
 
     It speaks of arms that differ in the tail rule alone, missing_as_zero and max_terms, with rollouts cut at a fixed
@@ -41,36 +53,32 @@ def horizon_table(study: Study, comparisons: Sequence[Comparison]) -> pd.DataFra
     import pandas as pd
 
     configs: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for record in study.records:
+    for record in findings.study.records:
         configs.setdefault((record.cell, record.arm), record.config)
     rows = []
-    for comparison in comparisons:
+    for comparison in findings.comparisons:
         one, other = (configs.get((comparison.cell.id, arm)) for arm in (comparison.baseline, comparison.candidate))
         if one and other and _speaks_of(one, other) and comparison.estimate.mean is not None and not comparison.control:
-            rows.append(_row(study, comparison, other))
+            rows.append(_row(findings.study, comparison, other))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def horizon_figure(study: Study, comparisons: Sequence[Comparison]) -> list[Picture]:
+def horizon_figure(table: pd.DataFrame, findings: Findings) -> list[Picture]:
     """Draw the predicted horizons as a map over the study's levels, and the measured differences against them."""
-    from matplotlib.figure import Figure
-
-    table = horizon_table(study, comparisons)
     if table.empty:
         return []
     grid = _levels(table)
     with drawing():
         wide = 0.62 * len(grid.columns) + 1.4
-        figure = Figure(figsize=(wide + 5.4, max(3.2, 0.5 * len(grid) + 1.2)), layout="constrained")
+        figure = new_figure(wide + 5.4, max(3.2, 0.5 * len(grid) + 1.2))
         left, right = figure.subplots(1, 2, width_ratios=[wide, 5.4])
         _draw_map(left, grid)
-        _draw_scatter(right, study, table)
+        _draw_scatter(right, findings.study, table)
         return [picture(figure, "", _alt(table))]
 
 
-def horizon_words(study: Study, comparisons: Sequence[Comparison]) -> str:
-    """Say whether direction and order of the measured differences agree with theory, and where not; empty for none."""
-    table = horizon_table(study, comparisons)
+def horizon_finding(table: pd.DataFrame, study: Study) -> str:
+    """Describe how direction and order of the measured differences agree with theory; empty for none."""
     if table.empty:
         return ""
     return " ".join(part for part in (_direction(study, table), _order(table), _caveat(table)) if part)
@@ -144,15 +152,15 @@ def _draw_map(axes: Axes, grid: pd.DataFrame) -> None:
 
 def _draw_scatter(axes: Axes, study: Study, table: pd.DataFrame) -> None:
     workers = [str(value) for value in sorted(table["workers"].dropna().unique())] or [""]
-    marks = looks(_cycle(workers))
+    marks = styles(_cycle(workers))
     axes.axhline(0, color=INK, linewidth=0.9)
     span = float(table["horizon"].max() - table["horizon"].min()) or float(table["horizon"].max())
-    for place, (name, look) in enumerate(marks.items()):
+    for place, (name, style) in enumerate(marks.items()):
         own = table[table["workers"].astype(str) == name] if name else table
-        # Cells that differ in workers alone have the same horizon: side by side they can be told apart.
+        # Cells that differ in workers alone have the same horizon: side by side both can be seen.
         x = own["horizon"] + 0.04 * span * ((place + 0.5) / len(marks) - 0.5)
-        axes.vlines(x, own["low"], own["high"], look.colour, linewidth=1.3)
-        axes.plot(x, own["difference"], linestyle="", marker=look.marker, markersize=6, color=look.colour, label=name)
+        axes.vlines(x, own["low"], own["high"], style.colour, linewidth=1.3)
+        axes.plot(x, own["difference"], linestyle="", marker=style.marker, markersize=6, color=style.colour, label=name)
     axes.set(xlabel="predicted horizon of missing_as_zero (steps)", ylabel="paired difference")
     axes.set_title(f"measured: max_terms minus missing_as_zero, {show(study.spec.compare.metric, 30)}", loc="left")
     if len(marks) > 1:
@@ -171,12 +179,12 @@ def _direction(study: Study, table: pd.DataFrame) -> str:
     with_it = int((clear["improvement"] > 0).sum())
     names = {cell.id: cell_name(cell) for cell in study.cells}
     agrees = "as theory says" if better == len(table) else "theory says in all"
-    told = f"max_terms did better in {better} of {count(len(table), 'comparison')} of cut rollouts, {agrees}"
-    told += f"; {with_it} of their intervals exclude 0 that way"
+    found = f"max_terms did better in {better} of {count(len(table), 'comparison')} of cut rollouts, {agrees}"
+    found += f"; {with_it} of their intervals exclude 0 that way"
     if not against:
-        return f"{told}, none the other way."
+        return f"{found}, none the other way."
     named = [names[cell] for cell in against[:_NAMED]] + (["…"] if len(against) > _NAMED else [])
-    return f"{told}, {len(clear) - with_it} the other way, against theory: {listing(named)}."
+    return f"{found}, {len(clear) - with_it} the other way, against theory: {listing(named)}."
 
 
 def _order(table: pd.DataFrame) -> str:
@@ -210,10 +218,30 @@ def _alt(table: pd.DataFrame) -> str:
     first, last = ordered.iloc[0], ordered.iloc[-1]
     means = table.groupby(table["horizon"].round(9))["difference"].mean()
     if len(means) == 1:
-        told = f"{number(float(first['horizon']), 1)} steps; mean difference {signed(float(means.iloc[0]))}"
+        reach = f"{number(float(first['horizon']), 1)} steps; mean difference {signed(float(means.iloc[0]))}"
     else:
-        told = (
+        reach = (
             f"{number(float(first['horizon']), 1)} to {number(float(last['horizon']), 1)} steps; mean difference "
             f"{signed(float(means.iloc[0]))} at the shortest, {signed(float(means.iloc[-1]))} at the longest"
         )
-    return f"Predicted horizon of missing_as_zero over {count(len(table), 'comparison')}: {told}."
+    return f"Predicted horizon of missing_as_zero over {count(len(table), 'comparison')}: {reach}."
+
+
+def _words(table: pd.DataFrame, findings: Findings) -> Words:
+    return Words(
+        "Left: how many steps ahead theory lets an agent see where missing terms count as zero in actor and critic. "
+        "Right: what was measured in each cell, against that prediction, with its interval.",
+        "Predicted horizon beside measured effect",
+        horizon_finding(table, findings.study),
+    )
+
+
+HORIZON = Exhibit(
+    "horizon",
+    "predicted horizon beside the measured difference",
+    horizon_table,
+    horizon_figure,
+    _words,
+    "theory",
+    optional=True,
+)

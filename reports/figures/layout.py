@@ -14,7 +14,7 @@ from reports.text import show
 
 @dataclass(frozen=True)
 class Place:
-    """What stands in a field of a panel: a cell of its own, or one that stands for this combination too."""
+    """The content of a field of a panel: a cell of its own, or one that stands for this combination too."""
 
     cell: str
     alias: bool

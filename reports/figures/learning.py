@@ -1,42 +1,36 @@
 """Learning curves as small multiples: every cell a facet, the arms together in it.
 
-A thick line is the mean over seeds with its interval (from five seeds on), or their interquartile mean with its own;
-a thin line is one seed.
+A thick line is the mean over seeds with its interval (from five seeds on); a thin line is one seed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
+from reports.data.curves import EVALUATION_COLUMNS, measure, training_curves
+from reports.data.settings import setting
+from reports.data.units import scale_of
+from reports.data.wallclock import time_curves
+from reports.figures.exhibit import Exhibit, Words
 from reports.figures.facets import Frame, Limits, arm_handles, facet_pictures
-from reports.figures.layout import Layout
-from reports.figures.selection import Selection
-from reports.figures.style import MUTED, Picture, arm_looks
+from reports.figures.findings import Findings
+from reports.figures.style import MUTED, Picture, arm_styles, legend_line
 from reports.figures.thinning import Thinning
-from reports.statistics.intervals import Estimate, mean_interval
-from reports.statistics.trimmed import interquartile_mean
-from reports.text import count, number, show
+from reports.statistics.intervals import MIN_PAIRS, Estimate, mean_interval
+from reports.text import number, percent, show
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
-
-Centre = Literal["mean", "iqm"]
-
-_CENTRES: Mapping[Centre, tuple[str, Callable[[Sequence[float], float], Estimate]]] = {
-    "mean": ("Mean", mean_interval),
-    "iqm": ("Interquartile mean", interquartile_mean),
-}
 
 
 @dataclass(frozen=True)
 class CurveStyle:
-    """What a family of curves has in common.
+    """The properties that a family of curves has in common.
 
     Attributes:
         measure: the column drawn.
@@ -45,7 +39,6 @@ class CurveStyle:
         marks: horizontal reference lines: value → name.
         level: confidence level of the bands.
         vacuous: ids of cells to be marked as having the same targets in both arms.
-        centre: what the thick lines are: ``mean`` over seeds, or ``iqm``, the interquartile mean.
     """
 
     measure: str
@@ -54,47 +47,35 @@ class CurveStyle:
     marks: Mapping[float, str]
     level: float
     vacuous: Collection[str] = ()
-    centre: Centre = "mean"
 
 
-@dataclass(frozen=True)
-class Curves:
-    """A family of curves as drawn, and how much of each curve was drawn."""
-
-    pictures: Sequence[Picture]
-    thinning: Thinning
-
-
-def learning_curves(
-    study: Study, layout: Layout, selection: Selection, curves: pd.DataFrame, style: CurveStyle
-) -> Curves | None:
-    """Draw the curves of the selected cells; axes are shared by all of them. None without curves.
+def learning_curves(curves: pd.DataFrame, findings: Findings, style: CurveStyle) -> list[Picture]:
+    """Draw the curves of the selected cells; axes are shared by all of them. No picture without curves.
 
     A study shown whole has a picture for every panel of its layout that has curves, any other a single picture.
 
     Args:
-        study: the study; its arms fix the colours.
-        layout: where the cells stand.
-        selection: the cells to draw.
         curves: long form: ``cell``, ``arm``, ``seed``, ``at``, the measure, and perhaps ``filled``.
+        findings: the study's, with the cells to draw.
         style: labels, reference lines, confidence level.
     """
-    curves = curves[curves["cell"].isin([cell.id for cell in selection.cells])]
+    study, curves = findings.study, findings.selected(curves)
     if curves.empty:
-        return None
+        return []
     (x, y), thinning = _limits(curves, style), Thinning.of(curves, style.measure)
     by_cell = {str(cell): thinning.thin_points(own) for cell, own in curves.groupby("cell")}
-    pictures = facet_pictures(
-        study,
-        layout,
-        selection,
+    return facet_pictures(
+        findings,
         by_cell,
         Frame(style.x_label, style.y_label, x, y, "no curve yet", style.vacuous),
-        lambda: [*arm_handles(study), *_mark_handles(style)],
+        lambda: [*arm_handles(study), *(legend_line(**_MARK, label=name) for name in style.marks.values())],
         lambda axes, cell: _draw_cell(axes, study, by_cell[cell], thinning, style),
-        lambda title, cells: _alt(study, title, [by_cell[cell] for cell in cells], style),
+        "Learning curves of",
+        lambda cells: _ends(study, [by_cell[cell] for cell in cells], style),
     )
-    return Curves(pictures, thinning) if pictures else None
+
+
+_MARK: Mapping[str, Any] = {"color": MUTED, "linewidth": 0.9, "linestyle": (0, (4, 3))}
 
 
 def _draw_cell(axes: Axes, study: Study, curves: pd.DataFrame, thinning: Thinning, style: CurveStyle) -> None:
@@ -102,14 +83,14 @@ def _draw_cell(axes: Axes, study: Study, curves: pd.DataFrame, thinning: Thinnin
     import seaborn as sns
 
     for value in style.marks:
-        axes.axhline(value, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    looks = arm_looks(study.arms)
+        axes.axhline(value, **_MARK, zorder=1)
+    arms = arm_styles(study.arms)
     common: dict[str, Any] = {
         "x": "at",
         "y": style.measure,
         "hue": "arm",
-        "hue_order": list(looks),
-        "palette": {arm: look.colour for arm, look in looks.items()},
+        "hue_order": list(arms),
+        "palette": {arm: own.colour for arm, own in arms.items()},
         "legend": False,
         "ax": axes,
     }
@@ -121,8 +102,8 @@ def _draw_cell(axes: Axes, study: Study, curves: pd.DataFrame, thinning: Thinnin
             curves,
             **common,
             style="arm",
-            style_order=list(looks),
-            dashes=[look.dashes or "" for look in looks.values()],
+            style_order=list(arms),
+            dashes=[own.dashes or "" for own in arms.values()],
             estimator=lambda values: _middle(values, style),
             errorbar=lambda values: _band(values, style),
             err_kws={"alpha": 0.16, "linewidth": 0},
@@ -142,15 +123,7 @@ def _band(values: pd.Series[float], style: CurveStyle) -> tuple[float, float]:
 
 
 def _estimate(values: pd.Series[float], style: CurveStyle) -> Estimate:
-    return _CENTRES[style.centre][1]([float(value) for value in values], style.level)
-
-
-def _mark_handles(style: CurveStyle) -> list[Line2D]:
-    from matplotlib.lines import Line2D
-
-    return [
-        Line2D([], [], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label=name) for name in style.marks.values()
-    ]
+    return mean_interval([float(value) for value in values], style.level)
 
 
 def _limits(curves: pd.DataFrame, style: CurveStyle) -> tuple[Limits, Limits]:
@@ -163,13 +136,100 @@ def _limits(curves: pd.DataFrame, style: CurveStyle) -> tuple[Limits, Limits]:
     return (min(first, 0.0), last if last > min(first, 0.0) else first + 1.0), (low - air, high + air)
 
 
-def _alt(study: Study, title: str, drawn: Sequence[pd.DataFrame], style: CurveStyle) -> str:
-    """Say where the curves end: per arm the range over cells of the middle at the last point."""
+def _ends(study: Study, drawn: Sequence[pd.DataFrame], style: CurveStyle) -> str:
+    """Describe where the curves end: per arm the range over cells of the mean at the last point."""
     parts = []
     for arm in study.arms:
         ends = [own.loc[(own["arm"] == arm) & (own["at"] == own["at"].max()), style.measure].dropna() for own in drawn]
         if middles := [_middle(end, style) for end in ends if len(end)]:
             parts.append(f"{show(arm)} from {number(min(middles))} to {number(max(middles))}")
-    where = f" ({title})" if title else ""
-    name = _CENTRES[style.centre][0]
-    return f"Learning curves of {count(len(drawn), 'cell')}{where}. {name} at the end: {'; '.join(parts)}."
+    return f"Mean at the end: {'; '.join(parts)}"
+
+
+def _evaluation_style(findings: Findings) -> CurveStyle:
+    study, column = findings.study, measure(findings.evaluations)
+    threshold = _threshold(study)
+    marks, label = {} if threshold is None else {threshold: "reward threshold"}, "evaluation return"
+    if column == "scaled" and scale_of(study) == "return":
+        marks = {}
+    elif column == "scaled" and setting(study, "evaluation_scale"):
+        marks, label = {1.0: "scores 1"}, "scaled evaluation return"
+    elif column == "scaled":
+        of = f" ({number(threshold).rstrip('0').rstrip('.')})" if threshold is not None else ""
+        marks, label = {1.0: f"reward threshold{of}"}, "scaled evaluation return"
+    return CurveStyle(column, findings.budget, label, marks, study.spec.compare.level, findings.vacuous)
+
+
+def _training_style(findings: Findings) -> CurveStyle:
+    threshold = _threshold(findings.study)
+    marks = {} if threshold is None else {threshold: "reward threshold"}
+    level = findings.study.spec.compare.level
+    return CurveStyle("return", findings.budget, "training return", marks, level, findings.vacuous)
+
+
+def _threshold(study: Study) -> float | None:
+    """Return the environment's reward threshold, if all runs share one."""
+    seen = {r.metrics["reward_threshold"] for r in study.records if "reward_threshold" in r.metrics}
+    return next(iter(seen)) if len(seen) == 1 else None
+
+
+def _caption(table: pd.DataFrame, findings: Findings, start: str, style: CurveStyle, of_diverged: str) -> str:
+    thin = Thinning.of(findings.selected(table), style.measure).words
+    diverged = any(record.outcome == "diverged" for record in findings.study.records)
+    return (
+        f"{start} Thick: mean over seeds, with its {percent(style.level)} t-interval from {MIN_PAIRS} seeds on. {thin}"
+        + (f" {of_diverged}" if diverged else "")
+    )
+
+
+def _evaluation_words(table: pd.DataFrame, findings: Findings) -> Words:
+    diverged = "A diverged run’s thin line ends where it diverged; in the mean it goes on at the worst value."
+    start = "Evaluations of the global network."
+    return Words(_caption(table, findings, start, _evaluation_style(findings), diverged))
+
+
+def _training_words(table: pd.DataFrame, findings: Findings) -> Words:
+    diverged = "A diverged run is in the mean only as far as it came."
+    start = "Mean return of the training episodes in equal stretches of the budget."
+    return Words(_caption(table, findings, start, _training_style(findings), diverged))
+
+
+def _over_time_words(_: pd.DataFrame, findings: Findings) -> Words:
+    level = percent(findings.study.spec.compare.level)
+    return Words(
+        "The same curves, each run at its own pace, on the machine the study ran on. Thick: mean over seeds with its "
+        f"{level} interval, over the stretch in which every run of an arm has been evaluated.",
+        "Over seconds of training",
+    )
+
+
+EVALUATIONS = Exhibit(
+    "curves",
+    "evaluation curves over the budget, run by run",
+    lambda findings: findings.evaluations[EVALUATION_COLUMNS],
+    lambda table, findings: learning_curves(table, findings, _evaluation_style(findings)),
+    _evaluation_words,
+    "curves",
+    partial=True,
+)
+OVER_TIME = Exhibit(
+    "time_curves",
+    "evaluation curves over seconds of training, run by run",
+    lambda findings: time_curves(findings.study, findings.evaluations),
+    lambda table, findings: learning_curves(
+        table, findings, replace(_evaluation_style(findings), x_label="seconds of training")
+    ),
+    _over_time_words,
+    "curves",
+    optional=True,
+    partial=True,
+)
+TRAINING = Exhibit(
+    "training",
+    "returns of training episodes over the budget, run by run",
+    lambda findings: training_curves(findings.study, findings.files),
+    lambda table, findings: learning_curves(table, findings, _training_style(findings)),
+    _training_words,
+    "training",
+    partial=True,
+)

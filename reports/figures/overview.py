@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.record.study import Study
 from reports.comparison.cells import Comparison
-from reports.figures.heatmap import map_alt, shade, shade_limit, versus
+from reports.figures.findings import Findings
+from reports.figures.heatmap import comparisons_of, map_alt, shade, shade_limit, versus
 from reports.figures.layout import Layout, Panel
-from reports.figures.style import FAINT, INK, Picture, better_or_worse, drawing, picture
+from reports.figures.style import FAINT, INK, Picture, better_or_worse, drawing, new_figure, picture
 from reports.text import show, wrapped
 
 if TYPE_CHECKING:
@@ -28,61 +27,41 @@ _LETTER = 0.066  # inches
 _AROUND = (0.35, 0.45)  # inches a panel takes besides its fields
 
 
-@dataclass(frozen=True)
-class Overview:
-    """The maps, one for each candidate.
-
-    Attributes:
-        pictures: none without a pair of runs.
-        limit: the difference that has the fullest colour.
-        drawable: whether there is a panel small enough to draw.
-        left_out: a sentence on the panels left out, if any were.
-    """
-
-    pictures: Sequence[Picture]
-    limit: float
-    drawable: bool
-    left_out: str
-
-
-def overview(study: Study, layout: Layout, comparisons: Sequence[Comparison]) -> Overview:
-    """Draw the sign and size of every paired difference, with a dot where its interval excludes 0."""
+def drawn_panels(layout: Layout) -> list[Panel]:
+    """Return the first panels, as many as a page can hold; none where the first alone is too large."""
     fields, panels = 0, []
     for panel in layout.panels[:MAX_PANELS]:
         fields += len(panel.places)
         if fields > MAX_FIELDS:
             break
         panels.append(panel)
-    left_out = (
-        ""
-        if len(panels) == len(layout.panels)
-        else f"The first {len(panels)} of {len(layout.panels)} panels are drawn."
-    )
-    limit = shade_limit(comparisons)
+    return panels
+
+
+def overview(findings: Findings) -> list[Picture]:
+    """Draw sign and size of every paired difference, with a dot where its interval excludes 0: a map a candidate."""
+    layout, study = findings.layout, findings.study
+    panels, limit = drawn_panels(layout), shade_limit(findings.comparisons)
+    shown = sorted({place.cell for panel in panels for place in panel.places.values()})
     pictures = []
-    for candidate in study.arms[1:]:
-        found = {c.cell.id: c for c in comparisons if c.candidate == candidate}
-        if panels and any(c.estimate.count or c.control for c in found.values()):
+    for candidate in study.arms[1:] if panels else ():
+        if found := comparisons_of(findings, candidate):
             with drawing():
                 figure = _draw(layout, panels, found, limit, study.spec.compare.higher_is_better)
-                shown = {place.cell for panel in panels for place in panel.places.values()}
-                alt = map_alt([found[cell] for cell in sorted(shown)])
-                pictures.append(picture(figure, versus(study, candidate), alt))
-    return Overview(pictures, limit, bool(panels), left_out)
+                pictures.append(picture(figure, versus(study, candidate), map_alt([found[cell] for cell in shown])))
+    return pictures
 
 
 def _draw(
     layout: Layout, panels: Sequence[Panel], found: Mapping[str, Comparison], limit: float, higher_is_better: bool
 ) -> Figure:
-    from matplotlib.figure import Figure
-
     wide = max(_MIN_PANEL, min(len(layout.columns) * _FIELD[0], _WIDTH - 1.0))
     high = min(len(layout.rows) * _FIELD[1], _MAX_HEIGHT)
     pitch = wide + _AROUND[0]
     scale = min(1.0, wide / len(layout.columns) / _FIELD[0], high / len(layout.rows) / _FIELD[1])
     across = min(len(panels), max(1, int(_WIDTH / pitch)))
     down = math.ceil(len(panels) / across)
-    figure = Figure(figsize=(across * pitch + 0.4, down * (high + _AROUND[1]) + 0.5), layout="constrained")
+    figure = new_figure(across * pitch + 0.4, down * (high + _AROUND[1]) + 0.5)
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axes, panel in zip(grid.flat, panels, strict=False):
         axes.set_title(wrapped(panel.title, int(wide / _LETTER)), fontsize=9, loc="left")
@@ -119,13 +98,13 @@ def _draw_panel(
     axes.pcolormesh(_masked(shades), cmap=better_or_worse(), vmin=-limit, vmax=limit, **edges)
     vacuous = [[1.0 if field and field.control else math.nan for field in row] for row in fields]
     axes.pcolormesh(_masked(vacuous), cmap=ListedColormap([to_rgba(FAINT, 0.45)]), **edges)
-    told = [
+    clear = [
         (x + 0.5, y + 0.5)
         for y, row in enumerate(fields)
         for x, field in enumerate(row)
         if field and field.control is None and field.estimate.side
     ]
-    axes.scatter([x for x, _ in told], [y for _, y in told], s=max(0.3, 5 * scale**2), color=INK, linewidths=0)
+    axes.scatter([x for x, _ in clear], [y for _, y in clear], s=max(0.3, 5 * scale**2), color=INK, linewidths=0)
 
 
 def _masked(table: Sequence[Sequence[float]]) -> Any:

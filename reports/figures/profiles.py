@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
-from reports.comparison.cells import Comparison
-from reports.data.pairs import compared_values
+from reports.figures.exhibit import Exhibit, Words
 from reports.figures.facets import arm_handles, put_legend
-from reports.figures.style import FAINT, Picture, arm_looks, drawing, picture
+from reports.figures.findings import Findings
+from reports.figures.style import FAINT, Picture, arm_styles, drawing, multiples, picture
 from reports.statistics.intervals import MIN_PAIRS, clopper_pearson
 from reports.text import cell_name, count, number, percent, show, wrapped
 
@@ -33,7 +33,7 @@ _SEED = 20_210_826  # of the resampling: the same records give the same band
 _BOOTSTRAP, _CLOPPER_PEARSON = "stratified bootstrap", "Clopper-Pearson"
 
 
-def profile_table(study: Study, comparisons: Sequence[Comparison]) -> pd.DataFrame:
+def profile_table(findings: Findings) -> pd.DataFrame:
     """Return the profiles over the primary cells that can be compared: one row per scope, arm and threshold.
 
     ``scope`` is :data:`POOLED`, or a cell's id where there are at most :data:`CELLS_ALONE`. ``low`` and ``high`` bound
@@ -46,7 +46,7 @@ def profile_table(study: Study, comparisons: Sequence[Comparison]) -> pd.DataFra
     """
     import pandas as pd
 
-    scores = _scores(study, comparisons)
+    study, scores = findings.study, _scores(findings)
     if not scores:
         return pd.DataFrame(columns=COLUMNS)
     thresholds = _thresholds([score for by_arm in scores.values() for own in by_arm.values() for score in own])
@@ -60,12 +60,12 @@ def profile_table(study: Study, comparisons: Sequence[Comparison]) -> pd.DataFra
     return pd.concat(parts, ignore_index=True)
 
 
-def profile_figure(study: Study, comparisons: Sequence[Comparison]) -> list[Picture]:
+def profile_figure(table: pd.DataFrame, findings: Findings) -> list[Picture]:
     """Draw the profiles: one picture pooled over cells, and one of the cells alone where they are few."""
-    table = profile_table(study, comparisons)
+    study = findings.study
     if table.empty:
         return []
-    names = {c.cell.id: cell_name(c.cell) for c in comparisons}
+    names = {cell.id: cell_name(cell) for cell in study.cells}
     alone = [str(scope) for scope in table["scope"].unique() if scope != POOLED]
     pictures = [_figure(study, table, {POOLED: ""}, "pooled" if alone else "")]
     if alone:
@@ -73,11 +73,11 @@ def profile_figure(study: Study, comparisons: Sequence[Comparison]) -> list[Pict
     return pictures
 
 
-def _scores(study: Study, comparisons: Sequence[Comparison]) -> dict[str, dict[str, list[float]]]:
+def _scores(findings: Findings) -> dict[str, dict[str, list[float]]]:
     """Return the scores by cell and arm, of the primary cells in which some arm can be compared."""
-    cells = dict.fromkeys(c.cell.id for c in comparisons if c.cell.primary and c.control is None)
+    cells = dict.fromkeys(c.cell.id for c in findings.comparisons if c.cell.primary and c.control is None)
     found: dict[str, dict[str, list[float]]] = {cell: {} for cell in cells}
-    for (cell, arm, _), value in compared_values(study).items():
+    for (cell, arm, _), value in findings.values.items():
         if cell in found:
             found[cell].setdefault(arm, []).append(value)
     return {cell: by_arm for cell, by_arm in found.items() if by_arm}
@@ -137,20 +137,14 @@ def stratified_bootstrap(
 
 
 def _figure(study: Study, table: pd.DataFrame, scopes: Mapping[str, str], title: str) -> Picture:
-    from matplotlib.figure import Figure
-
     across = min(3, len(scopes))
-    down = math.ceil(len(scopes) / across)
-    size = (7.0, 3.6) if len(scopes) == 1 else (across * 3.4 + 0.4, down * 2.3 + 0.8)
+    size = (7.0, 3.6) if len(scopes) == 1 else (across * 3.4 + 0.4, math.ceil(len(scopes) / across) * 2.3 + 0.8)
     with drawing():
-        figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
-        for axes, (scope, name) in zip(grid.flat, scopes.items(), strict=False):
+        figure, grid = multiples(len(scopes), across, *size, sharex=True)
+        for axes, (scope, name) in zip(grid, scopes.items(), strict=True):
             _draw(axes, study, table[table["scope"] == scope])
             axes.set_title(name, fontsize=9, loc="left")
-        for axes in list(grid.flat)[len(scopes) :]:
-            axes.set_axis_off()
-        _orient(grid[0, 0], study, table)
+        _orient(grid[0], study, table)
         sign = ">" if study.spec.compare.higher_is_better else "<"
         figure.supxlabel(f"τ, in {show(study.spec.compare.metric, 40)}", fontsize=10)
         figure.supylabel(f"share of runs with score {sign} τ", fontsize=10)
@@ -168,15 +162,15 @@ def _orient(axes: Axes, study: Study, table: pd.DataFrame) -> None:
 
 def _draw(axes: Axes, study: Study, table: pd.DataFrame) -> None:
     axes.axhline(0.5, color=FAINT, linewidth=1.2)
-    for arm, look in arm_looks(study.arms).items():
+    for arm, style in arm_styles(study.arms).items():
         own = table[table["arm"] == arm]
-        common: dict[str, Any] = {"color": look.colour}
-        axes.plot(own["threshold"], own["share"], linestyle=look.line, linewidth=1.9, **common)
+        common: dict[str, Any] = {"color": style.colour}
+        axes.plot(own["threshold"], own["share"], linestyle=style.line, linewidth=1.9, **common)
         axes.fill_between(own["threshold"], own["low"], own["high"], alpha=0.15, linewidth=0, **common)
 
 
 def _alt(study: Study, table: pd.DataFrame, scopes: int) -> str:
-    """Say per arm up to which score half of the runs come, and how many runs that rests on."""
+    """Describe per arm up to which score half of the runs come, and how many runs that rests on."""
     parts = []
     for arm in study.arms:
         own = table[table["arm"] == arm]
@@ -196,3 +190,19 @@ def _half(profile: pd.DataFrame, higher_is_better: bool) -> float:
     """Return the hardest threshold that at least half of the runs pass."""
     passed = profile.loc[profile["share"] >= 0.5, "threshold"]
     return float(passed.max() if higher_is_better else passed.min())
+
+
+def _words(_: pd.DataFrame, findings: Findings) -> Words:
+    compare = findings.study.spec.compare
+    return Words(
+        f"The share of runs that score {'above' if compare.higher_is_better else 'below'} a value of "
+        f"{show(compare.metric)}, for every value; the higher curve is the better arm. The mean over cells, so that "
+        f"each cell counts alike; with its pointwise {percent(compare.level)} band from {MIN_PAIRS} runs a cell on. "
+        "Diverged runs stand at the worst value. (After Agarwal et al. 2021.)",
+        "Performance profiles",
+    )
+
+
+PROFILES = Exhibit(
+    "profiles", "performance profiles with their bands", profile_table, profile_figure, _words, "across", optional=True
+)

@@ -12,23 +12,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
-from reports.data.reading import read_tables
+from reports.figures.exhibit import Exhibit, Words
 from reports.figures.facets import Frame, arm_handles, facet_pictures
-from reports.figures.layout import arrange
-from reports.figures.selection import Selection
-from reports.figures.style import MUTED, Picture, arm_looks
-from reports.text import count, number, show, signed
+from reports.figures.findings import Findings
+from reports.figures.style import MUTED, Picture, arm_styles, legend_line
+from reports.text import number, show, signed
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
 
 COLUMNS = ["cell", "arm", "distance", "residual", "spread", "predicted", "shift", "count", "runs"]
 _COMPLETE = frozenset({"max_terms", "drop"})  # rules whose used targets lack nothing
 
 
-def residual_table(study: Study) -> pd.DataFrame:
+def residual_table(findings: Findings) -> pd.DataFrame:
     """Return one row per cell, arm and distance, over the second half of training.
 
     ``residual`` is the mean over runs weighted by ``count``, the targets at that distance; ``spread`` the standard
@@ -38,8 +36,9 @@ def residual_table(study: Study) -> pd.DataFrame:
     """
     import pandas as pd
 
+    study = findings.study
     late = {"count_late": "count", "residual_late": "residual", "shift_late": "shift"}
-    parts = [part.rename(columns=late) for part in read_tables(study.records, "residuals", ("distance", *late))]
+    parts = [part.rename(columns=late) for part in findings.files.tables("residuals", ("distance", *late))]
     if not parts:
         return pd.DataFrame(columns=COLUMNS)
     rows = pd.concat(parts)
@@ -59,13 +58,12 @@ def residual_table(study: Study) -> pd.DataFrame:
     return table[COLUMNS]
 
 
-def residual_figure(study: Study, selection: Selection) -> list[Picture]:
+def residual_figure(table: pd.DataFrame, findings: Findings) -> list[Picture]:
     """Draw the selected cells: a marker for the mean over runs, a bar for ±1 deviation between them, theory as a line.
 
     Distances are drawn as far as any target differs and somewhat beyond. Nothing where no run left residuals.
     """
-    table = residual_table(study)
-    table = table[table["cell"].isin([cell.id for cell in selection.cells])]
+    study, table = findings.study, findings.selected(table)
     if table.empty:
         return []
     reach = _reach(table)
@@ -74,20 +72,22 @@ def residual_figure(study: Study, selection: Selection) -> list[Picture]:
     vacuous = [cell for cell, own in by_cell.items() if not (own["shift"] != 0).any()]
     low, high = _limits(table)
     return facet_pictures(
-        study,
-        arrange(study),
-        selection,
+        findings,
         by_cell,
         Frame("distance to the cut d (steps)", "target minus value", (0.3, reach + 0.7), (low, high), "", vacuous),
-        lambda: [*arm_handles(study, markers=True), _theory_handle()],
+        lambda: [
+            *arm_handles(study, markers=True),
+            legend_line(color=MUTED, linewidth=1.3, label="lines: theory, markers: measured"),
+        ],
         lambda axes, cell: _draw(axes, study, by_cell[cell]),
-        lambda title, cells: _alt(study, title, [by_cell[cell] for cell in cells]),
+        "Target minus value by distance to the cut,",
+        lambda cells: _at_the_cut(study, [by_cell[cell] for cell in cells]),
     )
 
 
-def residual_words(study: Study) -> str:
-    """Say in a sentence an arm how far measurement and prediction lie apart; empty where nothing was measured."""
-    table = residual_table(study).dropna(subset=["predicted"])
+def residual_finding(table: pd.DataFrame, study: Study) -> str:
+    """Describe in a sentence an arm how far measurement and prediction lie apart; empty where nothing was measured."""
+    table = table.dropna(subset=["predicted"])
     table = table[table["shift"] != 0]
     sentences = []
     for arm in study.arms:
@@ -110,7 +110,7 @@ def residual_words(study: Study) -> str:
 
 
 def _arms_apart(table: pd.DataFrame, baseline: str, candidate: str) -> str:
-    """Hold two arms against each other, which takes out what the critic errs by in both; empty without common steps."""
+    """Compare two arms, which takes out the error of the critic in both; empty without common steps."""
     one, other = (table[table["arm"] == arm] for arm in (candidate, baseline))
     both = one.merge(other, on=["cell", "distance"], suffixes=("_one", ""))
     if both.empty:
@@ -178,27 +178,21 @@ def _draw(axes: Axes, study: Study, table: pd.DataFrame) -> None:
 
     axes.axhline(0, color=MUTED, linewidth=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    looks = arm_looks(study.arms)
-    for place, (arm, look) in enumerate(looks.items()):
+    styles = arm_styles(study.arms)
+    for place, (arm, style) in enumerate(styles.items()):
         own = table[table["arm"] == arm]
         if own.empty:
             continue
         # Side by side, so that an arm does not hide behind another.
-        x = own["distance"] + 0.36 * ((place + 0.5) / len(looks) - 0.5)
-        theory = {"color": look.colour, "linestyle": look.line, "linewidth": 1.3, "drawstyle": "steps-mid"}
+        x = own["distance"] + 0.36 * ((place + 0.5) / len(styles) - 0.5)
+        theory = {"color": style.colour, "linestyle": style.line, "linewidth": 1.3, "drawstyle": "steps-mid"}
         axes.plot(own["distance"], own["predicted"], **theory)
-        axes.vlines(x, own["residual"] - own["spread"], own["residual"] + own["spread"], look.colour, linewidth=1.0)
-        axes.plot(x, own["residual"], linestyle="", marker=look.marker, markersize=3.6, color=look.colour)
+        axes.vlines(x, own["residual"] - own["spread"], own["residual"] + own["spread"], style.colour, linewidth=1.0)
+        axes.plot(x, own["residual"], linestyle="", marker=style.marker, markersize=3.6, color=style.colour)
 
 
-def _theory_handle() -> Line2D:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=MUTED, linewidth=1.3, label="lines: theory, markers: measured")
-
-
-def _alt(study: Study, title: str, tables: Sequence[pd.DataFrame]) -> str:
-    """Say per arm what was measured and predicted one step before the cut, over the cells where targets differ."""
+def _at_the_cut(study: Study, tables: Sequence[pd.DataFrame]) -> str:
+    """Describe per arm what was measured and predicted one step before the cut, over the cells where targets differ."""
     parts = []
     for arm in study.arms:
         at_cut = [t[(t["arm"] == arm) & (t["distance"] == 1) & (t["shift"] != 0)] for t in tables]
@@ -206,11 +200,31 @@ def _alt(study: Study, title: str, tables: Sequence[pd.DataFrame]) -> str:
         if pairs:
             measured, predicted = (_range([pair[i] for pair in pairs]) for i in (0, 1))
             parts.append(f"{show(arm)} {measured}, theory {predicted}")
-    where = f" ({title})" if title else ""
-    found = "; ".join(parts) or "no target differs between the rules"
-    return f"Target minus value by distance to the cut, {count(len(tables), 'cell')}{where}. At distance 1: {found}."
+    return f"At distance 1: {'; '.join(parts) or 'no target differs between the rules'}"
 
 
 def _range(values: Sequence[float]) -> str:
     low, high = signed(min(values)), signed(max(values))
     return low if low == high else f"{low} to {high}"
+
+
+def _words(table: pd.DataFrame, findings: Findings) -> Words:
+    return Words(
+        "Markers: target minus value over the second half of training, mean over runs ±1 standard deviation between "
+        "them. Lines: what theory says of a critic without bias: −γ^d·b up to n steps before the cut where missing "
+        "terms count as zero, 0 where none is missing.",
+        "How far targets lie from the value, by distance to the cut",
+        residual_finding(table, findings.study),
+    )
+
+
+RESIDUALS = Exhibit(
+    "residuals",
+    "residual of the targets by distance to the cut, and what theory says",
+    residual_table,
+    residual_figure,
+    _words,
+    "theory",
+    optional=True,
+    partial=True,
+)

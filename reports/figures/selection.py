@@ -1,4 +1,4 @@
-"""What the page shows of a study too large to be shown whole; the tables beside the page always hold everything."""
+"""The cells shown of a study too large for the page; the tables beside the page always hold everything."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Selection:
     """The cells that the page shows in full.
 
     Attributes:
-        cells: in the order to be shown: the design's if they are all there are, else the most telling first.
+        cells: in the order to be shown: the design's where all are shown, else the clearest differences first.
         total: how many there are.
         ranked: whether there were differences to choose by; else the first of the design were taken.
     """
@@ -43,7 +43,7 @@ class Selection:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing was left out."""
+        """Whether every cell is shown."""
         return len(self.cells) == self.total
 
     def of(self, rows: Sequence[Row]) -> list[Row]:
@@ -53,7 +53,7 @@ class Selection:
 
     @property
     def words(self) -> str:
-        """Say which cells these are; empty if they are all."""
+        """The caption's words: which cells these are; empty if they are all."""
         if self.whole:
             return ""
         of = f"{len(self.cells)} of {count(self.total, 'cell')}"

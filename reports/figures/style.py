@@ -1,4 +1,4 @@
-"""How figures look, and how they become images inside the page.
+"""The style of figures, and how they become images inside the page.
 
 A figure is drawn once, in the colours for a light page, on a transparent ground. The image for a dark page is the
 same drawing with every colour exchanged (:data:`_DARK`).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
     from matplotlib.ticker import EngFormatter
 
 INK = "#1f2429"
@@ -65,7 +68,7 @@ class Picture:
     """One figure as the page shows it.
 
     Attributes:
-        title: what tells it from the other pictures of its section; may be empty.
+        title: what distinguishes it from the other pictures of its section; may be empty.
         alt: the finding in words.
         light: data URI of the image for a light page.
         dark: data URI of the image for a dark page.
@@ -82,8 +85,8 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one arm, or one series, is told from the others.
+class Style:
+    """Colour and shapes of one arm, or of one series.
 
     Attributes:
         colour: of lines, markers and bars.
@@ -103,26 +106,26 @@ class Look:
         return (0, self.dashes) if self.dashes else "-"
 
 
-def arm_looks(arms: Sequence[str]) -> dict[str, Look]:
-    """Give each arm its look, the same in every figure."""
-    return looks(arm_colours(arms))
+def arm_styles(arms: Sequence[str]) -> dict[str, Style]:
+    """Return each arm's style, the same in every figure."""
+    return styles(arm_colours(arms))
 
 
-def looks(colours: Mapping[str, str]) -> dict[str, Look]:
-    """Give each of a few coloured things dashes, a marker and a hatch of its own."""
+def styles(colours: Mapping[str, str]) -> dict[str, Style]:
+    """Return each coloured thing's style: dashes, marker and hatch of its own."""
     return {
-        name: Look(colour, _DASHES[i % len(_DASHES)], _MARKERS[i % len(_MARKERS)], _HATCHES[i % len(_HATCHES)])
+        name: Style(colour, _DASHES[i % len(_DASHES)], _MARKERS[i % len(_MARKERS)], _HATCHES[i % len(_HATCHES)])
         for i, (name, colour) in enumerate(colours.items())
     }
 
 
 def arm_colours(arms: Sequence[str]) -> dict[str, str]:
-    """Give each arm its colour, the same in every figure: the baseline orange, candidates from blue on."""
+    """Return each arm's colour, the same in every figure: the baseline orange, candidates from blue on."""
     return {arm: CANDIDATES[(i - 1) % len(CANDIDATES)] if i else BASELINE for i, arm in enumerate(arms)}
 
 
 def dark_colour(colour: str) -> str:
-    """Return what stands for a colour of this module on a dark page."""
+    """Return the colour of a dark page that replaces one of this module's."""
     return _DARK[colour]
 
 
@@ -144,12 +147,38 @@ def better_or_worse() -> LinearSegmentedColormap:
     )
 
 
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches, whose parts find their own room."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def multiples(
+    number: int, across: int, width: float, height: float, *, sharex: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure and its axes in rows of ``across``, all on one scale; blank what is left of the last."""
+    figure = new_figure(width, height)
+    down = math.ceil(number / across)
+    grid = list(figure.subplots(down, across, squeeze=False, sharex=sharex, sharey=True).flat)
+    for axes in grid[number:]:
+        axes.set_axis_off()
+    return figure, grid[:number]
+
+
+def legend_line(**style: Any) -> Line2D:
+    """Return a line that stands in a legend alone."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], **style)
+
+
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw with this page's look; leaves matplotlib's own settings as they were."""
+    """Draw in this page's style; leaves matplotlib's own settings as they were."""
     import matplotlib as mpl
 
-    look: dict[Any, Any] = {
+    settings: dict[Any, Any] = {
         "axes.edgecolor": MUTED,
         "axes.facecolor": "none",
         "axes.grid": True,
@@ -180,7 +209,7 @@ def drawing() -> Iterator[None]:
         "ytick.labelcolor": INK,
         "ytick.labelsize": 9,
     }
-    with mpl.rc_context(look), warnings.catch_warnings():
+    with mpl.rc_context(settings), warnings.catch_warnings():
         # The viewer's fonts draw the text, so it does not matter what this machine's font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
@@ -198,14 +227,14 @@ def picture(figure: Figure, title: str, alt: str) -> Picture:
 
 
 def thousands() -> EngFormatter:
-    """Write ticks as 10k, 1.5M."""
+    """Format ticks as 10k, 1.5M."""
     from matplotlib.ticker import EngFormatter
 
     return EngFormatter(sep="")
 
 
 def _compact(svg: str) -> str:
-    """Halve an SVG: tenths of a point are fine enough, and a line need not be told to go on at every point."""
+    """Halve an SVG: tenths of a point are fine enough, and a path need not repeat its command at every point."""
     svg = _PATH.sub(lambda path: _DECIMALS.sub(r"\1", path[0].replace(" \nL ", " ").replace("\n", "")), svg)
     return _BETWEEN_TAGS.sub("><", svg)
 

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.record.run import RunRecord
 from harness.record.study import Study
-from reports.data.curves import budget_unit
+from reports.figures.exhibit import Exhibit, Words
 from reports.figures.facets import Frame, arm_handles, facet_pictures
-from reports.figures.layout import arrange
-from reports.figures.selection import Selection
-from reports.figures.style import Picture, arm_looks
+from reports.figures.findings import Findings
+from reports.figures.style import Picture, arm_styles
 from reports.statistics.intervals import MIN_PAIRS, mean_interval
-from reports.text import count, percent, show
+from reports.text import percent, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +55,7 @@ class Times:
         return max([*self.reached, *self.censored])
 
 
-def survival_table(study: Study) -> pd.DataFrame:
+def survival_table(findings: Findings) -> pd.DataFrame:
     """Return the curves: one row per cell, arm and step of its curve, from ``at`` 0 to the budget.
 
     ``not_reached`` is the Kaplan-Meier estimate from ``at`` on, with its pointwise log-log interval where there is one
@@ -65,11 +64,12 @@ def survival_table(study: Study) -> pd.DataFrame:
     """
     import pandas as pd
 
+    study = findings.study
     rows = [row for times in _times(study) for row in _curve(times, study.spec.compare.level)]
     return pd.DataFrame(rows, columns=CURVE_COLUMNS)
 
 
-def survival_summary(study: Study) -> pd.DataFrame:
+def survival_summary(findings: Findings) -> pd.DataFrame:
     """Return one row per cell and arm: runs, how many solved it, and the restricted mean time with its interval.
 
     The restricted mean is the mean of min(time to the threshold, budget) over all runs; ``lost`` of them diverged or
@@ -77,33 +77,32 @@ def survival_summary(study: Study) -> pd.DataFrame:
     """
     import pandas as pd
 
+    study = findings.study
     return pd.DataFrame([_summary(times, study.spec.compare.level) for times in _times(study)], columns=SUMMARY_COLUMNS)
 
 
-def survival_figure(study: Study, selection: Selection) -> list[Picture]:
+def survival_figure(table: pd.DataFrame, findings: Findings) -> list[Picture]:
     """Draw the selected cells' curves; nothing where no run says whether it reached a threshold."""
-    table = survival_table(study)
-    table = table[table["cell"].isin([cell.id for cell in selection.cells])]
+    study, table = findings.study, findings.selected(table)
     if table.empty:
         return []
     by_cell = {str(cell): own for cell, own in table.groupby("cell", sort=False)}
     end = float(table["at"].max()) or 1.0
     frame = Frame(
-        x_label=budget_unit(study),
+        x_label=findings.budget,
         y_label="share of runs below the threshold",
         x=(0.0, 1.02 * end),  # room for the mark of the runs that never get there
         y=(-0.03, 1.03),
         missing="no run yet",
     )
     return facet_pictures(
-        study,
-        arrange(study),
-        selection,
+        findings,
         by_cell,
         frame,
         lambda: arm_handles(study),
         lambda axes, cell: _draw(axes, study, by_cell[cell]),
-        lambda title, cells: _alt(study, title, [by_cell[cell] for cell in cells]),
+        "Kaplan-Meier curves of",
+        lambda cells: _ends(study, [by_cell[cell] for cell in cells]),
     )
 
 
@@ -177,27 +176,51 @@ def _curve(times: Times, level: float) -> list[tuple[object, ...]]:
 
 
 def _draw(axes: Axes, study: Study, table: pd.DataFrame) -> None:
-    for arm, look in arm_looks(study.arms).items():
+    for arm, style in arm_styles(study.arms).items():
         own = table[table["arm"] == arm]
         if own.empty:
             continue
         x, share = own["at"].to_numpy(), own["not_reached"].to_numpy()
-        axes.plot(x, share, drawstyle="steps-post", color=look.colour, linestyle=look.line, linewidth=1.9)
-        axes.fill_between(x, own["low"], own["high"], step="post", color=look.colour, alpha=0.14, linewidth=0)
+        axes.plot(x, share, drawstyle="steps-post", color=style.colour, linestyle=style.line, linewidth=1.9)
+        axes.fill_between(x, own["low"], own["high"], step="post", color=style.colour, alpha=0.14, linewidth=0)
         if share[-1] > 0:  # censored: these never got there
-            axes.plot(x[-1:], share[-1:], color=look.colour, marker=look.marker, markersize=5, clip_on=False)
+            axes.plot(x[-1:], share[-1:], color=style.colour, marker=style.marker, markersize=5, clip_on=False)
 
 
-def _alt(study: Study, title: str, tables: Sequence[pd.DataFrame]) -> str:
-    """Say per arm which share of runs had not reached the threshold by the budget."""
+def _ends(study: Study, tables: Sequence[pd.DataFrame]) -> str:
+    """Describe per arm which share of runs had not reached the threshold by the budget."""
     parts = []
     for arm in study.arms:
         ends = [float(own["not_reached"].iloc[-1]) for t in tables if len(own := t[t["arm"] == arm])]
         if ends:
             reach = percent(ends[0]) if len(set(ends)) == 1 else f"{percent(min(ends))} to {percent(max(ends))}"
             parts.append(f"{show(arm)} {reach}")
-    where = f" ({title})" if title else ""
-    return (
-        f"Kaplan-Meier curves of {count(len(tables), 'cell')}{where}. Runs still below the threshold at the end of the "
-        f"budget: {'; '.join(parts)}."
+    return f"Runs still below the threshold at the end of the budget: {'; '.join(parts)}"
+
+
+def _words(_: pd.DataFrame, findings: Findings) -> Words:
+    return Words(
+        "Kaplan-Meier curves: the share of runs that have not reached the environment’s reward threshold yet; lower is "
+        "sooner. Runs that never reach it are censored at the budget, diverged ones count as the whole budget. "
+        f"Bands: pointwise, {percent(findings.study.spec.compare.level)}.",
+        "Time to the threshold",
     )
+
+
+SURVIVAL = Exhibit(
+    "survival",
+    "Kaplan-Meier curves of the time to the threshold",
+    survival_table,
+    survival_figure,
+    _words,
+    "across",
+    optional=True,
+    partial=True,
+    beside=("survival_summary",),
+)
+SUMMARY = Exhibit(
+    "survival_summary",
+    "how many runs reached the threshold, and the restricted mean time",
+    survival_summary,
+    optional=True,
+)

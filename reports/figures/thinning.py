@@ -1,4 +1,4 @@
-"""How much of many long curves a figure draws: what an eye can tell apart, within a page of a few megabytes."""
+"""Thinning of many long curves: as much as an eye can separate, within a page of a few megabytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIN_LINES = 3  # the lowest, one in the middle, the highest
 
 @dataclass(frozen=True)
 class Thinning:
-    """What is drawn of a family of curves; means and intervals rest on every seed all the same.
+    """The part of a family of curves that is drawn; means and intervals rest on every seed all the same.
 
     Attributes:
         measure: the column drawn.
@@ -42,7 +42,7 @@ class Thinning:
 
     @property
     def words(self) -> str:
-        """Say what the thin lines are, and what was left out."""
+        """The caption's words: what the thin lines are, and what was left out."""
         thin = "Thin: every seed."
         if self.seeds > self.lines:
             thin = (

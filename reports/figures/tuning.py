@@ -1,4 +1,4 @@
-"""Search mode in figures: score against each searched setting, and what the settings mattered.
+"""Score against each searched setting, in search mode.
 
 Score against learning rate over many random settings is figure 2 of Mnih et al. 2016; here for every searched field.
 Tuning scores choose settings and decide nothing: they rest on seeds that the verdict does not use, and the best of many
@@ -17,8 +17,10 @@ from harness.record.study import Study
 from harness.study.design import Cell
 from harness.study.names import label
 from harness.study.search_space import Range
+from reports.figures.exhibit import Exhibit, Words
 from reports.figures.facets import arm_handles, put_legend
-from reports.figures.style import MUTED, PAPER, Look, Picture, arm_looks, drawing, picture
+from reports.figures.findings import Findings
+from reports.figures.style import MUTED, PAPER, Picture, Style, arm_styles, drawing, legend_line, multiples, picture
 from reports.text import cell_name, count, listing, number, show
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class _Field:
     categories: tuple[str, ...] = ()
 
 
-def tuning_table(study: Study) -> pd.DataFrame:
+def tuning_table(findings: Findings) -> pd.DataFrame:
     """Return one row per trial: cell, arm, trial, its mean score, runs, whether it was taken, and its settings."""
     import pandas as pd
 
@@ -58,30 +60,18 @@ def tuning_table(study: Study) -> pd.DataFrame:
             "best": trial.number == search.best,
             **{SETTING + name: _plain(value) for name, value in trial.settings.items()},
         }
-        for search in study.searches
+        for search in findings.study.searches
         for trial in search.trials
     ]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["cell", "arm", "trial", "score", "runs", "best"])
 
 
-def importance_table(study: Study) -> pd.DataFrame:
-    """Return one row per cell, arm and searched field: the share of the variation in scores that it explains."""
-    import pandas as pd
-
-    rows = [
-        (search.cell, search.arm, name, share)
-        for search in study.searches
-        for name, share in search.importances.items()
-    ]
-    return pd.DataFrame(rows, columns=["cell", "arm", "field", "importance"])
-
-
-def tuning_figure(study: Study) -> list[Picture]:
+def tuning_figure(table: pd.DataFrame, findings: Findings) -> list[Picture]:
     """Draw score against each searched field: a picture for each tuned cell, the first :data:`CELLS_SHOWN` of them.
 
     Thick lines are each arm's running median: medians of groups of neighbouring trials, equal in number.
     """
-    table = tuning_table(study).dropna(subset=["score"])
+    study, table = findings.study, table.dropna(subset=["score"])
     pictures = []
     for cell in [cell for cell in study.cells if cell.id in set(table["cell"])][:CELLS_SHOWN]:
         own = table[table["cell"] == cell.id].dropna(axis=1, how="all")
@@ -105,30 +95,26 @@ def running_median(x: Sequence[float], y: Sequence[float]) -> tuple[list[float],
 
 
 def _figure(study: Study, table: pd.DataFrame, fields: Sequence[_Field]) -> Figure:
-    from matplotlib.figure import Figure
-
     across = min(_MAX_ACROSS, len(fields))
-    down = math.ceil(len(fields) / across)
-    figure = Figure(figsize=(max(7.0, across * 3.5) + 0.3, down * 2.7 + 0.7), layout="constrained")
-    grid = figure.subplots(down, across, squeeze=False, sharey=True)
-    for axes, field in zip(grid.flat, fields, strict=False):
+    height = math.ceil(len(fields) / across) * 2.7 + 0.7
+    figure, grid = multiples(len(fields), across, max(7.0, across * 3.5) + 0.3, height)
+    for axes, field in zip(grid, fields, strict=True):
         _draw(axes, study, table, field)
-    for axes in list(grid.flat)[len(fields) :]:
-        axes.set_axis_off()
     figure.supylabel(f"{show(study.spec.compare.metric, 40)}, mean over tuning seeds", fontsize=10)
-    put_legend(figure, [*arm_handles(study, markers=True), _best_handle()])
+    best = legend_line(color=MUTED, markerfacecolor=PAPER, label="taken", **_BEST)
+    put_legend(figure, [*arm_handles(study, markers=True), best])
     return figure
 
 
 def _draw(axes: Axes, study: Study, table: pd.DataFrame, field: _Field) -> None:
-    looks = {arm: look for arm, look in arm_looks(study.arms).items() if arm in set(table["arm"])}
-    for place, (arm, look) in enumerate(looks.items()):
+    styles = {arm: style for arm, style in arm_styles(study.arms).items() if arm in set(table["arm"])}
+    for place, (arm, style) in enumerate(styles.items()):
         own = table[table["arm"] == arm].dropna(subset=[SETTING + field.name])
         if field.categories:
-            x = [_strip(field, value, place, len(looks)) for value in own[SETTING + field.name]]
+            x = [_strip(field, value, place, len(styles)) for value in own[SETTING + field.name]]
         else:
             x = [float(value) for value in own[SETTING + field.name]]
-        _draw_arm(axes, x, list(own["score"]), list(own["best"]), look, line=not field.categories)
+        _draw_arm(axes, x, list(own["score"]), list(own["best"]), style, line=not field.categories)
     if field.categories:
         axes.set_xticks(range(len(field.categories)), [show(name, 14) for name in field.categories])
         axes.set_xlim(-0.6, len(field.categories) - 0.4)
@@ -138,24 +124,18 @@ def _draw(axes: Axes, study: Study, table: pd.DataFrame, field: _Field) -> None:
 
 
 def _draw_arm(
-    axes: Axes, x: Sequence[float], y: Sequence[float], best: Sequence[bool], look: Look, *, line: bool
+    axes: Axes, x: Sequence[float], y: Sequence[float], best: Sequence[bool], style: Style, *, line: bool
 ) -> None:
-    axes.plot(x, y, linestyle="", marker=look.marker, markersize=4, color=look.colour, alpha=0.5, markeredgewidth=0)
+    axes.plot(x, y, linestyle="", marker=style.marker, markersize=4, color=style.colour, alpha=0.5, markeredgewidth=0)
     if line:
-        axes.plot(*running_median(x, y), color=look.colour, linestyle=look.line, linewidth=1.9)
+        axes.plot(*running_median(x, y), color=style.colour, linestyle=style.line, linewidth=1.9)
     for at, score, taken in zip(x, y, best, strict=True):
         if taken:
-            axes.plot([at], [score], **_BEST, color=look.colour, markerfacecolor=PAPER, zorder=5)
-            axes.plot([at], [score], marker=look.marker, markersize=4.5, color=look.colour, zorder=6)
+            axes.plot([at], [score], **_BEST, color=style.colour, markerfacecolor=PAPER, zorder=5)
+            axes.plot([at], [score], marker=style.marker, markersize=4.5, color=style.colour, zorder=6)
 
 
 _BEST: Mapping[str, Any] = {"marker": "o", "markersize": 10.5, "markeredgewidth": 1.6, "linestyle": ""}
-
-
-def _best_handle() -> Any:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=MUTED, markerfacecolor=PAPER, label="taken", **_BEST)
 
 
 def _log_axis(axes: Axes) -> None:
@@ -186,7 +166,7 @@ def _field(study: Study, table: pd.DataFrame, column: str) -> _Field:
 
 
 def _alt(study: Study, cell: Cell, table: pd.DataFrame, fields: Sequence[_Field]) -> str:
-    """Say each arm's best trial: its score and its settings."""
+    """Describe each arm's best trial: its score and its settings."""
     parts = []
     for arm in study.arms:
         own = table[table["arm"] == arm]
@@ -204,56 +184,6 @@ def _alt(study: Study, cell: Cell, table: pd.DataFrame, fields: Sequence[_Field]
     )
 
 
-def importance_figure(study: Study) -> list[Picture]:
-    """Draw the importances as bars, one an arm and field: the mean over tuned cells, every cell a dot."""
-    table = importance_table(study)
-    if table.empty:
-        return []
-    means = table.groupby(["field", "arm"])["importance"].mean()
-    fields = [str(name) for name in means.groupby("field").max().sort_values(ascending=False).index]
-    looks = {arm: look for arm, look in arm_looks(study.arms).items() if arm in set(table["arm"])}
-    with drawing():
-        figure = _bars(table, means, fields, looks)
-        figure.supxlabel("share of the variation in scores explained", fontsize=10)
-        return [picture(figure, "", _importance_alt(means, fields, list(looks), _searched(table)))]
-
-
-def _bars(table: pd.DataFrame, means: pd.Series[float], fields: Sequence[str], looks: Mapping[str, Look]) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.0, 0.22 * len(fields) * len(looks) + 0.18 * len(fields) + 1.3), layout="constrained")
-    axes = figure.subplots()
-    height = 0.8 / len(looks)
-    for place, (arm, look) in enumerate(looks.items()):
-        for row, name in enumerate(fields):
-            y = row + (place + 0.5) * height - 0.4
-            mean = float(means.get((name, arm), 0.0))
-            legend = show(arm, 40) if row == 0 else None
-            style: dict[str, Any] = {"facecolor": look.colour, "edgecolor": PAPER, "hatch": look.hatch, "linewidth": 0}
-            axes.barh(y, mean, 0.9 * height, label=legend, **style)
-            dots = table.loc[(table["field"] == name) & (table["arm"] == arm), "importance"]
-            if _searched(table) > 1:
-                axes.plot(dots, [y] * len(dots), linestyle="", marker="|", markersize=6, color=MUTED)
-    axes.set_yticks(range(len(fields)), [show(name, 30) for name in fields])
-    axes.set(ylim=(len(fields) - 0.5, -0.5), xlim=(0, 1))
-    axes.grid(False, axis="y")
-    figure.legend(loc="outside upper left", ncols=2)
-    return figure
-
-
-def _searched(table: pd.DataFrame) -> int:
-    return int(table["cell"].nunique())
-
-
-def _importance_alt(means: pd.Series[float], fields: Sequence[str], arms: Sequence[str], cells: int) -> str:
-    parts = []
-    for arm in arms:
-        shares = [f"{show(name)} {number(float(means[name, arm]), 2)}" for name in fields if (name, arm) in means.index]
-        parts.append(f"{show(arm)}: {', '.join(shares)}")
-    over = f", mean over {count(cells, 'cell')}" if cells > 1 else ""
-    return f"Importance of each searched setting{over}. {'; '.join(parts)}."
-
-
 def _plain(value: object) -> object:
     return value if isinstance(value, str | int | float) and not isinstance(value, bool) else label(value)
 
@@ -262,3 +192,22 @@ def _brief(value: Any) -> str:
     if not isinstance(value, Real):
         return show(value, 20)
     return f"{float(value):.3g}".replace("e-0", "e-").replace("-", "−")
+
+
+def _words(_: pd.DataFrame, __: Findings) -> Words:
+    return Words(
+        "Each point a proposal, its score the mean over the tuning seeds, which the verdict’s runs share none of. "
+        "Thick: running median. Marked: the settings taken. Each arm had the same budget, space and seeds.",
+        "Score against each searched setting",
+    )
+
+
+TUNING = Exhibit(
+    "tuning",
+    "every trial of the search: settings and score",
+    tuning_table,
+    tuning_figure,
+    _words,
+    "tuning",
+    optional=True,
+)

@@ -29,7 +29,7 @@ def overall_answer(study: Study, comparisons: Sequence[Comparison]) -> str:
 
 
 def exploratory_answer(study: Study, comparisons: Sequence[Comparison]) -> str:
-    """Say what came out in the cells outside the study's answer; empty without verdicts there."""
+    """Describe what came out in the cells outside the study's answer; empty without verdicts there."""
     group = [c for c in comparisons if not c.cell.primary and c.control is None]
     if not any(c.verdict is not Verdict.NONE for c in group):
         return ""
@@ -37,7 +37,7 @@ def exploratory_answer(study: Study, comparisons: Sequence[Comparison]) -> str:
 
 
 def largest(study: Study, comparisons: Sequence[Comparison]) -> str:
-    """Name the largest difference of a primary cell that has an interval, and where it is; empty without any."""
+    """Describe the largest difference of a primary cell that has an interval, and where it is; empty without any."""
     known = [c for c in comparisons if c.cell.primary and c.state == "compared"]
     if not known:
         return ""
@@ -52,12 +52,12 @@ def largest(study: Study, comparisons: Sequence[Comparison]) -> str:
 
 
 def place_of(comparison: Comparison) -> str:
-    """Say where a comparison stands and over how many pairs: ``5 pairs at n_step 5, workers 4``."""
+    """Describe where a comparison stands and over how many pairs: ``5 pairs at n_step 5, workers 4``."""
     return f"{count(comparison.estimate.count, 'pair')} at {cell_name(comparison.cell)}"
 
 
 def what_would_decide(comparisons: Sequence[Comparison]) -> str:
-    """Say how many more seeds the undecided primary comparisons would probably need; empty if none is undecided."""
+    """Describe how many more seeds undecided primary comparisons would probably need; empty without any."""
     still_open = [c for c in comparisons if c.cell.primary and c.verdict is Verdict.UNDECIDED]
     if not still_open:
         return ""
@@ -66,24 +66,24 @@ def what_would_decide(comparisons: Sequence[Comparison]) -> str:
     endless = len(still_open) - len(needs)
     close = sum(c.estimate.side != 0 for c in still_open)
     undecided = f"undecided {noun}" + ("s" if len(still_open) > 1 else "")
-    told = ["Undecided is no finding of equality"]
+    parts = ["Undecided is no finding of equality"]
     if close:
-        told[0] += (
+        parts[0] += (
             f": in {close} of {count(len(still_open), noun)} the interval excludes 0, though not after correction"
         )
     if needs:
         few, many = min(needs), max(needs)
         amount = f"about {count(few, 'more seed')}" if few == many else f"{few} to {count(many, 'more seed')}"
         who = f"{len(needs)} of the {undecided}" if endless else f"The {undecided}"
-        told.append(f"{who} would probably be settled by {amount}, were mean and spread to stay as they are")
+        parts.append(f"{who} would probably be settled by {amount}, were mean and spread to stay as they are")
     if endless:
         who = f"{endless} of them" if needs else f"The {undecided}"
-        told.append(f"{who} would take more than 1000 more seeds")
-    return f"{'. '.join(told)}."
+        parts.append(f"{who} would take more than 1000 more seeds")
+    return f"{'. '.join(parts)}."
 
 
 def left_out(comparisons: Sequence[Comparison]) -> list[str]:
-    """Account for every comparison that the answer cannot rest on: too few pairs, nothing measured, vacuous."""
+    """List every comparison that the answer cannot rest on: too few pairs, nothing measured, vacuous."""
     noun = _noun(comparisons)
     sentences = []
     if few := [c for c in comparisons if c.state == "few pairs"]:
@@ -111,7 +111,7 @@ def left_out(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def _headline(primary: Sequence[Comparison]) -> str:
-    """Say in two or three words what the verdicts of the primary cells come to."""
+    """Summarise the verdicts of the primary cells in two or three words."""
     verdicts = {c.verdict for c in primary}
     if any(c.verdict is Verdict.DIFFERENT and not c.judgement.negligible for c in primary):
         return "It matters"
@@ -123,7 +123,7 @@ def _headline(primary: Sequence[Comparison]) -> str:
 
 
 def _clauses(study: Study, group: Sequence[Comparison], noun: str) -> str:
-    """Say for each view and candidate what came out in how many cells."""
+    """Describe for each view and candidate what came out in how many cells."""
     views = [view for view in (SHARED, TUNED) if any(c.cell.levels.get(VIEWS) == view for c in group)]
     if study.spec.search is None or not views:
         return _by_candidate(study, group, noun)
@@ -140,7 +140,7 @@ def _by_candidate(study: Study, group: Sequence[Comparison], noun: str) -> str:
 
 
 def _clause(study: Study, candidate: str, group: Sequence[Comparison], noun: str) -> str:
-    """Say what came out of one candidate: ``in 9 of 15 cells a converges better than b (by …), in 4 …``."""
+    """Describe what came out of one candidate: ``in 9 of 15 cells a converges better than b (by …), in 4 …``."""
     factor, margin = study.spec.compare.factor, study.spec.compare.margin
     arm, baseline = arm_name(factor, candidate), arm_name(factor, study.arms[0])
     up, down = better_words(study.spec.compare.metric)
@@ -149,7 +149,7 @@ def _clause(study: Study, candidate: str, group: Sequence[Comparison], noun: str
     undecided = [c for c in group if c.verdict is Verdict.UNDECIDED]
     none = [c for c in group if c.verdict is Verdict.NONE]
     within = f"equivalent within ±{margin:g}"
-    said = [  # who, said of them first, said of them after others
+    sentences = [  # of whom, the clause where they come first, the clause where they come after others
         (better, f"{arm} {up} than {baseline}{_sizes(better)}", ""),
         (worse, f"{arm} {down} than {baseline}{_sizes(worse)}", f"it {down}{_sizes(worse)}"),
         (same, f"{arm} and {baseline} are {within}", f"the two are {within}"),
@@ -160,17 +160,17 @@ def _clause(study: Study, candidate: str, group: Sequence[Comparison], noun: str
         ),
         (none, f"there is no verdict on {arm} and {baseline} yet", "there is no verdict yet"),
     ]
-    told = [(len(cells), first, later) for cells, first, later in said if cells]
+    parts = [(len(cells), first, later) for cells, first, later in sentences if cells]
     if len(group) == 1:
-        return told[0][1]
-    (amount, first, _), *others = told
+        return parts[0][1]
+    (amount, first, _), *others = parts
     every = "both" if amount == 2 else f"all {amount}"
     how_many = f"{every} {noun}s" if amount == len(group) else f"{amount} of {count(len(group), noun)}"
     return ", ".join([f"in {how_many} {first}", *(f"in {amount} {later}" for amount, _, later in others)])
 
 
 def _sizes(group: Sequence[Comparison]) -> str:
-    """Say by how much, and how many of the differences are too small to matter."""
+    """Describe by how much, and how many of the differences are too small to matter."""
     sizes = [abs(c.estimate.mean or 0.0) for c in group]
     if not sizes:
         return ""
@@ -189,7 +189,7 @@ def _pairs(group: Sequence[Comparison]) -> str:
 
 
 def _no_verdict(study: Study, primary: Sequence[Comparison]) -> str:
-    """Say why no primary cell has a verdict, and what the differences look like until then."""
+    """Explain why no primary cell has a verdict, and what the differences look like until then."""
     so_far = _leaning(study, primary)
     if all(c.lost for c in primary):
         how = "diverged" if not any(c.failed for c in primary) else "diverged or failed"
@@ -207,7 +207,7 @@ def _no_verdict(study: Study, primary: Sequence[Comparison]) -> str:
 
 
 def _leaning(study: Study, primary: Sequence[Comparison]) -> str:
-    """Say which way the mean differences point where there is no verdict."""
+    """Describe which way the mean differences point where there is no verdict."""
     known = [c for c in primary if c.estimate.mean is not None]
     if not known:
         return ""
@@ -232,18 +232,18 @@ def _nothing_to_compare(comparisons: Sequence[Comparison]) -> str:
 
 
 def _vacuous(comparisons: Sequence[Comparison]) -> str:
-    """Account for the comparisons in which the arms did the same; empty without any."""
+    """Describe the comparisons in which the arms did the same; empty without any."""
     controls = [c.control for c in comparisons if c.control]
     if not controls:
         return ""
     agreed = sum(control.finding == "identical" for control in controls)
     chance = sum(control.finding == "chance" for control in controls)
-    told = [f"{_how_many(agreed, controls)}bit-identical, as theory says"] * bool(agreed)
-    told += [f"{_how_many(chance, controls)}under a schedule that races, so that runs differ by chance alone"] * bool(
+    parts = [f"{_how_many(agreed, controls)}bit-identical, as theory says"] * bool(agreed)
+    parts += [f"{_how_many(chance, controls)}under a schedule that races, so that runs differ by chance alone"] * bool(
         chance
     )
-    told += _by_chance(comparisons)
-    detail = f" ({'; '.join(told)})" if told else ""
+    parts += _by_chance(comparisons)
+    detail = f" ({'; '.join(parts)})" if parts else ""
     about_targets = all(c.share == 0 for c in comparisons if c.control)
     if len(controls) == len(comparisons):
         same = "computed the same targets" if about_targets else "did the same"
@@ -253,7 +253,7 @@ def _vacuous(comparisons: Sequence[Comparison]) -> str:
 
 
 def _by_chance(comparisons: Sequence[Comparison]) -> list[str]:
-    """Show what chance does, where a study has nothing but one control: the A/A comparison."""
+    """Describe what chance does, where a study has nothing but one control: the A/A comparison."""
     if len(comparisons) != 1 or comparisons[0].control is None or comparisons[0].control.finding != "chance":
         return []
     estimate = comparisons[0].estimate

@@ -17,11 +17,11 @@ from reports.data.settings import provenance, seeds_words, settings
 from reports.data.units import unit_of
 from reports.page.answer import overall_answer
 from reports.page.csv import csv_text
-from reports.page.downloads import downloads
+from reports.page.downloads import offer
 from reports.page.rendering import render
-from reports.page.rows import Filter
+from reports.page.rows import Filter, Value, difference_of, filters_of, interval_of
 from reports.page.signs import Sign, sign
-from reports.text import arm_name, count, interval, levels_name, listing, show, signed
+from reports.text import arm_name, count, levels_name, listing, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,9 +42,7 @@ class Row:
     agreement: str
     symbol: str
     order: int
-    signs: tuple[Sign | None, Sign | None]
-    figures: tuple[str, str]
-    means: tuple[str, str]
+    sides: tuple[tuple[Sign | None, Value], tuple[Sign | None, Value]]  # of each study: verdict and difference
 
 
 def write_comparison(a: Study, b: Study, folder: Path) -> Path:
@@ -61,7 +59,8 @@ def write_comparison(a: Study, b: Study, folder: Path) -> Path:
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     found = compare_cells(a), compare_cells(b)
     names, matches = match_cells(a, b, *found)
-    text = csv_text(comparison_table(names, matches))
+    table = comparison_table(names, matches)
+    text = csv_text(table)
     rows = [_row(match) for match in matches]
     page = render(
         "comparison.html",
@@ -77,7 +76,14 @@ def write_comparison(a: Study, b: Study, folder: Path) -> Path:
             "several": len({match.candidate for match in matches}) > 1,
             "differences": differences(a, b),
             "arms": [],
-            "downloads": downloads({TABLE: text}, {TABLE: len(matches)}),
+            "downloads": [
+                offer(
+                    TABLE,
+                    "every comparison of the two studies: both verdicts, differences and intervals",
+                    text,
+                    len(table),
+                )
+            ],
         },
     )
     write_text(folder / "tables" / f"{TABLE}.csv", text)
@@ -86,14 +92,14 @@ def write_comparison(a: Study, b: Study, folder: Path) -> Path:
 
 
 def agreement_sentence(a: Study, b: Study, matches: Sequence[Match]) -> str:
-    """Say where the verdicts of two studies agree and where not."""
+    """Describe where the verdicts of two studies agree and where not."""
     if not comparable(a, b):
         return "The two do not compare the same thing, so their verdicts cannot be held against each other."
     both = [match for match in matches if match.agreement is not None]
     if not both:
         return "The two have no comparison in common."
     found = Counter(str(match.agreement) for match in both)
-    told = [
+    parts = [
         f"{found[kind]} {verb if found[kind] == 1 else verbs}{_where(a, both, kind)}"
         for kind, verb, verbs in (
             ("agree", "agrees", "agree"),
@@ -112,24 +118,24 @@ def agreement_sentence(a: Study, b: Study, matches: Sequence[Match]) -> str:
         if amount
     ]
     rest = f"; {listing(alone)}" if alone else ""
-    return f"Of {count(len(both), 'comparison')} in both studies, {listing(told)}{rest}."
+    return f"Of {count(len(both), 'comparison')} in both studies, {listing(parts)}{rest}."
 
 
 def comparable(a: Study, b: Study) -> bool:
-    """Whether both compare something with the same baseline by the same metric."""
+    """Return whether both compare something with the same baseline by the same metric."""
     return all(_asked(a)[name] == _asked(b)[name] for name in ("compare.factor", "compare.baseline", "compare.metric"))
 
 
 def differences(a: Study, b: Study) -> list[tuple[str, str, str]]:
     """Return what the two declare, train with and come from where it is not the same: name and both values."""
-    told = []
+    rows = []
     for of in (_asked, _settings, _provenance):
         ours, theirs = of(a), of(b)
         for name in dict.fromkeys([*ours, *theirs]):
             one, other = ours.get(name, "–"), theirs.get(name, "–")
             if one != other:
-                told.append((show(name), show(one, 200), show(other, 200)))
-    return told
+                rows.append((show(name), show(one, 200), show(other, 200)))
+    return rows
 
 
 def comparison_table(names: Sequence[str], matches: Sequence[Match]) -> pd.DataFrame:
@@ -201,37 +207,32 @@ def _caveats(a: Study, b: Study) -> list[str]:
 
 
 def _row(match: Match) -> Row:
-    sides = (match.one, match.other)
     kind = match.agreement
     alone = f"only in {'the first' if match.other is None else 'the second'}"
-    figures = ["" if c is None or c.control else signed(c.estimate.mean) for c in sides]
-    intervals = ["" if c is None or c.control else interval(c.estimate.low, c.estimate.high) for c in sides]
-    known = [c.estimate.mean if c is not None and not c.control else None for c in sides]
     return Row(
         levels=tuple(show(level, 30) for level in match.levels.values()),
         candidate=show(match.candidate, 30),
         agreement=kind or alone,
         symbol=_SIGNS[kind],
         order=_ORDER.index(kind),
-        signs=(_sign(match.one), _sign(match.other)),
-        figures=(f"{figures[0]} {intervals[0]}".strip(), f"{figures[1]} {intervals[1]}".strip()),
-        means=("" if known[0] is None else repr(known[0]), "" if known[1] is None else repr(known[1])),
+        sides=(_side(match.one), _side(match.other)),
     )
 
 
-def _sign(comparison: Comparison | None) -> Sign | None:
-    return None if comparison is None else sign(comparison)
+def _side(comparison: Comparison | None) -> tuple[Sign | None, Value]:
+    if comparison is None:
+        return None, Value("")
+    difference = difference_of(comparison)
+    return sign(comparison), Value(f"{difference.text} {interval_of(comparison).text}".strip(), difference.key)
 
 
 def _filters(names: Sequence[str], rows: Sequence[Row]) -> list[Filter]:
     """Return what rows can be filtered by: levels and agreement, where there is a choice."""
     several = len({row.candidate for row in rows}) > 1
-    held: list[tuple[str, int, list[str]]] = [
+    return filters_of(
         ("agreement", len(names) + several, [row.agreement for row in sorted(rows, key=lambda row: row.order)]),
         *((show(name, 30), place, [row.levels[place] for row in rows]) for place, name in enumerate(names)),
-    ]
-    found = [Filter(name, place, tuple((v, v) for v in dict.fromkeys(values))) for name, place, values in held]
-    return [one for one in found if len(one.options) > 1]
+    )
 
 
 def _asked(study: Study) -> dict[str, str]:

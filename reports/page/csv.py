@@ -32,9 +32,9 @@ def csv_text(table: pd.DataFrame) -> str:
 
 
 def _has_formulas(column: pd.Series) -> bool:
-    """Whether any text would be changed; of a long column only what is distinct is looked at."""
+    """Return whether any text would be changed; of a long column only distinct values are checked."""
     try:
         values = column.unique()
-    except TypeError:  # lists and the like cannot be told apart so
+    except TypeError:  # lists and the like have no hash
         return True
     return any(neutral(value) is not value for value in values)

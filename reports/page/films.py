@@ -1,4 +1,4 @@
-"""What a page needs of a film of trained policies; who makes one stands above this package."""
+"""Films of trained policies, as the page shows them; they are made above this package."""
 
 from __future__ import annotations
 

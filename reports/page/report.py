@@ -5,28 +5,22 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.record.files import write_text
 from harness.record.scores import SCALED
 from harness.record.study import Study
-from reports.comparison.cells import compare_cells, comparisons_table
 from reports.comparison.control import compares_targets
-from reports.data.curves import budget_unit, evaluation_curves, measure, training_curves
-from reports.data.pairs import paired_differences, runs_table
 from reports.data.settings import cell_factors, counts, provenance, seeds_words, setting, settings
 from reports.data.units import scale_of, unit_of
-from reports.figures.catalogue import EXHIBITED, exhibits
-from reports.figures.forest import forest, forest_table
-from reports.figures.heatmap import heatmaps
-from reports.figures.layout import arrange
-from reports.figures.learning import CurveStyle, learning_curves
-from reports.figures.overview import overview
-from reports.figures.selection import select_cells
+from reports.figures.catalogue import CATALOGUE
+from reports.figures.exhibit import SECTIONS, Shown, show_exhibit
+from reports.figures.findings import Findings, find
+from reports.figures.overview import drawn_panels
 from reports.figures.style import arm_colours, dark_colour
-from reports.figures.throughput import shows_cells, throughput_figure, throughput_table
+from reports.figures.throughput import series_factor
 from reports.page.csv import csv_text
-from reports.page.downloads import downloads
+from reports.page.downloads import offer
 from reports.page.films import Film
 from reports.page.rendering import render
 from reports.page.rows import (
@@ -41,14 +35,10 @@ from reports.page.rows import (
 from reports.page.signs import tally
 from reports.page.summary import summarise
 from reports.statistics.intervals import MIN_PAIRS
-from reports.text import cell_name, number, percent, show
-
-if TYPE_CHECKING:
-    import pandas as pd
+from reports.text import cell_name, percent, show
 
 PAGE_FILE = "report.html"
 TABLES_FOLDER = "tables"
-_OPTIONAL = frozenset(EXHIBITED)  # tables that only some studies have
 
 
 def write_report(study: Study, folder: Path | None = None, films: Sequence[Film] = ()) -> Path:
@@ -64,46 +54,23 @@ def write_report(study: Study, folder: Path | None = None, films: Sequence[Film]
     """
     folder = study.folder if folder is None else folder
     (folder / TABLES_FOLDER).mkdir(parents=True, exist_ok=True)
-    comparisons = compare_cells(study)
-    layout, selection = arrange(study), select_cells(study, comparisons)
-    speeds, series = throughput_table(study)
-    evaluations, training = evaluation_curves(study), training_curves(study)
-    vacuous = {c.cell.id for c in comparisons if c.control}
-    style = _evaluation_style(study, evaluations, vacuous)
-    shown = exhibits(study, layout, selection, comparisons, evaluations, style)
-    tables: dict[str, pd.DataFrame] = {
-        "cells": comparisons_table(study, comparisons),
-        "pairs": paired_differences(study),
-        "runs": runs_table(study),
-        "forest": forest_table(comparisons),
-        "curves": evaluations,
-        "training": training,
-        "throughput": speeds,
-        **shown.tables,
-    }
-    texts = {name: csv_text(table) for name, table in tables.items()}
-    whole = selection.whole
-    rows = cell_rows(study, comparisons)
+    findings = find(study)
+    shown = {exhibit.name: show_exhibit(exhibit, findings) for exhibit in CATALOGUE}
+    texts = {name: csv_text(one.table) for name, one in shown.items() if len(one.table) or not one.exhibit.optional}
     page = render(
         "report.html",
         {
-            **_opening(study),
-            **_speed(speeds, series),
-            "selection": selection,
-            "forest": forest(study, comparisons, selection),
-            "heatmaps": heatmaps(study, layout, comparisons) if whole else [],
-            "overview": None if whole else overview(study, layout, comparisons),
-            "curves": learning_curves(study, layout, selection, evaluations, style),
-            "training": learning_curves(study, layout, selection, training, _training_style(study, vacuous)),
-            "exhibits": shown,
+            **_opening(findings),
+            **_results(findings, shown),
+            "figures": shown,
+            "sections": {
+                name: [one for one in shown.values() if one.exhibit.section == name and one.pictures]
+                for name in SECTIONS
+            },
             "films": [_film(study, film) for film in films],
-            "summary": summarise(study, comparisons),
-            "tally": tally(comparisons) if study.records or study.failures else [],
-            "rows": rows,
-            "filters": cell_filters(study, rows),
-            "exploratory": not all(cell.primary for cell in study.cells),
-            "controls": [c for c in comparisons if c.control],
-            "downloads": downloads(texts, {name: len(table) for name, table in tables.items()}),
+            "downloads": [
+                offer(name, shown[name].exhibit.holds, text, len(shown[name].table)) for name, text in texts.items()
+            ],
         },
     )
     _write(folder, page, texts)
@@ -115,22 +82,31 @@ def _write(folder: Path, page: str, texts: Mapping[str, str]) -> None:
     tables = folder / TABLES_FOLDER
     for name, text in texts.items():
         write_text(tables / f"{name}.csv", text)
-    for name in _OPTIONAL - texts.keys():
+    for name in {exhibit.name for exhibit in CATALOGUE} - texts.keys():
         (tables / f"{name}.csv").unlink(missing_ok=True)
     write_text(folder / PAGE_FILE, page)
 
 
-def _speed(speeds: pd.DataFrame, series: str) -> dict[str, Any]:
+def _results(findings: Findings, shown: Mapping[str, Shown]) -> dict[str, Any]:
+    """Return the results as the template shows them, figures aside."""
+    study, comparisons = findings.study, findings.comparisons
+    rows, series = cell_rows(study, comparisons), series_factor(study)
     return {
-        "speed_figure": throughput_figure(speeds, series),
-        "speed_points": shows_cells(speeds),
-        "speed_rows": throughput_rows(speeds, series),
+        "selection": findings.selection,
+        "mappable": findings.selection.whole or drawn_panels(findings.layout),
+        "summary": summarise(findings),
+        "tally": tally(comparisons) if study.records or study.failures else [],
+        "rows": rows,
+        "filters": cell_filters(study, rows),
+        "exploratory": not all(cell.primary for cell in study.cells),
+        "controls": [c for c in comparisons if c.control],
+        "speed_rows": throughput_rows(shown["throughput"].table, series),
         "speed_series": series,
     }
 
 
 def _film(study: Study, film: Film) -> dict[str, Any]:
-    """Put a film into the page as it is."""
+    """Return a film as the template shows it."""
     names = {cell.id: cell_name(cell) for cell in study.cells}
     source = "data:image/gif;base64," + base64.b64encode(film.gif).decode("ascii")
     words = {"alt": show(film.alt, 1000), "caption": show(film.caption, 1000)}
@@ -143,17 +119,15 @@ def _film(study: Study, film: Film) -> dict[str, Any]:
     }
 
 
-def _opening(study: Study) -> dict[str, Any]:
-    """Return what the page says whatever came out: the question, the design, settings and versions."""
-    compare = study.spec.compare
-    budget = _budget(study)
+def _opening(findings: Findings) -> dict[str, Any]:
+    """Return the parts of the page that no result changes: the question, the design, settings and versions."""
+    study, compare = findings.study, findings.study.spec.compare
     colours = arm_colours(study.arms)
     return {
         "name": show(study.spec.name, 200),
         "question": show(study.spec.study.question, 2000),
         "factor": show(compare.factor),
-        "baseline": show(study.arms[0]),
-        "candidates": [show(arm) for arm in study.arms[1:]],
+        "candidates": len(study.arms) - 1,
         "arms": [(show(arm), colour, dark_colour(colour)) for arm, colour in colours.items()],
         "metric": show(compare.metric),
         "unit": unit_of(study),
@@ -162,7 +136,7 @@ def _opening(study: Study) -> dict[str, Any]:
         "level": percent(compare.level),
         "min_pairs": MIN_PAIRS,
         "environment": setting(study, "env_id"),
-        "budget": budget,
+        "budget": _budget(findings),
         "schedule": setting(study, "schedule"),
         "cells": len(study.cells),
         "seeds_words": seeds_words(study),
@@ -170,7 +144,7 @@ def _opening(study: Study) -> dict[str, Any]:
         "margin": f"{compare.margin:g}",
         "counts": counts(study),
         "targets": compares_targets(study),
-        "by_episode": budget_unit(study) == "episodes",
+        "by_episode": findings.budget == "episodes",
         "factors": [show(name, 30) for name in cell_factors(study)],
         "sweep": factor_rows(study),
         "settings": settings(study),
@@ -181,39 +155,10 @@ def _opening(study: Study) -> dict[str, Any]:
     }
 
 
-def _budget(study: Study) -> str:
+def _budget(findings: Findings) -> str:
     """Return how long each run trains, with its unit; empty if it is not known."""
-    unit = budget_unit(study)
-    amount = setting(study, "total_episodes" if unit == "episodes" else "total_steps")
+    unit = findings.budget
+    amount = setting(findings.study, "total_episodes" if unit == "episodes" else "total_steps")
     if amount.isdecimal():
         amount = f"{int(amount):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     return f"{amount} {unit}" if amount else ""
-
-
-def _evaluation_style(study: Study, curves: pd.DataFrame, vacuous: set[str]) -> CurveStyle:
-    column = measure(curves)
-    threshold = _threshold(study)
-    if column == "scaled" and scale_of(study) == "return":
-        marks, label = {}, "evaluation return"
-    elif column == "scaled" and setting(study, "evaluation_scale"):
-        marks, label = {1.0: "scores 1"}, "scaled evaluation return"
-    elif column == "scaled":
-        of = f" ({number(threshold).rstrip('0').rstrip('.')})" if threshold is not None else ""
-        marks = {1.0: f"reward threshold{of}"}
-        label = "scaled evaluation return"
-    else:
-        marks = {} if threshold is None else {threshold: "reward threshold"}
-        label = "evaluation return"
-    return CurveStyle(column, budget_unit(study), label, marks, study.spec.compare.level, vacuous)
-
-
-def _training_style(study: Study, vacuous: set[str]) -> CurveStyle:
-    threshold = _threshold(study)
-    marks = {} if threshold is None else {threshold: "reward threshold"}
-    return CurveStyle("return", budget_unit(study), "training return", marks, study.spec.compare.level, vacuous)
-
-
-def _threshold(study: Study) -> float | None:
-    """Return the environment's reward threshold, if all runs share one."""
-    seen = {r.metrics["reward_threshold"] for r in study.records if "reward_threshold" in r.metrics}
-    return next(iter(seen)) if len(seen) == 1 else None

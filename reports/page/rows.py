@@ -29,6 +29,19 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Value:
+    """A figure as a table shows it, and the number its column is sorted by."""
+
+    text: str
+    key: float | None = None
+
+    @property
+    def sort_by(self) -> str:
+        """The number as the page's script reads it; empty where there is none."""
+        return "" if self.key is None or not math.isfinite(self.key) else repr(self.key)
+
+
+@dataclass(frozen=True)
 class CellRow:
     """One comparison in the table of cells."""
 
@@ -38,20 +51,15 @@ class CellRow:
     primary: bool
     state: str
     sign: Sign
-    means: tuple[str, str]
-    difference: str
-    interval: str
-    values: tuple[float | None, ...]  # behind difference, interval (its width), both means, pairs, share: to sort by
-    pairs: str
-    share: str
+    difference: Value
+    interval: Value  # sorted by its width
+    baseline_mean: Value
+    candidate_mean: Value
+    pairs: Value
+    share: Value
     note: str
     grounds: tuple[str, ...]
     bar: Bar | None
-
-    def sort_by(self, column: int) -> str:
-        """Write the value behind a column for the page's script; nothing where there is none."""
-        value = self.values[column]
-        return "" if value is None or not math.isfinite(value) else repr(value)
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class Filter:
 
 
 def cell_rows(study: Study, comparisons: Sequence[Comparison]) -> list[CellRow]:
-    """Write every comparison as a row, with its interval drawn on an axis common to all rows."""
+    """Format every comparison as a row, with its interval drawn on an axis common to all rows."""
     factors = cell_factors(study)
     shown = [c for c in comparisons if c.estimate.mean is not None and c.control is None]
     ends = [0.0, *(end for c in shown for end in (c.estimate.mean, c.estimate.low, c.estimate.high) if end is not None)]
@@ -83,12 +91,12 @@ def cell_rows(study: Study, comparisons: Sequence[Comparison]) -> list[CellRow]:
             primary=c.cell.primary,
             state=c.state,
             sign=sign(c),
-            means=(number(c.baseline_mean), number(c.candidate_mean)),
-            difference="" if c.control else signed(c.estimate.mean),
-            interval="" if c.control else interval(c.estimate.low, c.estimate.high),
-            values=_values(c),
-            pairs=f"{c.estimate.count} of {c.planned}",
-            share=percent(c.share),
+            difference=difference_of(c),
+            interval=interval_of(c),
+            baseline_mean=Value(number(c.baseline_mean), c.baseline_mean),
+            candidate_mean=Value(number(c.candidate_mean), c.candidate_mean),
+            pairs=Value(f"{c.estimate.count} of {c.planned}", float(c.estimate.count)),
+            share=Value(percent(c.share), c.share),
             note=_note(c),
             grounds=grounds(c),
             bar=_bar(c, low, high) if c.estimate.mean is not None and c.control is None else None,
@@ -97,26 +105,40 @@ def cell_rows(study: Study, comparisons: Sequence[Comparison]) -> list[CellRow]:
     ]
 
 
+def difference_of(comparison: Comparison) -> Value:
+    """Return a comparison's mean difference; empty where arms did the same."""
+    mean = comparison.estimate.mean
+    return Value("") if comparison.control else Value(signed(mean), mean)
+
+
+def interval_of(comparison: Comparison) -> Value:
+    """Return a comparison's interval; empty where arms did the same."""
+    low, high = comparison.estimate.low, comparison.estimate.high
+    if comparison.control:
+        return Value("")
+    return Value(interval(low, high), None if low is None or high is None else high - low)
+
+
 def cell_filters(study: Study, rows: Sequence[CellRow]) -> list[Filter]:
     """Return what the rows can be filtered by: levels, candidate, verdict, group, where there is a choice."""
     factors, several = cell_factors(study), len(study.arms) > 2
     verdict = len(factors) + several
-    held: list[tuple[str, int, Iterable[str]]] = [
-        ("verdict", verdict, (row.sign.kind for row in sorted(rows, key=lambda row: row.sign.order))),
-        ("group", verdict + 1, ("primary" if row.primary else "exploratory" for row in rows)),
-        ("candidate", len(factors), (row.candidate for row in rows)),
-        *((show(name, 30), place, _levels(rows, place)) for place, name in enumerate(factors)),
-    ]
-    found = [Filter(label, column, tuple((v, v) for v in dict.fromkeys(values))) for label, column, values in held]
+    return filters_of(
+        ("verdict", verdict, [row.sign.kind for row in sorted(rows, key=lambda row: row.sign.order)]),
+        ("group", verdict + 1, ["primary" if row.primary else "exploratory" for row in rows]),
+        ("candidate", len(factors), [row.candidate for row in rows]),
+        *((show(name, 30), place, [row.levels[place] for row in rows]) for place, name in enumerate(factors)),
+    )
+
+
+def filters_of(*columns: tuple[str, int, Iterable[str]]) -> list[Filter]:
+    """Return a filter for each column, given as name, place and values, that holds more than one value."""
+    found = [Filter(name, place, tuple((v, v) for v in dict.fromkeys(values))) for name, place, values in columns]
     return [one for one in found if len(one.options) > 1]
 
 
-def _levels(rows: Sequence[CellRow], place: int) -> Iterable[str]:
-    return (row.levels[place] for row in rows)
-
-
 def throughput_rows(table: pd.DataFrame, series: str) -> list[tuple[str, ...]]:
-    """Write speed and staleness for each number of workers and level of ``series``: median and range over runs."""
+    """Format speed and staleness for each number of workers and level of ``series``: median and range over runs."""
     rows = []
     for (workers, level), group in table.dropna(subset=["workers"]).groupby(["workers", "series"], sort=False):
         speed = group["steps_per_second"].dropna()
@@ -136,7 +158,7 @@ def throughput_rows(table: pd.DataFrame, series: str) -> list[tuple[str, ...]]:
 
 
 def factor_rows(study: Study) -> list[tuple[str, str, bool]]:
-    """Write every swept factor with its levels, a composite's with the fields they set, and whether it is compared."""
+    """Format every swept factor with its levels, a composite's with the fields they set, and whether it is compared."""
 
     def level(name: str, value: object, fields: Mapping[str, Any]) -> str:
         if fields == {name: value}:
@@ -151,14 +173,6 @@ def factor_rows(study: Study) -> list[tuple[str, str, bool]]:
         )
         for f in study.spec.sweep
     ]
-
-
-def _values(comparison: Comparison) -> tuple[float | None, ...]:
-    estimate = comparison.estimate
-    width = estimate.high - estimate.low if estimate.low is not None and estimate.high is not None else None
-    difference, width = (None, None) if comparison.control else (estimate.mean, width)
-    means = comparison.baseline_mean, comparison.candidate_mean
-    return difference, width, *means, float(estimate.count), comparison.share
 
 
 def _note(comparison: Comparison) -> str:
@@ -194,12 +208,12 @@ def _bar(comparison: Comparison, low: float, high: float) -> Bar:
 
 
 def failure_rows(study: Study) -> list[tuple[str, ...]]:
-    """Write every run that failed, and why."""
+    """Format every run that failed, and why."""
     return [(show(f.run, 120), str(f.attempt), show(f.reason, 300)) for f in study.failures]
 
 
 def diverged_rows(study: Study) -> list[tuple[str, ...]]:
-    """Write every run that diverged, and how far it came."""
+    """Format every run that diverged, and how far it came."""
     return [
         (show(record.run, 120), number(record.metrics.get("steps")))
         for record in study.records
@@ -208,7 +222,7 @@ def diverged_rows(study: Study) -> list[tuple[str, ...]]:
 
 
 def alias_rows(study: Study) -> list[tuple[str, ...]]:
-    """Write every combination left out of the design, and the cell that stands for it."""
+    """Format every combination left out of the design, and the cell that stands for it."""
     names = {cell.id: cell_name(cell) for cell in study.cells}
     factors = cell_factors(study)
     return [(*(show(alias.levels[name], 30) for name in factors), names[alias.cell]) for alias in study.aliases]

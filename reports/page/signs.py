@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from reports.comparison.cells import Comparison
 from reports.comparison.control import Control
 from reports.statistics.verdicts import Verdict
 from reports.text import count, interval
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class Sign:
-    """A verdict as the page shows it: told by symbol and word, colour only repeats it.
+    """A verdict as the page shows it, by symbol and word; colour only repeats it.
 
     Attributes:
         order: where it stands when rows are sorted by verdict.
@@ -71,7 +67,7 @@ def sign(comparison: Comparison) -> Sign:
 
 
 def grounds(comparison: Comparison) -> tuple[str, ...]:
-    """Write what a verdict rests on: its reason, its look, its p-values, the gain from pairing; nothing if vacuous."""
+    """Format the grounds of a verdict: reason, look, p-values, the gain from pairing; nothing if vacuous."""
     judgement = comparison.judgement
     if comparison.control or not comparison.estimate.count:
         return ()
@@ -86,7 +82,7 @@ def grounds(comparison: Comparison) -> tuple[str, ...]:
         wide = interval(judgement.simultaneous.low, judgement.simultaneous.high)
         group = "primary" if comparison.cell.primary else "exploratory"
         lines.append(f"Interval for all {group} comparisons together: {wide}.")
-    told = [
+    p_values = [
         f"{chance(p)} for {name} ({chance(adjusted)} after correction)"
         for name, p, adjusted in (
             ("no difference", judgement.p_different, judgement.adjusted_different),
@@ -94,22 +90,22 @@ def grounds(comparison: Comparison) -> tuple[str, ...]:
         )
         if p is not None
     ]
-    if told:
-        lines.append(f"p: {'; '.join(told)}.")
+    if p_values:
+        lines.append(f"p: {'; '.join(p_values)}.")
     if comparison.pairing is not None:
         lines.append(f"{comparison.pairing.words[:1].upper()}{comparison.pairing.words[1:]}.")
     return tuple(lines)
 
 
 def chance(p: float | None) -> str:
-    """Write a p-value; one too small to tell apart from none as such."""
+    """Format a p-value; one below 0.0001 as such."""
     if p is None:
         return "–"
     return "below 0.0001" if p < 0.0001 else "1" if p >= 0.99995 else f"{p:.4f}"
 
 
 def control_finding(control: Control) -> str:
-    """Write what a vacuous cell showed."""
+    """Format the finding of a vacuous cell."""
     of = f"{control.identical} of {count(control.checked, 'pair')} bit-identical"
     return {
         "identical": f"{of}, as theory says",

@@ -1,4 +1,4 @@
-"""What came out and how sure it is, in plain sentences computed from the verdicts."""
+"""The results and how sure they are, in plain sentences computed from the verdicts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.record.study import Study
 from reports.comparison.calibration import Calibration, read_calibration
 from reports.comparison.cells import Comparison
 from reports.comparison.evidence import declared_rules
-from reports.data.pairs import compared_values
+from reports.figures.findings import Findings
 from reports.page.answer import exploratory_answer, largest, left_out, overall_answer, what_would_decide
 from reports.statistics.intervals import MIN_VERDICT_PAIRS
 from reports.statistics.verdicts import Verdict
@@ -35,10 +35,11 @@ class Summary:
     bug: str
 
 
-def summarise(study: Study, comparisons: Sequence[Comparison]) -> Summary:
-    """Say what came out of a study, and how sure it is."""
+def summarise(findings: Findings) -> Summary:
+    """Summarise a study's results, and how sure they are."""
+    study, comparisons = findings.study, findings.comparisons
     answer = overall_answer(study, comparisons)
-    findings = [
+    behind = [
         largest(study, comparisons),
         what_would_decide(comparisons),
         exploratory_answer(study, comparisons),
@@ -46,21 +47,21 @@ def summarise(study: Study, comparisons: Sequence[Comparison]) -> Summary:
     ]
     return Summary(
         answer=answer,
-        findings=tuple(sentence for sentence in findings if sentence and sentence != answer),
+        findings=tuple(sentence for sentence in behind if sentence and sentence != answer),
         sureness=tuple(sentence for sentence in _sureness(study, comparisons) if sentence),
-        caveats=tuple(sentence for sentence in _caveats(study, comparisons) if sentence),
+        caveats=tuple(sentence for sentence in _caveats(findings) if sentence),
         bug=_bug(comparisons),
     )
 
 
 def _sureness(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
-    """Say what each verdict is held against, where there are verdicts; else what the intervals are worth."""
+    """Describe the error control of the verdicts; without verdicts, the worth of the intervals."""
     comparable = [c for c in comparisons if c.control is None]
     calibrated = _calibrated(study, read_calibration(study.folder))
     if not any(c.verdict is not Verdict.NONE for c in comparable):
         alone = sum(c.state == "compared" for c in comparable)
-        told = "The intervals stand each for itself and bear no verdict" if alone else ""
-        return [f"{told}: verdicts need {MIN_VERDICT_PAIRS} pairs in a cell." if told else "", calibrated]
+        text = "The intervals stand each for itself and bear no verdict" if alone else ""
+        return [f"{text}: verdicts need {MIN_VERDICT_PAIRS} pairs in a cell." if text else "", calibrated]
     return [_different(study, comparable), _equivalent(study, comparable), _looks(study), calibrated]
 
 
@@ -81,10 +82,10 @@ def _different(study: Study, comparable: Sequence[Comparison]) -> str:
 def _equivalent(study: Study, comparable: Sequence[Comparison]) -> str:
     margin = study.spec.compare.margin
     when = "before the study ran" if not study.revisions else "in the study file"
-    told = f"Equivalent means that the interval lies within ±{margin:g}, the margin declared {when}"
+    text = f"Equivalent means that the interval lies within ±{margin:g}, the margin declared {when}"
     if not any(c.verdict is Verdict.EQUIVALENT for c in comparable):
-        return f"{told}; nothing was found to be."
-    return f"{told}, after the same correction and with runs enough that a rare failure of one arm would have shown."
+        return f"{text}; nothing was found to be."
+    return f"{text}, after the same correction and with runs enough that a rare failure of one arm would have shown."
 
 
 def _looks(study: Study) -> str:
@@ -98,7 +99,7 @@ def _looks(study: Study) -> str:
 
 
 def _calibrated(study: Study, calibration: Calibration | None) -> str:
-    """Say how often the whole procedure calls arms different that are the same (A/A), on the study's own runs."""
+    """Describe how often the whole procedure calls arms different that are the same (A/A), on the study's own runs."""
     if calibration is None or not calibration.rates:
         return ""
     rules = declared_rules(study)
@@ -125,9 +126,10 @@ def _calibrated(study: Study, calibration: Calibration | None) -> str:
     )
 
 
-def _caveats(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
+def _caveats(findings: Findings) -> list[str]:
+    study = findings.study
     caveats = [_revised(study)]
-    if lacking := sum(record.outcome == "complete" for record in study.records) - _measured(study):
+    if lacking := sum(record.outcome == "complete" for record in study.records) - _measured(findings):
         caveats.append(
             f"{count(lacking, 'finished run')} without the compared metric, {show(study.spec.compare.metric)}: "
             "no difference can be taken of them."
@@ -154,14 +156,14 @@ def _caveats(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
     return caveats
 
 
-def _measured(study: Study) -> int:
+def _measured(findings: Findings) -> int:
     """Return how many complete runs have the compared metric."""
-    values = compared_values(study)
-    return sum((r.cell, r.arm, r.seed) in values for r in study.records if r.outcome == "complete")
+    complete = (r for r in findings.study.records if r.outcome == "complete")
+    return sum((r.cell, r.arm, r.seed) in findings.values for r in complete)
 
 
 def _revised(study: Study) -> str:
-    """Say what was declared anew when results could be seen already: no error rate accounts for that."""
+    """Describe what was declared anew when results could be seen already: no error rate accounts for that."""
     if not study.revisions:
         return ""
     first = study.revisions[0]

@@ -76,7 +76,7 @@ class Grounds:
 
 @dataclass(frozen=True)
 class Decisions:
-    """What comparisons came to: arrays [..., comparisons].
+    """The decisions on comparisons: arrays [..., comparisons].
 
     Attributes:
         verdict: :data:`OPEN`, :data:`DIFFERENT` or :data:`EQUIVALENT`.

@@ -182,6 +182,6 @@ def clopper_pearson(hits: int, trials: int, level: float) -> tuple[float, float]
 
 
 def _varies(values: Sequence[float]) -> bool:
-    """Whether values differ by more than rounding does."""
+    """Return whether values differ by more than rounding does."""
     largest = max(abs(value) for value in values)
     return max(values) - min(values) > 1e-12 * largest

@@ -33,7 +33,7 @@ MOST_FURTHER_PAIRS = 1_000
 
 
 class Verdict(StrEnum):
-    """What a comparison came to."""
+    """The verdict on a comparison."""
 
     DIFFERENT = "DIFFERENT"
     EQUIVALENT = "EQUIVALENT"
@@ -44,7 +44,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one comparison (one candidate in one cell) puts forward.
+    """The evidence of one comparison (one candidate in one cell).
 
     Attributes:
         looks: the paired differences (candidate minus baseline, in the order of the seeds) as they stood at each look
@@ -60,7 +60,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a comparison came to, and on what grounds.
+    """The verdict on a comparison, with its grounds.
 
     Attributes:
         verdict: the verdict.
@@ -188,7 +188,7 @@ def _grounds(family: Sequence[Evidence], rules: Rules) -> Grounds:
 
 
 def _judgement(evidence: Evidence, ruling: _Ruling, rules: Rules, family: int) -> Judgement:
-    """Put one comparison's decision into words and figures."""
+    """Return one comparison's decision in words and figures."""
     decided = ruling.verdict != OPEN
     look = ruling.look if decided else min(len(evidence.looks), len(rules.looks))
     differences = evidence.looks[look - 1] if look else ()
@@ -256,7 +256,7 @@ def _repeated_interval(differences: Sequence[float], rules: Rules, look: int, fa
 def _reason(
     verdict: Verdict, estimate: Estimate, differences: Sequence[float], rules: Rules, family: int, negligible: bool
 ) -> str:
-    """Say in one clause why."""
+    """Explain it in one clause."""
     band = f"inside ±{rules.margin:g}"
     corrected = f"correction for {family} comparisons"
     also = f", also after {corrected}" if family > 1 else ""
@@ -282,7 +282,7 @@ def _reason(
 
 
 def _nothing(estimate: Estimate) -> str:
-    """Say why there is no verdict."""
+    """Explain why there is no verdict."""
     n = estimate.count
     if n == 0:
         return "no pair is complete"

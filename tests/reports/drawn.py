@@ -8,11 +8,34 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
+
 from harness.record.study import Study
 from reports.comparison.cells import Comparison, compare_cells
+from reports.figures.exhibit import Exhibit
+from reports.figures.findings import find
 from reports.figures.style import Picture
 from reports.statistics.intervals import Estimate
 from reports.statistics.verdicts import Judgement, Verdict
+
+
+def table_of(exhibit: Exhibit, study: Study, comparisons: Sequence[Any] = ()) -> pd.DataFrame:
+    """The table of a figure."""
+    return exhibit.table(find(study, comparisons))
+
+
+def pictures_of(exhibit: Exhibit, study: Study, comparisons: Sequence[Any] = ()) -> Sequence[Picture]:
+    """The pictures of a figure."""
+    findings = find(study, comparisons)
+    assert exhibit.figure is not None
+    return exhibit.figure(exhibit.table(findings), findings)
+
+
+def finding_of(exhibit: Exhibit, study: Study, comparisons: Sequence[Any] = ()) -> str:
+    """The sentences beside a figure."""
+    findings = find(study, comparisons)
+    assert exhibit.words is not None
+    return exhibit.words(exhibit.table(findings), findings).finding
 
 
 def svg(picture: Picture, *, dark: bool = False) -> ET.Element:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -99,7 +102,7 @@ def write_study(
     change: Change = lambda run, output: None,
     points: int = 8,
 ) -> Study:
-    """Plan a study, invent its runs, write everything, read it back.
+    """Plan a study, invent its runs, write everything without waiting for the disk, read it back.
 
     Args:
         folder: the study's folder, made if needed.
@@ -113,17 +116,31 @@ def write_study(
     """
     design = expand(parse_spec(data), ALGORITHM)
     folder.mkdir(parents=True, exist_ok=True)
-    write_plan(folder, design, PROVENANCE)
-    for run in design.runs:
-        if skip(run):
-            continue
-        if fail(run):
-            _write_failure(folder, run)
-            continue
-        output = invent(run, score or plausible_score, diverged=diverge(run), points=points)
-        change(run, output)
-        write_record(folder / RUNS_FOLDER, _record(design, run, output, folder), RunOutput.of(PlainResult(**output)))
+    with mock.patch("os.fsync"):
+        write_plan(folder, design, PROVENANCE)
+        for run in design.runs:
+            if skip(run):
+                continue
+            if fail(run):
+                _write_failure(folder, run)
+                continue
+            output = invent(run, score or plausible_score, diverged=diverge(run), points=points)
+            change(run, output)
+            record = _record(design, run, output, folder)
+            write_record(folder / RUNS_FOLDER, record, RunOutput.of(PlainResult(**output)))
     return load_study(folder)
+
+
+def write_once(folder: Path, write: Callable[[Path], object]) -> Path:
+    """Have something written into a folder once, by whichever of several processes comes first; return the folder."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            draft = folder.with_name(f"{folder.name}.{os.getpid()}")
+            write(draft)
+            draft.rename(folder)
+    return folder
 
 
 def differing_share(config: FakeConfig) -> float:

@@ -9,6 +9,7 @@ import pytest
 
 from harness.study.design import PlannedRun
 from reports import compare_cells
+from reports.figures.findings import find
 from reports.page.summary import summarise
 from tests.reports.synthetic import FakeConfig, plan, write_study
 
@@ -49,13 +50,13 @@ def test_one_bit_off_under_round_robin_is_a_bug(tmp_path: Path, change: Any) -> 
     study = write_study(tmp_path, plan(base=WHOLE), change=change)
     control = control_of(study)
     assert (control.checked, control.identical, control.finding) == (5, 4, "differs")
-    assert summarise(study, compare_cells(study)).bug.startswith("A bug: in 1 cell ")
+    assert summarise(find(study)).bug.startswith("A bug: in 1 cell ")
 
 
 def test_one_bit_off_under_a_racing_schedule_is_chance(tmp_path: Path) -> None:
     study = write_study(tmp_path, plan(base={**WHOLE, "schedule": "hogwild"}), change=one_bit)
     assert control_of(study).finding == "chance"
-    assert summarise(study, compare_cells(study)).bug == ""
+    assert summarise(find(study)).bug == ""
 
 
 def test_nan_parameters_that_agree_in_every_bit_are_identical(tmp_path: Path) -> None:
@@ -114,4 +115,4 @@ def test_nobody_asks_for_the_same_bits_of_arms_with_other_settings(tmp_path: Pat
     records = tuple(replace(r, config={**r.config, "learning_rate": len(r.arm)}) for r in study.records)
     control = control_of(replace(study, records=records))
     assert (control.checked, control.excused, control.finding) == (0, 5, "settings")
-    assert summarise(study, compare_cells(replace(study, records=records))).bug == ""
+    assert summarise(find(replace(study, records=records))).bug == ""

@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
+from harness.record.study import Study
 from reports import compare_cells, paired_differences, seeds_wanted, write_report
+from reports.comparison.cells import comparisons_table
 from reports.comparison.evidence import declared_rules, gather, metric_span
+from reports.page.csv import csv_text
 from reports.page.films import Film
 from reports.statistics.verdicts import Verdict
+from tests.reports.conftest import noisy, staged
 from tests.reports.synthetic import FakeConfig, plan, write_study
 
 TARGETS = ["missing_as_zero", "max_terms"]
 AUC = {"factor": "target", "baseline": "missing_as_zero", "metric": "auc"}
 LOOKS = {"name": "example", "seeds": {"looks": [10, 20, 40]}}
-
-
-def noisy(config: FakeConfig) -> float:
-    """Far apart with n_step 1, noise alone with 5, the same run in both arms with 15."""
-    arm = len(config.target) if config.n_step < 15 else 0
-    spread = 0.4 if config.n_step == 5 else 0.05
-    noise = np.random.default_rng([config.seed, config.n_step, config.workers, arm]).normal(0, spread)
-    return float(0.5 + 0.5 * (config.target == "max_terms" and config.n_step == 1) + noise)
-
-
-def staged(**changes: Any) -> dict[str, Any]:
-    return plan(
-        **{
-            "study": LOOKS,
-            "base": {"rollout_length": 20},
-            "sweep": {"target": TARGETS, "n_step": [1, 5, 15], "workers": [1, 4]},
-            "compare": {**AUC, "primary": [{"workers": 1}]},
-            **changes,
-        }
-    )
 
 
 def test_a_look_is_complete_when_all_its_runs_finished_or_failed(tmp_path: Path) -> None:
@@ -53,7 +37,7 @@ def test_a_look_is_complete_when_all_its_runs_finished_or_failed(tmp_path: Path)
         assert found.looks[-1][: len(found.looks[0])] == found.looks[0]
 
 
-def test_seeds_are_wanted_where_a_primary_cell_is_undecided(tmp_path: Path) -> None:
+def test_seeds_are_wanted_where_a_primary_cell_is_undecided(tmp_path: Path, staged_study: Study) -> None:
     nothing = write_study(tmp_path / "nothing", staged(), skip=lambda run: True)
     assert set(seeds_wanted(nothing).values()) == {10}
     first = write_study(tmp_path / "first", staged(), score=noisy, points=2, skip=lambda run: run.seed >= 10)
@@ -68,15 +52,13 @@ def test_seeds_are_wanted_where_a_primary_cell_is_undecided(tmp_path: Path) -> N
     assert sorted(seeds_wanted(first).values()) == [10] * 5 + [20], "neither exploratory cells nor vacuous ones"
     half = write_study(tmp_path / "half", staged(), score=noisy, points=2, skip=lambda run: run.seed >= 15)
     assert sorted(seeds_wanted(half).values()) == [10] * 5 + [20], "the second look is not complete"
-    whole = write_study(tmp_path / "whole", staged(), score=noisy, points=2)
-    assert sorted(seeds_wanted(whole).values()) == [10] * 5 + [40], "what a verdict rests on is wanted still"
+    assert sorted(seeds_wanted(staged_study).values()) == [10] * 5 + [40], "what a verdict rests on is wanted still"
 
 
-def test_a_verdict_rests_on_its_look_and_not_on_later_seeds(tmp_path: Path) -> None:
-    study = write_study(tmp_path, staged(), score=noisy, points=2)
-    decided = next(c for c in compare_cells(study) if c.cell.levels == {"n_step": 1, "workers": 1})
+def test_a_verdict_rests_on_its_look_and_not_on_later_seeds(staged_study: Study) -> None:
+    decided = next(c for c in compare_cells(staged_study) if c.cell.levels == {"n_step": 1, "workers": 1})
     assert (decided.judgement.look, decided.estimate.count, decided.reached) == (1, 10, 3)
-    pairs = paired_differences(study)
+    pairs = paired_differences(staged_study)
     own = pairs[pairs["cell"] == decided.cell.id].head(10)
     assert decided.estimate.mean == pytest.approx(own["difference"].mean())
     assert decided.candidate_mean == pytest.approx(own["candidate_value"].mean())
@@ -115,9 +97,9 @@ def test_the_span_reaches_from_the_worst_known_to_the_best_known_or_seen(
     assert metric_span(study) == pytest.approx(span)
 
 
-def test_cells_csv_holds_what_each_verdict_rests_on(tmp_path: Path) -> None:
-    write_report(write_study(tmp_path, staged(), score=noisy, points=2))
-    cells = pd.read_csv(tmp_path / "tables" / "cells.csv")
+def test_cells_csv_holds_what_each_verdict_rests_on(staged_study: Study) -> None:
+    text = csv_text(comparisons_table(staged_study, compare_cells(staged_study)))
+    cells = pd.read_csv(io.StringIO(text))
     judged = cells[cells["verdict"].isin(["DIFFERENT", "UNDECIDED"])]
     assert len(judged) == 4
     for column in ("simultaneous_low", "look", "p_different_adjusted", "correlation", "variance_ratio", "welch_low"):

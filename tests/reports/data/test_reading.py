@@ -9,7 +9,7 @@ import pytest
 
 from harness.study.design import PlannedRun
 from reports.data.curves import TRAINING_POINTS, training_curves
-from reports.data.reading import read_tables
+from reports.data.reading import RunFiles
 from tests.reports.synthetic import plan, write_study
 
 TEXTS = {
@@ -43,7 +43,7 @@ def test_tables_read_together_are_those_read_one_by_one(
     for number, record in enumerate(study.records):
         if number and list(TEXTS)[number % len(TEXTS)] not in ("no rows", "nothing", "one column short"):
             expected.append(record.table("episodes")[["step", "return"]].assign(record=number))
-    together = pd.concat(read_tables(study.records, "episodes", ("step", "return")))
+    together = pd.concat(RunFiles(study.records).tables("episodes", ("step", "return")))
     pd.testing.assert_frame_equal(
         together.sort_values("record", kind="stable", ignore_index=True),
         pd.concat(expected, ignore_index=True)[["record", "step", "return"]],

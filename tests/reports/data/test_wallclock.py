@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.record.study import Study
 from harness.study.design import PlannedRun
-from reports.comparison.cells import compare_cells
 from reports.data.curves import EVALUATION_COLUMNS, evaluation_curves
 from reports.data.wallclock import POINTS, time_curves
-from reports.figures.layout import arrange
-from reports.figures.learning import CurveStyle, learning_curves
-from reports.figures.selection import select_cells
-from tests.reports.drawn import texts
-from tests.reports.synthetic import plan, realistic, write_study
+from reports.figures.learning import OVER_TIME
+from tests.reports.drawn import pictures_of, texts
+from tests.reports.synthetic import plan, write_study
 
 PAIR = plan(study={"name": "x", "seeds": 2})
 
@@ -95,14 +93,8 @@ def test_runs_without_timings_are_left_out(tmp_path: Path) -> None:
     assert list(none.columns) == EVALUATION_COLUMNS
 
 
-def test_they_are_drawn_as_learning_curves_are(tmp_path: Path) -> None:
-    study, evaluations = _with_evaluations(tmp_path, realistic(), points=4)
-    style = CurveStyle("scaled", "seconds of training", "scaled evaluation return", {1.0: "threshold"}, 0.95)
-    selection = select_cells(study, compare_cells(study))
-    drawn = learning_curves(study, arrange(study), selection, time_curves(study, evaluations), style)
-    assert drawn is not None
-    assert len(drawn.pictures) == 3
-    assert not any(re.fullmatch(r"\d+m", word) for word in texts(drawn.pictures[0]))  # half a second is not 500m
-    assert drawn.pictures[0].alt.startswith(
-        "Learning curves of 4 cells (rollout_length 5). Mean at the end: missing_as"
-    )
+def test_they_are_drawn_as_learning_curves_are(main_study: Study) -> None:
+    pictures = pictures_of(OVER_TIME, main_study)
+    assert len(pictures) == 3
+    assert not any(re.fullmatch(r"\d+m", word) for word in texts(pictures[0]))  # half a second is not 500m
+    assert pictures[0].alt.startswith("Learning curves of 4 cells (rollout_length 5). Mean at the end: missing_as")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.record.study import Study
-from reports.figures.profiles import COLUMNS, POOLED, exact_bounds, profile_figure, profile_table, stratified_bootstrap
-from tests.reports.drawn import judged, size, texts
+from reports.figures.profiles import COLUMNS, POOLED, PROFILES, exact_bounds, stratified_bootstrap
+from tests.reports.drawn import judged, pictures_of, size, table_of, texts
 from tests.reports.synthetic import FakeConfig, plan, realistic, write_study
 
 ARMS = ["missing_as_zero", "max_terms"]
@@ -34,7 +34,7 @@ def one_cell(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def test_the_share_is_that_of_runs_above_the_threshold(one_cell: Study) -> None:
-    table = profile_table(one_cell, judged(one_cell))
+    table = table_of(PROFILES, one_cell, judged(one_cell))
     assert set(table["scope"]) == {POOLED}
     for arm in ARMS:
         for row in table[table["arm"] == arm].itertuples():
@@ -81,7 +81,7 @@ def test_cells_count_alike_whatever_their_seeds(tmp_path: Path) -> None:
     study = write_study(
         tmp_path, data, score=level, points=1, skip=lambda run: run.config.workers == 4 and run.seed > 4
     )
-    table = profile_table(study, judged(study))
+    table = table_of(PROFILES, study, judged(study))
     pooled = table[(table["scope"] == POOLED) & (table["arm"] == "max_terms")]
     middle = pooled.iloc[(pooled["threshold"] - 0.5).abs().argmin()]
     assert (middle["share"], middle["runs"], middle["cells"]) == (0.5, 13, 2)
@@ -91,7 +91,7 @@ def test_cells_count_alike_whatever_their_seeds(tmp_path: Path) -> None:
 
 def test_bands_hold_the_share_and_shares_fall(tmp_path: Path) -> None:
     study = write_study(tmp_path, realistic(), points=1)
-    table = profile_table(study, judged(study))
+    table = table_of(PROFILES, study, judged(study))
     assert ((table["low"] <= table["share"] + 1e-12) & (table["share"] <= table["high"] + 1e-12)).all()
     for _, own in table.groupby(["scope", "arm"]):
         assert (np.diff(own["share"]) <= 0).all()
@@ -102,7 +102,7 @@ def test_vacuous_and_exploratory_cells_are_left_out(tmp_path: Path) -> None:
     data = realistic()
     data["compare"]["primary"] = [{"rollout_length": 20}, {"rollout_length": "episode"}]
     study = write_study(tmp_path, data, points=1)
-    table = profile_table(study, judged(study))
+    table = table_of(PROFILES, study, judged(study))
     assert set(table["cells"]) == {1, 6}
     alone = set(table["scope"]) - {POOLED}
     assert alone == {cell.id for cell in study.cells if cell.levels["rollout_length"] == 20}
@@ -113,7 +113,7 @@ def test_lost_runs_stand_at_the_worst_value(tmp_path: Path) -> None:
     study = write_study(
         tmp_path, data, score=by_seed(SCORES), points=2, diverge=lambda run: run.arm == "max_terms" and run.seed == 5
     )
-    table = profile_table(study, judged(study))
+    table = table_of(PROFILES, study, judged(study))
     best = table[table["arm"] == "max_terms"]
     assert best.loc[best["threshold"] > 0.01, "share"].max() == pytest.approx(5 / 6)
     assert set(best["runs"]) == {6}
@@ -123,16 +123,16 @@ def test_less_can_be_better(tmp_path: Path) -> None:
     compare = {"factor": "target", "baseline": ARMS[0], "metric": "auc", "higher_is_better": False}
     data = plan(study={"name": "x", "seeds": 6}, compare=compare)
     study = write_study(tmp_path, data, score=by_seed(SCORES), points=1)
-    table = profile_table(study, judged(study))
+    table = table_of(PROFILES, study, judged(study))
     own = table[table["arm"] == "max_terms"]
     for row in own.itertuples():
         assert row.share == pytest.approx(np.mean([score < row.threshold for score in SCORES["max_terms"]]))
-    (picture,) = profile_figure(study, judged(study))
+    (picture,) = pictures_of(PROFILES, study, judged(study))
     assert "share of runs with score < τ" in texts(picture)
 
 
 def test_the_alt_text_says_what_half_of_the_runs_reach(one_cell: Study) -> None:
-    (picture,) = profile_figure(one_cell, judged(one_cell))
+    (picture,) = pictures_of(PROFILES, one_cell, judged(one_cell))
     assert picture.alt.startswith(
         "Performance profiles over 1 primary cell. Half of the runs score better than: missing"
     )
@@ -146,7 +146,7 @@ def test_three_arms_and_a_few_cells_have_a_picture_together_and_one_apart(tmp_pa
         compare={"factor": "gamma", "baseline": 0.9, "metric": "auc"},
     )
     study = write_study(tmp_path, data, points=1, score=lambda config: config.gamma + 0.01 * config.seed)
-    pictures = profile_figure(study, judged(study))
+    pictures = pictures_of(PROFILES, study, judged(study))
     assert [picture.title for picture in pictures] == ["pooled", "cell by cell"]
     assert {"workers 1", "workers 4", "workers 16"} <= set(texts(pictures[1]))
     assert size(pictures) < 250_000
@@ -156,13 +156,13 @@ def test_three_arms_and_a_few_cells_have_a_picture_together_and_one_apart(tmp_pa
 def test_nothing_to_compare_is_no_figure(tmp_path: Path, data: dict[str, Any]) -> None:
     empty = "base" not in data or not data["base"]
     study = write_study(tmp_path, data, points=1, skip=lambda run: empty)
-    assert profile_figure(study, judged(study)) == []
-    table = profile_table(study, judged(study))
+    assert pictures_of(PROFILES, study, judged(study)) == []
+    table = table_of(PROFILES, study, judged(study))
     assert isinstance(table, pd.DataFrame)
     assert list(table.columns) == COLUMNS
 
 
 def test_one_seed_has_no_band(tmp_path: Path) -> None:
     study = write_study(tmp_path, plan(study={"name": "x", "seeds": 1}), points=1)
-    assert profile_table(study, judged(study))["low"].isna().all()
-    assert "Bands" not in profile_figure(study, judged(study))[0].alt
+    assert table_of(PROFILES, study, judged(study))["low"].isna().all()
+    assert "Bands" not in pictures_of(PROFILES, study, judged(study))[0].alt

@@ -10,22 +10,16 @@ import pytest
 
 from a3c import n_step_targets
 from harness.study.design import PlannedRun
-from reports.comparison.cells import compare_cells
-from reports.figures.residuals import COLUMNS, residual_figure, residual_table, residual_words
-from reports.figures.selection import select_cells
-from tests.reports.drawn import size, texts
+from reports.figures.residuals import COLUMNS, RESIDUALS
+from tests.reports.drawn import finding_of, pictures_of, size, table_of, texts
 from tests.reports.synthetic import plan, write_study
 from tests.reports.theories import REWARD_VALUE, grid, residuals_of, with_residuals
 
 SMALL = plan(base={"rollout_length": 20, "n_step": 5}, study={"name": "x", "seeds": 3})
 
 
-def figure(study: Any) -> Any:
-    return residual_figure(study, select_cells(study, compare_cells(study)))
-
-
 def test_runs_are_averaged_by_their_counts_over_the_second_half(tmp_path: Path) -> None:
-    table = residual_table(write_study(tmp_path, SMALL, change=with_residuals, points=1))
+    table = table_of(RESIDUALS, write_study(tmp_path, SMALL, change=with_residuals, points=1))
     assert list(table.columns) == COLUMNS
     row = table[(table["arm"] == "missing_as_zero") & (table["distance"] == 2)].iloc[0]
     shift = 0.99**2 * REWARD_VALUE
@@ -58,7 +52,7 @@ def test_the_prediction_is_what_the_algorithms_own_targets_do(tmp_path: Path, ru
         sweep={"target": ["drop", rule]},
         compare={"factor": "target", "baseline": "drop", "metric": "auc"},
     )
-    table = residual_table(write_study(tmp_path, data, change=change, points=1))
+    table = table_of(RESIDUALS, write_study(tmp_path, data, change=change, points=1))
     own = table[table["arm"] == rule]
     assert len(own) == length
     assert list(own["predicted"]) == pytest.approx(list(own["residual"]), abs=1e-9)
@@ -67,10 +61,10 @@ def test_the_prediction_is_what_the_algorithms_own_targets_do(tmp_path: Path, ru
 def test_a_rule_of_ones_own_has_no_prediction(tmp_path: Path) -> None:
     data = plan(sweep={"target": ["max_terms", "mine:rule"]}, compare={**SMALL["compare"], "baseline": "max_terms"})
     study = write_study(tmp_path, data, change=with_residuals, points=1)
-    table = residual_table(study)
+    table = table_of(RESIDUALS, study)
     assert table.loc[table["arm"] == "mine:rule", "predicted"].isna().all()
-    assert len(figure(study)) == 1
-    assert "mine:rule" not in residual_words(study)
+    assert len(pictures_of(RESIDUALS, study)) == 1
+    assert "mine:rule" not in finding_of(RESIDUALS, study)
 
 
 def test_runs_without_residuals_and_distances_without_targets_are_passed_over(tmp_path: Path) -> None:
@@ -80,23 +74,23 @@ def test_runs_without_residuals_and_distances_without_targets_are_passed_over(tm
             table.loc[table["distance"] == 3, ["count_late", "residual_late", "shift_late"]] = [0, math.nan, math.nan]
             output["tables"]["residuals"] = table
 
-    table = residual_table(write_study(tmp_path, SMALL, change=change, points=1))
+    table = table_of(RESIDUALS, write_study(tmp_path, SMALL, change=change, points=1))
     assert set(table["runs"]) == {2}
     assert 3 not in set(table["distance"])
 
 
 def test_without_any_there_is_neither_figure_nor_sentence(tmp_path: Path) -> None:
     study = write_study(tmp_path, SMALL, points=1)
-    assert list(residual_table(study).columns) == COLUMNS
-    assert figure(study) == []
-    assert residual_words(study) == ""
+    assert list(table_of(RESIDUALS, study).columns) == COLUMNS
+    assert pictures_of(RESIDUALS, study) == []
+    assert finding_of(RESIDUALS, study) == ""
 
 
 def test_the_sentence_says_how_far_theory_and_measurement_lie_apart(tmp_path: Path) -> None:
     def change(run: PlannedRun, output: dict[str, Any]) -> None:
         output["tables"]["residuals"] = residuals_of(run, bias=2.0)
 
-    words = residual_words(write_study(tmp_path, {**SMALL, "study": {"name": "x", "seeds": 1}}, change=change))
+    words = finding_of(RESIDUALS, write_study(tmp_path, {**SMALL, "study": {"name": "x", "seeds": 1}}, change=change))
     shifts = [0.99**d * REWARD_VALUE for d in range(1, 6)]
     lies = np.mean(shifts)
     assert f"missing_as_zero: targets within n steps of a cut lie −{lies - 2:.1f} from the value" in words
@@ -112,7 +106,7 @@ def test_the_sentence_says_how_far_theory_and_measurement_lie_apart(tmp_path: Pa
 
 def test_every_cell_has_a_facet_and_the_alt_text_holds_both(tmp_path: Path) -> None:
     study = write_study(tmp_path, grid(seeds=1), change=with_residuals, points=1)
-    pictures = figure(study)
+    pictures = pictures_of(RESIDUALS, study)
     assert [picture.title for picture in pictures] == [
         "rollout_length 5",
         "rollout_length 20",
@@ -130,6 +124,6 @@ def test_every_cell_has_a_facet_and_the_alt_text_holds_both(tmp_path: Path) -> N
 
 def test_distances_far_beyond_the_last_that_differs_are_not_drawn(tmp_path: Path) -> None:
     study = write_study(tmp_path, grid(seeds=1), change=with_residuals, points=1)
-    ticks = {int(word) for picture in figure(study) for word in texts(picture) if word.isdecimal()}
+    ticks = {int(word) for picture in pictures_of(RESIDUALS, study) for word in texts(picture) if word.isdecimal()}
     assert max(ticks) <= 20
-    assert residual_table(study)["distance"].max() == 64
+    assert table_of(RESIDUALS, study)["distance"].max() == 64

@@ -17,10 +17,8 @@ from scipy import stats
 
 from harness.record.study import Study
 from harness.study.design import PlannedRun
-from reports.comparison.cells import compare_cells
-from reports.figures.selection import select_cells
-from reports.figures.survival import Times, _curve, survival_figure, survival_summary, survival_table
-from tests.reports.drawn import size, texts
+from reports.figures.survival import SUMMARY, SURVIVAL, Times, _curve
+from tests.reports.drawn import pictures_of, size, table_of, texts
 from tests.reports.synthetic import plan, realistic, write_study
 
 ARMS = ["missing_as_zero", "max_terms"]
@@ -51,7 +49,7 @@ TIMES = {
 
 
 def test_the_curve_is_the_one_computed_by_hand(tmp_path: Path) -> None:
-    table = survival_table(study_of(tmp_path, TIMES))
+    table = table_of(SURVIVAL, study_of(tmp_path, TIMES))
     curve = table[table["arm"] == "max_terms"]
     assert list(curve["at"]) == [0, 10_000, 20_000, 30_000, 45_000, 50_000]
     assert list(curve["not_reached"]) == pytest.approx([1, 5 / 6, 3 / 6, 2 / 6, 1 / 6, 1 / 6])
@@ -64,7 +62,7 @@ def test_the_curve_is_the_one_computed_by_hand(tmp_path: Path) -> None:
 
 def test_the_interval_is_the_one_computed_by_hand(tmp_path: Path) -> None:
     """Exponential Greenwood: log(-log S) ± z·√(Σ d/(n(n - d)))/|log S|, at S = 1/2 after events 1 of 6 and 2 of 5."""
-    table = survival_table(study_of(tmp_path, TIMES))
+    table = table_of(SURVIVAL, study_of(tmp_path, TIMES))
     row = table[(table["arm"] == "max_terms") & (table["at"] == 20_000)].iloc[0]
     reach = stats.norm.ppf(0.975) * math.sqrt(1 / (6 * 5) + 2 / (5 * 3)) / math.log(2)
     assert row["low"] == pytest.approx(0.5 ** math.exp(reach))
@@ -98,14 +96,14 @@ def test_it_is_the_product_limit_estimate(reached: list[float], never: int) -> N
 
 
 def test_with_one_budget_the_curve_is_the_share_of_runs(tmp_path: Path) -> None:
-    table = survival_table(study_of(tmp_path, TIMES))
+    table = table_of(SURVIVAL, study_of(tmp_path, TIMES))
     for arm, steps in TIMES.items():
         for row in table[table["arm"] == arm].itertuples():
             assert row.not_reached == pytest.approx(np.mean([step is None or step > row.at for step in steps]))
 
 
 def test_the_summary_counts_every_run(tmp_path: Path) -> None:
-    summary = survival_summary(study_of(tmp_path, TIMES)).set_index("arm")
+    summary = table_of(SUMMARY, study_of(tmp_path, TIMES)).set_index("arm")
     zero, most = (summary.loc[arm] for arm in ARMS)
     assert (zero["runs"], zero["solved"], most["solved"]) == (6, 2, 5)
     assert most["share_solved"] == pytest.approx(5 / 6)
@@ -122,7 +120,7 @@ def area(curve: pd.DataFrame) -> float:
 
 def test_the_restricted_mean_is_the_area_under_the_curve(tmp_path: Path) -> None:
     study = study_of(tmp_path, TIMES)
-    table, summary = survival_table(study), survival_summary(study).set_index("arm")
+    table, summary = table_of(SURVIVAL, study), table_of(SUMMARY, study).set_index("arm")
     for arm in ARMS:
         assert area(table[table["arm"] == arm]) == pytest.approx(summary.loc[arm, "restricted_mean"])
 
@@ -134,32 +132,32 @@ def test_diverged_and_failed_runs_count_as_the_whole_budget(tmp_path: Path) -> N
         diverge=lambda run: run.arm == "max_terms" and run.seed == 0,
         fail=lambda run: run.arm == "max_terms" and run.seed == 1,
     )
-    row = survival_summary(study).set_index("arm").loc["max_terms"]
+    row = table_of(SUMMARY, study).set_index("arm").loc["max_terms"]
     assert (row["runs"], row["solved"], row["lost"]) == (6, 3, 2)
     assert row["restricted_mean"] == pytest.approx((50 + 50 + 20 + 30 + 50 + 45) / 6 * 1000)
-    assert survival_table(study).query("arm == 'max_terms'")["not_reached"].iloc[-1] == pytest.approx(0.5)
+    assert table_of(SURVIVAL, study).query("arm == 'max_terms'")["not_reached"].iloc[-1] == pytest.approx(0.5)
 
 
 def test_failed_runs_are_left_out_where_the_study_says_so(tmp_path: Path) -> None:
     data = plan(study={"name": "x", "seeds": 6})
     data["compare"]["failed"] = "missing"
     study = study_of(tmp_path, TIMES, data, fail=lambda run: run.arm == "max_terms" and run.seed == 1)
-    row = survival_summary(study).set_index("arm").loc["max_terms"]
+    row = table_of(SUMMARY, study).set_index("arm").loc["max_terms"]
     assert (row["runs"], row["solved"], row["lost"]) == (5, 4, 0)
 
 
 @pytest.mark.parametrize("lost", [{"skip": lambda run: True}, {"change": lambda run, output: None}])
 def test_where_nothing_says_what_solved_is_there_is_no_figure(tmp_path: Path, lost: dict[str, Any]) -> None:
     study = write_study(tmp_path, plan(), points=2, **lost)
-    assert survival_table(study).empty
-    assert survival_summary(study).empty
-    assert survival_figure(study, select_cells(study, compare_cells(study))) == []
+    assert table_of(SURVIVAL, study).empty
+    assert table_of(SUMMARY, study).empty
+    assert pictures_of(SURVIVAL, study) == []
 
 
 def test_every_cell_has_a_facet_and_the_alt_text_says_who_never_arrived(tmp_path: Path) -> None:
     data = realistic(seeds=6)
     study = write_study(tmp_path, data, change=solved_at(TIMES), points=2)
-    pictures = survival_figure(study, select_cells(study, compare_cells(study)))
+    pictures = pictures_of(SURVIVAL, study)
     assert len(pictures) == 3
     assert (
         "Runs still below the threshold at the end of the budget: missing_as_zero 66.7\N{NARROW NO-BREAK SPACE}%; "
@@ -176,6 +174,6 @@ def test_one_seed_of_three_arms_is_drawn_without_a_band(tmp_path: Path) -> None:
         compare={"factor": "gamma", "baseline": 0.9, "metric": "auc"},
     )
     study = write_study(tmp_path, data, change=solved_at({"0.9": [None], "0.99": [10], "0.999": [50_000]}), points=1)
-    (picture,) = survival_figure(study, select_cells(study, compare_cells(study)))
+    (picture,) = pictures_of(SURVIVAL, study)
     assert {"0.9", "0.99", "0.999"} <= set(texts(picture))
-    assert survival_table(study)["low"].isna().all()
+    assert table_of(SURVIVAL, study)["low"].isna().all()

@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 
 from harness.record.search import ArmSearch, Trial
 from harness.record.study import Study
-from reports.figures.tuning import (
-    CELLS_SHOWN,
-    importance_figure,
-    importance_table,
-    running_median,
-    tuning_figure,
-    tuning_table,
-)
-from tests.reports.drawn import size, svg, texts
+from reports.figures.importances import IMPORTANCES
+from reports.figures.tuning import CELLS_SHOWN, TUNING, running_median
+from tests.reports.drawn import pictures_of, size, svg, table_of, texts
 from tests.reports.synthetic import plan, write_study
 
 ARMS = ("missing_as_zero", "max_terms")
@@ -54,7 +48,7 @@ def tuned(study: Study) -> Study:
 
 
 def test_every_trial_is_a_row_with_its_settings(tuned: Study) -> None:
-    table = tuning_table(tuned)
+    table = table_of(TUNING, tuned)
     assert len(table) == 40
     row = table[(table["arm"] == "max_terms") & (table["trial"] == 3)].iloc[0]
     trial = tuned.searches[1].trials[3]
@@ -66,7 +60,7 @@ def test_every_trial_is_a_row_with_its_settings(tuned: Study) -> None:
 
 
 def test_score_is_drawn_against_every_field_and_the_alt_text_names_the_best(tuned: Study) -> None:
-    (picture,) = tuning_figure(tuned)
+    (picture,) = pictures_of(TUNING, tuned)
     words = texts(picture)
     assert {"learning_rate", "n_step", "activation", "relu", "tanh", "taken", *ARMS} <= set(words)
     assert "auc, mean over tuning seeds" in words
@@ -83,7 +77,7 @@ def test_score_is_drawn_against_every_field_and_the_alt_text_names_the_best(tune
 
 def ticks(study: Study, rates: list[float]) -> set[str]:
     trials = [Trial(i, {"learning_rate": rate}, (0.5,)) for i, rate in enumerate(rates)]
-    (picture,) = tuning_figure(replace(study, searches=(search(study, 0, "max_terms", trials, 0),)))
+    (picture,) = pictures_of(TUNING, replace(study, searches=(search(study, 0, "max_terms", trials, 0),)))
     return set(texts(picture))
 
 
@@ -116,21 +110,21 @@ def test_the_running_median_by_hand() -> None:
 def test_trials_still_running_are_passed_over(study: Study) -> None:
     trials = [Trial(0, {"gamma": 0.9}, (0.4,)), Trial(1, {"gamma": 0.99}, ())]
     running = replace(study, searches=(search(study, 0, "max_terms", trials, None),))
-    (picture,) = tuning_figure(running)
+    (picture,) = pictures_of(TUNING, running)
     assert "max_terms up to 0.400 so far" in picture.alt
-    assert len(tuning_table(running)) == 2
+    assert len(table_of(TUNING, running)) == 2
     none = replace(study, searches=(search(study, 0, "max_terms", trials[1:], None),))
-    assert tuning_figure(none) == []
+    assert pictures_of(TUNING, none) == []
 
 
 def test_a_study_that_searches_nothing_has_no_figures(study: Study) -> None:
-    assert tuning_figure(study) == importance_figure(study) == []
-    assert tuning_table(study).empty
-    assert importance_table(study).empty
+    assert pictures_of(TUNING, study) == pictures_of(IMPORTANCES, study) == []
+    assert table_of(TUNING, study).empty
+    assert table_of(IMPORTANCES, study).empty
 
 
 def test_importances_are_bars_an_arm_and_field(tuned: Study) -> None:
-    (picture,) = importance_figure(tuned)
+    (picture,) = pictures_of(IMPORTANCES, tuned)
     assert set(ARMS) | {"learning_rate", "n_step", "activation"} <= set(texts(picture))
     assert "max_terms: learning_rate 0.70, n_step 0.20, activation 0.10" in picture.alt
     assert "pattern" in {element.tag.rpartition("}")[2] for element in svg(picture).iter()}  # hatched, for print
@@ -139,7 +133,7 @@ def test_importances_are_bars_an_arm_and_field(tuned: Study) -> None:
 def test_importances_of_several_cells_are_averaged(tmp_path: Path) -> None:
     study = write_study(tmp_path, plan(sweep={"target": list(ARMS), "workers": [1, 4]}), skip=lambda run: True)
     searches = tuple(search(study, cell, "max_terms", [], None, gamma=share) for cell, share in ((0, 0.2), (1, 0.6)))
-    (picture,) = importance_figure(replace(study, searches=searches))
+    (picture,) = pictures_of(IMPORTANCES, replace(study, searches=searches))
     assert picture.alt == "Importance of each searched setting, mean over 2 cells. max_terms: gamma 0.40."
 
 
@@ -148,5 +142,5 @@ def test_of_many_tuned_cells_the_first_are_drawn(tmp_path: Path) -> None:
     study = write_study(tmp_path, plan(sweep=sweep), skip=lambda run: True)
     trials = [Trial(0, {"gamma": 0.9}, (0.4,))]
     searches = tuple(search(study, cell, ARMS[0], trials, 0) for cell in range(len(study.cells)))
-    pictures = tuning_figure(replace(study, searches=searches))
+    pictures = pictures_of(TUNING, replace(study, searches=searches))
     assert [picture.title for picture in pictures] == [f"workers {n}" for n in range(1, CELLS_SHOWN + 1)]

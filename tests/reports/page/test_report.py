@@ -19,9 +19,10 @@ import pandas as pd
 import pytest
 
 import reports
+from harness.record.study import Study
 from reports import write_report
 from reports.text import show
-from tests.reports.synthetic import FakeConfig, plan, realistic, write_study
+from tests.reports.synthetic import FakeConfig, plan, write_study
 
 TABLES = {"cells", "curves", "forest", "pairs", "runs", "throughput", "training"}
 EXHIBITED = {"horizon", "profiles", "time_curves"}  # of studies with runs such as these
@@ -64,9 +65,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def main_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
-    study = write_study(tmp_path_factory.mktemp("main"), realistic(10), points=4)
-    return Page(write_report(study))
+def main_page(main_study: Study, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return Page(write_report(main_study, tmp_path_factory.mktemp("main")))
 
 
 def test_nothing_is_fetched(main_page: Page) -> None:

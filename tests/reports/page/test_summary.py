@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ import pandas as pd
 import pytest
 
 from harness.record.plan import write_plan
-from harness.record.study import load_study
+from harness.record.study import Study, load_study
 from harness.study.design import expand
-from reports import compare_cells, write_report
+from reports import compare_cells
 from reports.comparison.calibration import Calibration, FalseRate, write_calibration
+from reports.comparison.cells import comparisons_table
+from reports.figures.findings import find
+from reports.page.csv import csv_text
 from reports.page.summary import Summary, summarise
 from tests.reports.synthetic import ALGORITHM, FakeConfig, plan, realistic, write_study
 
@@ -21,7 +25,7 @@ AUC = {"factor": "target", "baseline": "missing_as_zero", "metric": "auc"}
 
 
 def summary_of(study: Any) -> Summary:
-    return summarise(study, compare_cells(study))
+    return summarise(find(study))
 
 
 def seeds(count: int) -> dict[str, Any]:
@@ -52,8 +56,8 @@ def test_the_sentence_says_what_the_table_says(tmp_path: Path, higher: bool) -> 
         compare={**AUC, "higher_is_better": higher},
     )
     study = write_study(tmp_path, data, score=mixed, points=2)
-    write_report(study)
-    cells = pd.read_csv(tmp_path / "tables" / "cells.csv")
+    text = csv_text(comparisons_table(study, compare_cells(study)))
+    cells = pd.read_csv(io.StringIO(text))
     different = cells[cells["verdict"] == "DIFFERENT"]
     better = different[different["candidate_better"].astype(bool)]
     worse = different[~different["candidate_better"].astype(bool)]
@@ -98,8 +102,8 @@ def test_a_difference_too_small_to_matter_is_called_negligible(tmp_path: Path) -
     assert ", negligibly)" in summary.answer
 
 
-def test_how_sure_names_level_correction_and_margin(tmp_path: Path) -> None:
-    summary = summary_of(write_study(tmp_path, realistic(10), points=2))
+def test_how_sure_names_level_correction_and_margin(main_study: Study) -> None:
+    summary = summary_of(main_study)
     told = " ".join(summary.sureness).replace("\N{NARROW NO-BREAK SPACE}", " ")
     assert "95 % interval of their paired difference excludes 0" in told
     assert "correction (Holm) for all 10 primary comparisons together" in told

@@ -1,7 +1,7 @@
 """Intervals cover and verdicts err as declared, on simulated runs with known truth.
 
-1,000 replicates each, where `python -m tests.reports.simulation` takes 10,000 (docs/statistics.md). A limit L is
-widened by three binomial standard errors, 3·√(L(1 − L)/1000): what lies exactly at its limit exceeds that one time
+400 replicates each, where `python -m tests.reports.simulation` takes 10,000 (docs/statistics.md). A limit L is
+widened by three binomial standard errors, 3·√(L(1 − L)/400): what lies exactly at its limit exceeds that one time
 in 700.
 """
 
@@ -26,7 +26,7 @@ from tests.reports.simulation import (
     family_wise,
 )
 
-REPLICATES = 1_000
+REPLICATES = 400
 
 
 def slack(limit: float) -> float:
