@@ -12,8 +12,9 @@ from typing import Any
 
 import pydantic
 
+from harness.algorithm import questions
 from harness.algorithm.problems import problems_of
-from harness.algorithm.protocol import Algorithm, changed, slow_problems
+from harness.algorithm.protocol import Algorithm, with_changes
 from harness.errors import MAX_PROBLEMS, BadInput, Problem, did_you_mean
 from harness.study.file import implausible, read_tables
 from harness.study.search_space import Choices, Range, SearchSection
@@ -119,12 +120,12 @@ def _plain(value: object) -> object:
 def metric_problems(compare: CompareSection, config: pydantic.BaseModel) -> list[Problem]:
     """Check that a run will measure what is compared, where the config type can tell."""
     metric = compare.metric
-    names = getattr(config, "metric_names", None)
-    if names is not None and metric not in (known := names()):
+    known = questions.metric_names(config)
+    if known is not None and metric not in known:
         allowed = f"must be one of {', '.join(sorted(known))}{did_you_mean(metric, known)}"
         return [Problem("compare.metric", metric, allowed)]
-    lower: frozenset[str] = getattr(config, "lower_is_better", frozenset)()
-    if metric in lower and compare.higher_is_better:
+    traits = questions.metric_traits(config).get(metric)
+    if traits is not None and traits.lower_is_better and compare.higher_is_better:
         return [Problem("compare.higher_is_better", True, f"must be false: of {metric} less is better")]
     return []
 
@@ -135,7 +136,7 @@ def search_problems(search: SearchSection, config: pydantic.BaseModel) -> list[P
     for name, dimension in search.space.items():
         for value in dimension.samples:
             try:
-                changed(config, {name: value})
+                with_changes(config, {name: value})
             except pydantic.ValidationError as error:
                 found += problems_of(error, type(config).model_fields, "search.space.")
         if isinstance(dimension, Range) and dimension.whole and _accepts(config, name, dimension.low + 0.5):
@@ -146,7 +147,7 @@ def search_problems(search: SearchSection, config: pydantic.BaseModel) -> list[P
 
 def _accepts(config: pydantic.BaseModel, name: str, value: object) -> bool:
     try:
-        changed(config, {name: value})
+        with_changes(config, {name: value})
     except pydantic.ValidationError:
         return False
     return True
@@ -163,13 +164,13 @@ def slow_settings_problems(
     for config in configs:
         for name, value in [(None, None), *choices]:
             try:
-                tried = config if name is None else changed(config, {name: value})
+                tried = config if name is None else with_changes(config, {name: value})
             except pydantic.ValidationError:  # named by `search_problems`
                 continue
-            question = getattr(tried, "problems_key", lambda tried=tried: id(tried))()
+            question = questions.problems_key(tried)
             if question not in asked:
                 asked.add(question)
-                problems = slow_problems(tried)
+                problems = questions.problems(tried)
                 if name is not None:
                     found += [Problem(f"search.space.{name}", _plain(value), p.allowed) for p in problems]
                 else:

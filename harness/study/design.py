@@ -15,7 +15,9 @@ from typing import Any
 
 import pydantic
 
-from harness.algorithm.protocol import Algorithm, changed
+from harness.algorithm.protocol import Algorithm, with_changes
+from harness.algorithm.questions import effective_settings, metric_traits
+from harness.algorithm.traits import MetricTraits
 from harness.errors import MAX_PROBLEMS, BadInput, Problem
 from harness.study.checks import (
     homes_of,
@@ -88,6 +90,7 @@ class Design:
         aliases: what was left out, and which cell stands for it.
         runs: in the order they are to be computed: none yet in cells whose settings are still searched for.
         configs: cell → arm → what it trains with, of the study's first seed; in cells to be tuned where it starts from.
+        metrics: what is known of its metrics, by name.
     """
 
     spec: StudySpec
@@ -96,11 +99,12 @@ class Design:
     aliases: tuple[Alias, ...]
     runs: tuple[PlannedRun, ...]
     configs: Mapping[str, Mapping[str, pydantic.BaseModel]] = field(repr=False)
+    metrics: Mapping[str, MetricTraits] = field(default_factory=dict, repr=False)
 
     def tuned(self, found: Mapping[tuple[str, str], Mapping[str, Any]]) -> Design:
         """Return the design with runs in the cells whose settings were found, by (cell, arm)."""
         configs = {
-            cell: {arm: changed(config, found.get((cell, arm), {})) for arm, config in by_arm.items()}
+            cell: {arm: with_changes(config, found.get((cell, arm), {})) for arm, config in by_arm.items()}
             for cell, by_arm in self.configs.items()
         }
         ready = [cell for cell in self.cells if not is_tuned(cell) or all((cell.id, arm) in found for arm in self.arms)]
@@ -150,7 +154,7 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
             continue
         cell = Cell(_cell_id(levels), levels, _is_primary(levels, spec))
         # where settings are still to be found, what makes no difference now may make one then
-        effect = _settings if is_tuned(cell) else _effective
+        effect = _settings if is_tuned(cell) else effective_settings
         identity = _canonical([is_tuned(cell), {arm: effect(config) for arm, config in configs.items()}])
         if identity in kept:  # equal settings arm by arm: the same runs under another name
             aliases.append(Alias(levels, kept[identity][0].id))
@@ -163,7 +167,8 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
         raise BadInput(list(problems))
     cells = tuple(cell for cell, _ in kept.values())
     configs_of = {cell.id: configs for cell, configs in kept.values()}
-    return Design(spec, tuple(arms), cells, tuple(aliases), (), configs_of).tuned({})
+    traits = metric_traits(next(iter(configs_of[cells[0].id].values())))
+    return Design(spec, tuple(arms), cells, tuple(aliases), (), configs_of, traits).tuned({})
 
 
 def _as_tables(spec: StudySpec, compared: Factor, chosen: list[tuple[Any, Settings]]) -> Tables:
@@ -236,11 +241,6 @@ def _is_primary(levels: Mapping[str, Any], spec: StudySpec) -> bool:
     """Cells are primary where a ``primary`` entry matches them; without entries all are."""
     chosen = spec.compare.primary
     return not chosen or any(all(levels[name] == value for name, value in entry.items()) for entry in chosen)
-
-
-def _effective(config: pydantic.BaseModel) -> object:
-    effective = getattr(config, "effective", None)
-    return effective() if effective is not None else _settings(config)
 
 
 def _settings(config: pydantic.BaseModel) -> object:

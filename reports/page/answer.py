@@ -143,7 +143,7 @@ def _clause(study: Study, candidate: str, group: Sequence[Comparison], noun: str
     """Say what came out of one candidate: ``in 9 of 15 cells a converges better than b (by …), in 4 …``."""
     factor, margin = study.spec.compare.factor, study.spec.compare.margin
     arm, baseline = arm_name(factor, candidate), arm_name(factor, study.arms[0])
-    up, down = better_words(study.spec.compare.metric)
+    up, down = better_words(study)
     better, worse = [c for c in group if c.better], [c for c in group if c.worse]
     same = [c for c in group if c.verdict is Verdict.EQUIVALENT]
     undecided = [c for c in group if c.verdict is Verdict.UNDECIDED]

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.record.files import write_text
-from harness.record.scores import SCALED
 from harness.record.study import Study
 from reports.comparison.cells import compare_cells, comparisons_table
 from reports.comparison.control import compares_targets
-from reports.data.curves import budget_unit, evaluation_curves, measure, training_curves
+from reports.data.curves import MEASURES, budget_unit, evaluation_curves, measure, training_curves
 from reports.data.pairs import paired_differences, runs_table
 from reports.data.settings import cell_factors, counts, provenance, seeds_words, setting, settings
-from reports.data.units import scale_of, unit_of
+from reports.data.units import is_declared, unit_of
 from reports.figures.catalogue import EXHIBITED, exhibits
 from reports.figures.forest import forest, forest_table
 from reports.figures.heatmap import heatmaps
@@ -157,7 +156,6 @@ def _opening(study: Study) -> dict[str, Any]:
         "arms": [(show(arm), colour, dark_colour(colour)) for arm, colour in colours.items()],
         "metric": show(compare.metric),
         "unit": unit_of(study),
-        "scaled": compare.metric in SCALED and scale_of(study) != "return",
         "higher_is_better": compare.higher_is_better,
         "level": percent(compare.level),
         "min_pairs": MIN_PAIRS,
@@ -193,7 +191,7 @@ def _budget(study: Study) -> str:
 def _evaluation_style(study: Study, curves: pd.DataFrame, vacuous: set[str]) -> CurveStyle:
     column = measure(curves)
     threshold = _threshold(study)
-    if column == "scaled" and scale_of(study) == "return":
+    if column == "scaled" and not is_declared(study, MEASURES[column]):
         marks, label = {}, "evaluation return"
     elif column == "scaled" and setting(study, "evaluation_scale"):
         marks, label = {1.0: "scores 1"}, "scaled evaluation return"
