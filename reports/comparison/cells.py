@@ -121,6 +121,7 @@ def compare_cells(study: Study) -> tuple[Comparison, ...]:
             looks=tuple(tuple(pair.difference for pair in look) for look in one.found.looks) if _judged(one) else (),
             primary=one.cell.primary,
             vacuous=controls[key] is not None,
+            lost=tuple(all(pair.diverged + pair.failed == 1 for pair in look) for look in one.found.looks),
         )
         for key, one in own.items()
     ]

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from harness import Algorithm, BadInput, expand, read_spec
+from harness import BadInput, expand, read_spec
 from harness.study.checks import parse_study, read_study
 from harness.study.file import MAX_DEPTH, implausible
+from studies import A3C
 from tests.harness.lab import FAKE, ROOT, study_data
 
-A3C = Algorithm("a3c:TrainConfig", "a3c:train")
 SECONDS, BYTES = 1.0, 50_000_000
 
 
