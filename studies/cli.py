@@ -199,14 +199,14 @@ def report(
     from harness.record.folder import study_folder
     from harness.record.study import load_study
     from studies.algorithms.a3c import with_traits
-    from studies.catalogue import find_folder, find_spec, named_studies
+    from studies.catalogue import find_folder, find_name, named_studies
 
     if tracking_uri is None:
         page = _write_report(with_traits(load_study(find_folder(study, out), verify=True)))
     else:
         from harness.mirrors.mlflow.download import download_study
 
-        name = find_spec(study).name if study in named_studies() or study.endswith(".toml") else study
+        name = find_name(study) if study in named_studies() or study.endswith(".toml") else study
         with tempfile.TemporaryDirectory() as folder:
             downloaded = with_traits(download_study(name, tracking_uri, Path(folder)))
             page = _write_report(downloaded, study_folder(name, out))

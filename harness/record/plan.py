@@ -15,9 +15,10 @@ from harness.errors import BadInput, StudyConflict
 from harness.record.folder import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER
 from harness.record.json_file import SCHEMA, read_as, read_versioned, write_json
 from harness.record.run import finished_runs
+from harness.study.checks import parse_spec
 from harness.study.design import Alias, Cell, Design
 from harness.study.names import label
-from harness.study.spec import StudySpec, parse_spec
+from harness.study.spec import StudySpec
 
 
 @dataclass(frozen=True)

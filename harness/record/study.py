@@ -77,7 +77,7 @@ def load_study(folder: Path, verify: bool = False) -> Study:
     records, damaged = read_records(folder, [run for run in plan.planned if run in finished], verify)
     failures, torn = last_failures(folder, but=finished)
     return Study(
-        spec=plan.spec.with_views(),
+        spec=plan.spec.with_tuning_factor(),
         arms=plan.arms,
         cells=plan.cells,
         aliases=plan.aliases,

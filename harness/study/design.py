@@ -18,17 +18,10 @@ import pydantic
 from harness.algorithm.protocol import Algorithm, with_changes
 from harness.algorithm.questions import effective_settings, metric_traits
 from harness.algorithm.traits import MetricTraits
-from harness.errors import MAX_PROBLEMS, BadInput, Problem
-from harness.study.checks import (
-    homes_of,
-    located,
-    metric_problems,
-    search_problems,
-    settings_problems,
-    slow_settings_problems,
-)
+from harness.errors import MAX_PROBLEMS, BadInput, Problem, distinct
 from harness.study.names import _canonical, label, slug
-from harness.study.spec import TUNED, VIEWS, Factor, Settings, StudySpec, Tables
+from harness.study.settings import located, quick_problems, settings_problems, slow_problems, where_set
+from harness.study.spec import TUNED, TUNING_FACTOR, Factor, Settings, StudySpec
 
 MAX_RUNS = 200_000
 
@@ -113,45 +106,39 @@ class Design:
 
 def is_tuned(cell: Cell) -> bool:
     """Whether a cell's arms train with settings that are searched for, each with its own."""
-    return cell.levels.get(VIEWS) == TUNED
+    return cell.levels.get(TUNING_FACTOR) == TUNED
 
 
 def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
-    """Plan a study: build and check every config, drop aliases, order the runs.
+    """Plan a study: build every config, drop aliases, ask what takes time to find, order the runs.
+
+    A spec that :func:`~harness.study.checks.read_study` has checked is not checked again: all that can still be wrong
+    are levels that do not go together. Of any other, all that is wrong is found before environments are made.
 
     Raises:
-        BadInput: naming every field that is not as it must be.
+        BadInput: naming every invalid field.
     """
-    spec = spec.with_views()
-    compared = spec.factor(spec.compare.factor)
-    others = [factor for factor in spec.sweep if factor.name != compared.name]
+    spec = spec.with_tuning_factor()
+    compared = spec.compared_only()
+    others = [factor for factor in spec.sweep if factor.name != spec.compare.factor]
     _require_few(spec, others)
-    chosen = (spec.compare.baseline, *spec.compare.candidates)
-    known = {label(value): (value, settings) for value, settings in compared.levels}
-    arms = {label(value): known[label(value)] for value in chosen}
+    arms = {label(value): settings for value, settings in compared.factor(spec.compare.factor).levels}
     kept: dict[str, tuple[Cell, dict[str, pydantic.BaseModel]]] = {}
     aliases = []
-    problems: dict[Problem, None] = {}
-    tables = _as_tables(spec, compared, [arms[arm] for arm in arms])
-    if found := [*_same_but_for_case(tables.sweep), *settings_problems(tables, algorithm)]:
-        raise BadInput(found)
-    homes = homes_of(spec.sweep)
+    problems = _same_but_for_case(compared.sweep)
+    refused: list[Problem] = []
+    homes = where_set(spec.sweep)
     for combination in itertools.product(*(factor.levels for factor in others)):
-        levels = {factor.name: value for factor, (value, _) in zip(others, combination, strict=True)}
-        cell_settings: Settings = {}
-        for _, settings in combination:
-            cell_settings.update(settings)
-        configs = {}
-        for arm, (_, arm_settings) in arms.items():
-            swept = {**cell_settings, **arm_settings}
-            try:
-                configs[arm] = algorithm.build({**spec.base, **swept, "seed": spec.study.seeds[0]})
-            except BadInput as error:  # levels that do not go together: each by itself is as it must be
-                problems.update(dict.fromkeys(located(error.problems, homes)))
-        if len(problems) > MAX_PROBLEMS:
+        configs, errors = _configs(spec, algorithm, [settings for _, settings in combination], arms)
+        found = located(errors, homes)
+        if found and not refused and (alone := settings_problems(compared, algorithm)):
+            raise BadInput([*problems, *alone])
+        refused = distinct([*refused, *found])
+        if len(refused) > MAX_PROBLEMS:
             break
-        if len(configs) < len(arms):
+        if found:
             continue
+        levels = {factor.name: value for factor, (value, _) in zip(others, combination, strict=True)}
         cell = Cell(_cell_id(levels), levels, _is_primary(levels, spec))
         # where settings are still to be found, what makes no difference now may make one then
         effect = _settings if is_tuned(cell) else effective_settings
@@ -160,23 +147,28 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
             aliases.append(Alias(levels, kept[identity][0].id))
         else:
             kept[identity] = (cell, configs)
-    problems.update(
-        dict.fromkeys(_problems_of_all(spec, [c for _, configs in kept.values() for c in configs.values()]))
-    )
-    if problems:
-        raise BadInput(list(problems))
+    every = [config for _, by_arm in kept.values() for config in by_arm.values()]
+    quick = distinct(problem for config in every for problem in quick_problems(spec, config))
+    if problems := [*problems, *refused, *(quick or slow_problems(spec, every))]:
+        raise BadInput(problems)
     cells = tuple(cell for cell, _ in kept.values())
-    configs_of = {cell.id: configs for cell, configs in kept.values()}
-    traits = metric_traits(next(iter(configs_of[cells[0].id].values())))
-    return Design(spec, tuple(arms), cells, tuple(aliases), (), configs_of, traits).tuned({})
+    configs_of = {cell.id: by_arm for cell, by_arm in kept.values()}
+    return Design(spec, tuple(arms), cells, tuple(aliases), (), configs_of, metric_traits(every[0])).tuned({})
 
 
-def _as_tables(spec: StudySpec, compared: Factor, chosen: list[tuple[Any, Settings]]) -> Tables:
-    """Return a study's tables without the levels that are not compared."""
-    arms = compared.model_copy(update={"levels": tuple(chosen)})
-    sweep = tuple(arms if factor.name == compared.name else factor for factor in spec.sweep)
-    names = frozenset(factor.name for factor in sweep)
-    return Tables(spec.study, spec.base, sweep, names, spec.compare, spec.search)
+def _configs(
+    spec: StudySpec, algorithm: Algorithm, cell: Sequence[Settings], arms: Mapping[str, Settings]
+) -> tuple[dict[str, pydantic.BaseModel], list[Problem]]:
+    """Return each arm's config in a cell, of the study's first seed; and what is wrong with those that cannot be."""
+    settings = {field: value for level in cell for field, value in level.items()}
+    configs: dict[str, pydantic.BaseModel] = {}
+    found: list[Problem] = []
+    for arm, own in arms.items():
+        try:
+            configs[arm] = algorithm.build({**spec.base, **settings, **own, "seed": spec.study.seeds[0]})
+        except BadInput as error:
+            found += error.problems
+    return configs, found
 
 
 def _same_but_for_case(sweep: Sequence[Factor]) -> list[Problem]:
@@ -190,15 +182,6 @@ def _same_but_for_case(sweep: Sequence[Factor]) -> list[Problem]:
                 allowed = f"must differ from {other!r} by more than case, which not every file system tells apart"
                 found.append(Problem(f"sweep.{factor.name}", value, allowed))
     return found
-
-
-def _problems_of_all(spec: StudySpec, configs: list[pydantic.BaseModel]) -> list[Problem]:
-    """Return what is wrong with runs whose every setting is as it must be."""
-    found = {}
-    for config in configs:
-        found.update(dict.fromkeys(metric_problems(spec.compare, config)))
-        found.update(dict.fromkeys(search_problems(spec.search, config) if spec.search is not None else []))
-    return list(found) or slow_settings_problems(spec.search, homes_of(spec.sweep), configs)
 
 
 def _require_few(spec: StudySpec, cell_factors: list[Factor]) -> None:

@@ -19,8 +19,8 @@ from harness.record.folder import RUNS_FOLDER
 from harness.record.plan import write_plan
 from harness.record.run import RunRecord, write_record
 from harness.record.study import Study, load_study
+from harness.study.checks import parse_spec
 from harness.study.design import Design, PlannedRun, expand
-from harness.study.spec import parse_spec
 from studies.algorithms.a3c import METRIC_TRAITS
 
 ALGORITHM = Algorithm(config=f"{__name__}:FakeConfig", train=f"{__name__}:FakeConfig")

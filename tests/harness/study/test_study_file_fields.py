@@ -12,7 +12,7 @@ import pytest
 
 from a3c import TrainConfig
 from harness import BadInput, expand
-from harness.study.checks import parse_study
+from harness.study.checks import read_study
 from harness.study.search_space import Choices, Range, SearchSection
 from harness.study.spec import CompareSection, StudySection
 from studies import A3C
@@ -62,7 +62,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 def told(tables: dict[str, Any]) -> dict[str, str]:
     """What is wrong with a study, if anything is: field → its line."""
     try:
-        expand(parse_study(tables, A3C), A3C)
+        expand(read_study(tables, A3C), A3C)
     except BadInput as error:
         return {problem.field: str(problem) for problem in error.problems}
     return {}
@@ -71,7 +71,7 @@ def told(tables: dict[str, Any]) -> dict[str, str]:
 def problems(tables: dict[str, Any]) -> dict[str, str]:
     """What is wrong with a study: field → its line."""
     with pytest.raises(BadInput) as caught:
-        expand(parse_study(tables, A3C), A3C)
+        expand(read_study(tables, A3C), A3C)
     return {problem.field: str(problem) for problem in caught.value.problems}
 
 
