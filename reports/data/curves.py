@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.algorithm.traits import NO_TRAITS
 from harness.record.study import Study
+from reports.data.names import CURVE_TRAITS
 from reports.data.pairs import compared_values, scores_of
 from reports.data.reading import read_tables
 from reports.data.units import holding, unit
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAINING_POINTS = 50
-MEASURES = {"return": "evaluations.return", "scaled": "evaluations.scaled"}  # column of curves → its traits' name
-EVALUATION_COLUMNS = ["cell", "arm", "seed", "at", *MEASURES, "filled"]
+EVALUATION_COLUMNS = ["cell", "arm", "seed", "at", "return", "scaled", "filled"]
 TRAINING_COLUMNS = ["cell", "arm", "seed", "at", "return", "episodes"]
 
 
@@ -107,9 +107,9 @@ def _worst_values(study: Study, curves: pd.DataFrame, diverged: Sequence[int]) -
     A measure in the unit of the compared metric goes on at what such a run counts as. Any other at the worst that is
     known of it, and where nothing bounds it also seen.
     """
-    found: dict[int, dict[str, float]] = {number: dict.fromkeys(MEASURES, math.nan) for number in diverged}
+    found: dict[int, dict[str, float]] = {number: dict.fromkeys(CURVE_TRAITS, math.nan) for number in diverged}
     compared = compared_values(study) if diverged else {}
-    for column, name in MEASURES.items():
+    for column, name in CURVE_TRAITS.items():
         if not diverged or curves[column].isna().any():
             continue
         own_unit = unit(study, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.algorithm.traits import NO_TRAITS, MetricTraits
 from harness.record.study import Study
+from reports.data.names import CURVE_TRAITS, SCALED
 from reports.data.settings import setting
 
 
@@ -25,9 +26,9 @@ def holding(study: Study, name: str) -> list[MetricTraits]:
     return [*declared, *([traits.otherwise] if False in seen and traits.otherwise is not None else [])]
 
 
-def is_declared(study: Study, name: str) -> bool:
-    """Return whether any run has the metric or column as it is mostly measured: scaled, and not a plain return, say."""
-    return study.metrics.get(name, NO_TRAITS) in holding(study, name)
+def scale_of(study: Study) -> str:
+    """Return the unit of scaled evaluation returns: what 0 and 1 are, or that they are plain returns."""
+    return unit(study, CURVE_TRAITS[SCALED])
 
 
 def better_words(study: Study) -> tuple[str, str]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.record.run import RunRecord
 from harness.record.study import Study
-from reports.data.curves import MEASURES
 from reports.data.pairs import RunKey, by_key
 from reports.data.reading import read_tables
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 POINTS = 50
+_MEASURES = ("return", "scaled")
 _ROUNDING = 1e-9  # the last point of a grid is the end of a curve, but for this share
 
 
@@ -42,7 +42,7 @@ def time_curves(study: Study, evaluations: pd.DataFrame) -> pd.DataFrame:
         return evaluations.iloc[:0]
     timed = timed.sort_values("at", kind="stable")
     runs: Mapping[Any, Any] = timed.groupby(["cell", "arm", "seed"], sort=False).indices
-    columns = {name: timed[name].to_numpy(bool if name == "filled" else float) for name in ("at", *MEASURES, "filled")}
+    columns = {name: timed[name].to_numpy(bool if name == "filled" else float) for name in ("at", *_MEASURES, "filled")}
     curves = {key: {name: column[rows] for name, column in columns.items()} for key, rows in runs.items()}
     spans = _spans(curves)
     grids: dict[str, float] = {}
@@ -77,7 +77,7 @@ def _resampled(curve: Mapping[str, Any], at: Any) -> dict[str, Any]:
 
     measured = curve["at"][~curve["filled"]]
     last = measured[-1] if len(measured) else -math.inf
-    values = {name: np.interp(at, curve["at"], curve[name]) for name in MEASURES}
+    values = {name: np.interp(at, curve["at"], curve[name]) for name in _MEASURES}
     return {"at": at, **values, "filled": at > last * (1 + _ROUNDING)}
 
 

@@ -11,10 +11,10 @@ from harness.record.files import write_text
 from harness.record.study import Study
 from reports.comparison.cells import compare_cells, comparisons_table
 from reports.comparison.control import compares_targets
-from reports.data.curves import MEASURES, budget_unit, evaluation_curves, measure, training_curves
+from reports.data.curves import budget_unit, evaluation_curves, measure, training_curves
 from reports.data.pairs import paired_differences, runs_table
 from reports.data.settings import cell_factors, counts, provenance, seeds_words, setting, settings
-from reports.data.units import is_declared, unit_of
+from reports.data.units import scale_of, unit_of
 from reports.figures.catalogue import EXHIBITED, exhibits
 from reports.figures.forest import forest, forest_table
 from reports.figures.heatmap import heatmaps
@@ -191,7 +191,7 @@ def _budget(study: Study) -> str:
 def _evaluation_style(study: Study, curves: pd.DataFrame, vacuous: set[str]) -> CurveStyle:
     column = measure(curves)
     threshold = _threshold(study)
-    if column == "scaled" and not is_declared(study, MEASURES[column]):
+    if column == "scaled" and scale_of(study) == "return":
         marks, label = {}, "evaluation return"
     elif column == "scaled" and setting(study, "evaluation_scale"):
         marks, label = {1.0: "scores 1"}, "scaled evaluation return"
