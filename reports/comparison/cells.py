@@ -15,6 +15,7 @@ from harness.study.names import label, slug
 from reports.comparison.control import Control, check_control, compares_targets, is_vacuous
 from reports.comparison.evidence import Gathered, declared_rules, gather
 from reports.comparison.pairing import Pairing, describe_pairing
+from reports.data.names import DIFFERING_SHARE, TARGET_SHIFT
 from reports.data.pairs import Pair
 from reports.statistics.intervals import MIN_PAIRS, Estimate, mean_interval
 from reports.statistics.verdicts import Evidence, Judgement, Verdict, judge
@@ -225,8 +226,8 @@ def _compare(
         reached=len(found.looks),
         diverged=sum(record.outcome == "diverged" for record in own.records),
         failed=failures[cell.id, own.baseline] + failures[cell.id, own.candidate],
-        share=_mean([record.metrics.get("differing_target_share", math.nan) for record in own.records]),
-        shift=_mean([record.metrics.get("mean_target_shift", math.nan) for record in own.records]),
+        share=_mean([record.metrics.get(DIFFERING_SHARE, math.nan) for record in own.records]),
+        shift=_mean([record.metrics.get(TARGET_SHIFT, math.nan) for record in own.records]),
         control=control,
         pairing=_pairing(used, judgement.nominal if judged else 1 - own.level) if control is None else None,
     )
@@ -276,8 +277,8 @@ def _row(comparison: Comparison) -> dict[str, Any]:
         "variance_ratio": pairing.variance_ratio if pairing else None,
         "welch_low": pairing.welch.low if pairing else None,
         "welch_high": pairing.welch.high if pairing else None,
-        "differing_target_share": comparison.share,
-        "mean_target_shift": comparison.shift,
+        DIFFERING_SHARE: comparison.share,
+        TARGET_SHIFT: comparison.shift,
         "diverged_runs": comparison.diverged,
         "failed_runs": comparison.failed,
         "control": control.finding if control else None,

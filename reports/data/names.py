@@ -9,4 +9,4 @@ CURVE_TRAITS = {RETURN: "evaluations.return", SCALED: "evaluations.scaled"}
 REWARD_THRESHOLD = "reward_threshold"  # the environment's, drawn as a line
 DIFFERING_SHARE = "differing_target_share"  # the share of targets for which the compared tail rule matters
 TARGET_SHIFT = "mean_target_shift"  # by how much, over all targets
-STALENESS = {name: f"staleness_{name}" for name in ("mean", "median", "max")}
+STALENESS = {"mean": "staleness_mean", "median": "staleness_median", "max": "staleness_max"}

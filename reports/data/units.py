@@ -31,6 +31,11 @@ def scale_of(study: Study) -> str:
     return unit(study, CURVE_TRAITS[SCALED])
 
 
+def time_metric(study: Study) -> tuple[str, str] | None:
+    """Return the metric that is a time until something is reached, and the one that is 1 where it was; None without."""
+    return next(((name, traits.reached_by) for name, traits in study.metrics.items() if traits.reached_by), None)
+
+
 def better_words(study: Study) -> tuple[str, str]:
     """Return how a sentence puts that an arm is better by the compared metric, and that it is worse."""
     return study.metrics.get(study.spec.compare.metric, NO_TRAITS).words

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from harness.algorithm.traits import STEPS
 from harness.record.run import RunRecord
 from harness.record.study import Study
 from reports.data.pairs import RunKey, by_key
@@ -92,7 +93,7 @@ def _seconds(study: Study, evaluations: pd.DataFrame) -> list[float]:
 
 def _pace(record: RunRecord) -> float:
     """Return the seconds a run took for a step."""
-    seconds, steps = record.timings.get("train_seconds"), record.metrics.get("steps")
+    seconds, steps = record.timings.get("train_seconds"), record.metrics.get(STEPS)
     return seconds / steps if seconds and steps else math.nan
 
 

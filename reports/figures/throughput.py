@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
 from harness.study.names import label
+from reports.data.names import STALENESS
 from reports.figures.style import SERIES, Look, Picture, drawing, looks, picture, thousands
 from reports.text import count, listing, show
 
@@ -16,15 +17,13 @@ if TYPE_CHECKING:
 
 _MEASURES = {
     "steps_per_second": "environment steps per second",
-    "staleness_mean": "mean staleness (updates)",
+    STALENESS["mean"]: "mean staleness (updates)",
 }
 _COLUMNS = (
     "steps_per_second",
     "train_seconds",
     "evaluation_seconds",
-    "staleness_mean",
-    "staleness_median",
-    "staleness_max",
+    *STALENESS.values(),
 )
 _MAX_SERIES = 6
 _MAX_POINTS = 600  # beyond, points are a smear that weighs megabytes

@@ -12,6 +12,7 @@ from harness.record.study import Study
 from reports.comparison.cells import compare_cells, comparisons_table
 from reports.comparison.control import compares_targets
 from reports.data.curves import budget_unit, evaluation_curves, measure, training_curves
+from reports.data.names import REWARD_THRESHOLD
 from reports.data.pairs import paired_differences, runs_table
 from reports.data.settings import cell_factors, counts, provenance, seeds_words, setting, settings
 from reports.data.units import scale_of, unit_of
@@ -213,5 +214,5 @@ def _training_style(study: Study, vacuous: set[str]) -> CurveStyle:
 
 def _threshold(study: Study) -> float | None:
     """Return the environment's reward threshold, if all runs share one."""
-    seen = {r.metrics["reward_threshold"] for r in study.records if "reward_threshold" in r.metrics}
+    seen = {r.metrics[REWARD_THRESHOLD] for r in study.records if REWARD_THRESHOLD in r.metrics}
     return next(iter(seen)) if len(seen) == 1 else None
