@@ -1,4 +1,4 @@
-"""How the harness meets an algorithm: two dotted names and what must stand behind them.
+"""The protocol of an algorithm: two dotted names, and what a config type and a train function must offer.
 
 The harness never imports an algorithm. It is handed ``module:name`` strings, because they cross to spawned
 processes and clusters, and asks of them only what is written here.

@@ -1,4 +1,4 @@
-"""The optional questions to a config, each with what it means to leave it unanswered; nothing else asks them."""
+"""The optional questions to a config, each with the answer that holds where it gives none; nothing else asks them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.errors import BadInput, Problem
 
 
 def preset_of(config_type: type[BaseModel]) -> Callable[..., BaseModel] | None:
-    """Return what makes a config from a preset's name and changes to it; None without presets."""
+    """Return the function that makes a config from a preset and changes to it; None without presets."""
     preset: Callable[..., BaseModel] | None = getattr(config_type, "preset", None)
     return preset
 
@@ -24,26 +24,26 @@ def seed_of(config: BaseModel) -> int:
 
 
 def effective_settings(config: BaseModel) -> dict[str, Any]:
-    """Return the settings that can make a difference: all of them, where the config cannot tell."""
+    """Return the settings that can make a difference; by default all."""
     return dict(_answer(config, "effective", lambda: config.model_dump(mode="json")))
 
 
 def labels(config: BaseModel) -> dict[str, str]:
-    """Return the labels a run would have here, or none."""
+    """Return the labels a run would have on this machine; by default none."""
     return dict(_answer(config, "labels", dict))
 
 
 def metric_names(config: BaseModel) -> frozenset[str] | None:
-    """Return the metrics a run will have; None where that is not known in advance."""
+    """Return the names of the metrics a run will have; None if they are not known in advance."""
     names: frozenset[str] | None = _answer(config, "metric_names", lambda: None)
     return names
 
 
 def metric_traits(config: BaseModel) -> dict[str, MetricTraits]:
-    """Return the known traits of metrics; ``lower_is_better()`` is the older way to state that one trait.
+    """Return the traits of metrics by name; ``lower_is_better()`` is the older way to state one of them.
 
     Raises:
-        BadInput: if what the config answers are no traits.
+        BadInput: if the answer is invalid.
     """
     lower = {name: MetricTraits(lower_is_better=True) for name in _answer(config, "lower_is_better", frozenset)}
     try:
@@ -55,12 +55,12 @@ def metric_traits(config: BaseModel) -> dict[str, MetricTraits]:
 
 
 def problems(config: BaseModel) -> list[Problem]:
-    """Return what takes time to find, or nothing."""
+    """Return the problems that take time to find; by default none."""
     return [Problem(*problem) for problem in _answer(config, "problems", list)]
 
 
 def problems_key(config: BaseModel) -> object:
-    """Return what configs with the same :func:`problems` share: nothing but the config itself, where it cannot tell."""
+    """Return a key that configs with the same :func:`problems` share; by default no two configs do."""
     return _answer(config, "problems_key", lambda: id(config))
 
 

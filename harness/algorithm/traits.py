@@ -1,4 +1,4 @@
-"""Traits of metrics: which way is better, how far they reach, and what they are measured in.
+"""Traits of metrics: direction, bounds, unit.
 
 An algorithm states them (``metric_traits()`` of its config type, see :mod:`harness.algorithm.protocol`), ``study.json``
 keeps them. So reports need not know the algorithm, and a run that came to nothing counts as the worst by any metric.
@@ -26,7 +26,7 @@ class MetricTraits(BaseModel):
             environment. Where a metric has one, only runs with equal ones are on one scale.
         unit: the unit, as a phrase.
         units: setting → the unit of runs in which it is given; ``{}`` stands for its value.
-        words: how a sentence puts that an arm is better by it, and that it is worse.
+        words: the predicates of an arm that is better by it and of one that is worse ("ends better", "ends worse").
         reached_by: of a time until something is reached, the metric that is 1 in runs that reached it and 0 in others.
         where: metrics and settings of which a complete run has at least one exactly where these traits hold; empty:
             they always do.
@@ -47,13 +47,13 @@ class MetricTraits(BaseModel):
     otherwise: Self | None = None
 
     def holds(self, complete: bool, metrics: Mapping[str, float], config: Mapping[str, Any]) -> bool | None:
-        """Return whether these traits hold in a run; None where the run stopped before it could show that."""
+        """Return whether these traits hold in a run; None if it stopped before it could show that."""
         if not self.where or any(name in metrics or config.get(name) is not None for name in self.where):
             return True
         return False if complete else None
 
     def known_worst(self, config: Mapping[str, Any]) -> float | None:
-        """Return what it falls to at worst under these settings, or None where nothing is known."""
+        """Return the worst value under these settings, or None if it is unknown."""
         if isinstance(self.worst, tuple):
             return next((float(config[name]) for name in self.worst if config.get(name) is not None), None)
         return self.worst

@@ -1,4 +1,4 @@
-"""What a run counts as in a comparison: its metric, or the worst there is if it diverged. Never silently dropped."""
+"""The scores of runs in a comparison: the metric, or the worst value if a run diverged. None is silently dropped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.study.spec import CompareSection
 
 
 class Scale(NamedTuple):
-    """What a run's metric is measured on: figures of one scale can be held against each other.
+    """The scale of a run's metric; only figures of one scale can be compared.
 
     Attributes:
         declared: whether the metric's traits hold, rather than those that hold otherwise.
@@ -24,11 +24,11 @@ class Scale(NamedTuple):
 
 
 class Scores:
-    """What the runs of a study count as by its compared metric.
+    """The scores of a study's runs by its compared metric.
 
     A run without a result (it diverged, say) counts as the worst of what the metric is known to fall to (its traits'
     ``worst``, a random policy's score) and of what complete runs on the same scale were seen to score. Where it stopped
-    before it could show on which scale it is, other runs tell: of its cell and arm, else its cell, else the study.
+    before it could show its scale, that is the scale of its cell and arm, else of its cell, else of the study.
 
     Args:
         compare: what is compared. Its ``diverged_score`` is what such a run counts as instead.
@@ -55,7 +55,7 @@ class Scores:
                 self._see(record)
 
     def note(self, record: RunRecord) -> None:
-        """Learn from a run on which scale others are."""
+        """Note the scale of a run, which may be that of others."""
         if (scale := self._shown(record)) is not None:
             for scope in ((record.cell, record.arm), (record.cell,), ()):
                 self._scales.setdefault(scope, scale)
@@ -68,18 +68,18 @@ class Scores:
             self._seen[scale] = min(low, value), max(high, value)
 
     def is_settled(self, record: RunRecord) -> bool:
-        """Return whether what a run counts as rests on what is known, not on the scale its metric mostly has."""
+        """Return whether the scale of a run is known, rather than assumed to be the one its metric mostly has."""
         known = self._compare.diverged_score is not None or record.outcome != "diverged"
         return known or (self._shown(record) or self._like(record.cell, record.arm)) is not None
 
     def of(self, record: RunRecord) -> float | None:
-        """Return what a finished run counts as, or None where it has no such metric."""
+        """Return the score of a finished run, or None without the metric."""
         if record.outcome != "diverged":
             return self._measured(record)
         return self._lost(self._shown(record) or self._like(record.cell, record.arm), record.config)
 
     def lost(self, cell: str, arm: str, config: Mapping[str, Any]) -> float | None:
-        """Return what a run counts as that left no record, or None where nothing says what is worst.
+        """Return the score of a run that left no record, or None if no worst value is known.
 
         Args:
             cell: the run's.
@@ -89,7 +89,7 @@ class Scores:
         return self._lost(self._like(cell, arm), config)
 
     def span(self, config: Mapping[str, Any]) -> float:
-        """Return the best score known or seen minus the worst a run can fall to; ∞ where nothing says what that is.
+        """Return the best score known or seen minus the worst a run can fall to; ∞ if either is unknown.
 
         Where runs are on several scales, the longest of theirs.
 
@@ -122,13 +122,13 @@ class Scores:
         return worst([*self._seen.get(scale, ()), *self._known(scale, config)], default=None)
 
     def _known(self, scale: Scale, config: Mapping[str, Any]) -> list[float]:
-        """Return what a run of these settings is known to fall to."""
+        """Return the values known to be the worst of a run with these settings."""
         traits = self._holding(scale)
         known = [] if traits is None else [traits.known_worst(config), scale.chance]
         return [value for value in known if value is not None]
 
     def _shown(self, record: RunRecord) -> Scale | None:
-        """Return the scale a run shows that it is on."""
+        """Return the scale that a run's own metrics and settings show, or None."""
         complete = record.outcome == "complete"
         if (declared := self._traits.holds(complete, record.metrics, record.config)) is None:
             return None
@@ -139,7 +139,7 @@ class Scores:
         return Scale(declared, chance) if chance is not None or complete else None
 
     def _like(self, cell: str, arm: str) -> Scale | None:
-        """Return the scale of the runs most like those of an arm in a cell."""
+        """Return the scale of the runs nearest to an arm in a cell, or None."""
         scopes: tuple[tuple[str, ...], ...] = ((cell, arm), (cell,), ())
         return next((self._scales[scope] for scope in scopes if scope in self._scales), None)
 

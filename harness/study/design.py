@@ -1,4 +1,4 @@
-"""From a study to its runs: every cell, arm and seed, planned whole, with ids that never move.
+"""Plan a study whole: every cell, arm and seed as a run, with ids that never change.
 
 A *cell* is one combination of all factor levels except the compared one's; an *arm* is a level of the compared
 factor; a *run* is (cell, arm, seed). Runs are ordered with seeds outermost, so that an interrupted study is
@@ -43,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Alias:
-    """A combination whose settings come to the same as a cell that is kept."""
+    """A combination of levels whose effective settings equal those of a cell that is kept."""
 
     levels: Mapping[str, Any]
     cell: str
@@ -59,8 +59,8 @@ class PlannedRun:
         arm: its level of the compared factor, as text.
         seed: its seed.
         levels: factor name → level, the compared factor included.
-        config: what it trains with.
-        trial: in search mode the proposal it tries; None for the runs the verdict rests on.
+        config: the settings it trains with.
+        trial: in search mode the number of the proposal it tries; None for runs of the comparison.
     """
 
     id: str
@@ -80,9 +80,9 @@ class Design:
         spec: the study, with search mode's own factor where it searches.
         arms: the compared levels as text, the baseline first.
         cells: in the order of the sweep.
-        aliases: what was left out, and which cell stands for it.
+        aliases: the combinations left out, each with the cell that stands for it.
         runs: in the order they are to be computed: none yet in cells whose settings are still searched for.
-        configs: cell → arm → what it trains with, of the study's first seed; in cells to be tuned where it starts from.
+        configs: cell → arm → its config, with the study's first seed; in tuned cells the one the search changes.
         metrics: what is known of its metrics, by name.
     """
 
@@ -105,7 +105,7 @@ class Design:
 
 
 def is_tuned(cell: Cell) -> bool:
-    """Whether a cell's arms train with settings that are searched for, each with its own."""
+    """Return whether each arm of a cell trains with settings that were searched for it."""
     return cell.levels.get(TUNING_FACTOR) == TUNED
 
 
@@ -159,7 +159,7 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
 def _configs(
     spec: StudySpec, algorithm: Algorithm, cell: Sequence[Settings], arms: Mapping[str, Settings]
 ) -> tuple[dict[str, pydantic.BaseModel], list[Problem]]:
-    """Return each arm's config in a cell, of the study's first seed; and what is wrong with those that cannot be."""
+    """Build each arm's config in a cell, with the study's first seed; return the problems of those that are invalid."""
     settings = {field: value for level in cell for field, value in level.items()}
     configs: dict[str, pydantic.BaseModel] = {}
     found: list[Problem] = []
@@ -172,7 +172,7 @@ def _configs(
 
 
 def _same_but_for_case(sweep: Sequence[Factor]) -> list[Problem]:
-    """Name levels whose runs would share a folder where file systems take upper and lower case for the same."""
+    """Return a problem for each level whose runs share a folder with another's on file systems that ignore case."""
     found = []
     for factor in sweep:
         seen: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Whether an algorithm takes a study's settings: each that it does not take is named where the study file sets it."""
+"""Check the settings of a study against its algorithm; problems name the place in the study file that sets them."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Parts(Protocol):
 def settings_problems(parts: Parts, algorithm: Algorithm, refused: bool = False) -> list[Problem]:
     """Try every level once, each factor's in turn while the others stand at their first.
 
-    What takes time to find (environments are made) is looked for once it is certain that the study is refused; else
-    :func:`~harness.study.design.expand` asks all runs for it.
+    What takes time to find (environments are made) is asked only of a study that is refused anyway; else
+    :func:`~harness.study.design.expand` asks it of all runs.
 
     Args:
         parts: the study.
@@ -65,13 +65,13 @@ def settings_problems(parts: Parts, algorithm: Algorithm, refused: bool = False)
 
 
 def quick_problems(parts: Parts, config: pydantic.BaseModel) -> list[Problem]:
-    """Check that a run of this config measures what is compared and takes what is searched."""
+    """Check the compared metric and the searched fields against one config."""
     metric = [] if parts.compare is None else _metric_problems(parts.compare, config)
     return [*metric, *([] if parts.search is None else _search_problems(parts.search, config))]
 
 
 def slow_problems(parts: Parts, configs: Iterable[pydantic.BaseModel]) -> list[Problem]:
-    """Ask the configs, those of every searched choice too, for problems that take time to find: each question once."""
+    """Return the problems that take time to find, of searched choices too; each ``problems_key`` is asked once."""
     homes = where_set(parts.sweep)
     found: list[Problem] = []
     asked = set()
@@ -130,12 +130,12 @@ def _each_level(parts: Parts) -> Iterator[Iterator[Settings]]:
 
 
 def _plain(value: object) -> object:
-    """Return a value that can be shown in one line and is told from others by it."""
+    """Return a value as text or number, which problems can be compared by."""
     return value if isinstance(value, str | int | float | bool) else repr(value)
 
 
 def _metric_problems(compare: CompareSection, config: pydantic.BaseModel) -> list[Problem]:
-    """Check that a run will measure what is compared, where the config type can tell."""
+    """Check that a run will have the compared metric, and its direction, as far as the config type knows them."""
     metric = compare.metric
     known = questions.metric_names(config)
     if known is not None and metric not in known:

@@ -1,4 +1,4 @@
-"""What a study asks, as data.
+"""A study as declared: the tables of its file as immutable data.
 
 A study file is TOML with four tables::
 
@@ -53,7 +53,7 @@ def _not_reserved(name: str) -> str:
 
 
 class StudySection(Section):
-    """``[study]``: what it is called, what it asks, over which seeds.
+    """``[study]``: name, question, seeds, time limit of a run.
 
     ``seeds = { looks = [10, 20, 40] }`` plans 40 seeds in stages: all cells get ten, and those still undecided then
     get the next ten, and so on.
@@ -101,7 +101,7 @@ class StudySection(Section):
 
 
 class CompareSection(Section):
-    """``[compare]``: which factor's levels are the arms, and how they are judged."""
+    """``[compare]``: the factor whose levels are the arms, and the rules of the verdict."""
 
     factor: str
     baseline: Any
@@ -143,7 +143,7 @@ class Factor(Section):
 
     @property
     def is_composite(self) -> bool:
-        """Whether its levels are names of settings, rather than values of the field it is named after."""
+        """Whether each level names several settings, rather than a value of the field the factor is named after."""
         return any(settings != {self.name: value} for value, settings in self.levels)
 
 

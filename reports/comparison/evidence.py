@@ -1,4 +1,4 @@
-"""What a study's comparisons put forward to be judged: their pairs at every look that is complete, and the rules."""
+"""Gather the evidence of a study's comparisons: their pairs at every complete look, and the declared rules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Gathered:
 
     @property
     def measured(self) -> bool:
-        """Whether any run of the last complete look came to something: where none did there is nothing to judge."""
+        """Whether any run of the last complete look has a result; without one there is nothing to judge."""
         return any(pair.measured for pair in (self.looks[-1] if self.looks else self.pairs))
 
 
@@ -64,7 +64,7 @@ def _leading(seeds: Sequence[int], settled: set[RunKey], cell: str, arms: Sequen
 
 
 def declared_rules(study: Study) -> Rules:
-    """Return what the study file declares, with the span of its metric."""
+    """Return the rules of the verdict as declared, with the span of the metric."""
     compare = study.spec.compare
     return Rules(
         level=compare.level,

@@ -1,4 +1,4 @@
-"""What metrics are measured in, and what more or less of the compared one is called."""
+"""Units and words of metrics, from the traits the algorithm states."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def holding(study: Study, name: str) -> list[MetricTraits]:
 
 
 def scale_of(study: Study) -> str:
-    """Return the unit of scaled evaluation returns: what 0 and 1 are, or that they are plain returns."""
+    """Return the unit of scaled evaluation returns; ``return`` if nothing defines a scale."""
     return unit(study, CURVE_TRAITS[SCALED])
 
 
@@ -37,7 +37,7 @@ def time_metric(study: Study) -> tuple[str, str] | None:
 
 
 def better_words(study: Study) -> tuple[str, str]:
-    """Return how a sentence puts that an arm is better by the compared metric, and that it is worse."""
+    """Return the predicates of an arm that is better by the compared metric and of one that is worse."""
     return study.metrics.get(study.spec.compare.metric, NO_TRAITS).words
 
 
