@@ -30,7 +30,7 @@ def run(value: float | None, cell: str = "c", arm: str = "a", seed: int = 0, **m
         cell=cell,
         arm=arm,
         seed=seed,
-        levels={},
+        levels=more.pop("levels", {}),
         attempt=1,
         outcome="diverged" if value is None else "complete",
         metrics={**({} if value is None else dict.fromkeys(TRAITS, value)), **more},
