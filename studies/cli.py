@@ -262,11 +262,12 @@ def list_command(out: Out = DEFAULT_OUT) -> None:
     """List the studies that come with the project, and those that were run."""
     from harness.errors import HarnessError
     from harness.record.study import load_study
-    from studies.catalogue import find_spec, named_studies, recorded_studies
+    from harness.study.checks import read_spec
+    from studies.catalogue import named_studies, recorded_studies
 
     print("studies that come with the project:")
-    for name in named_studies():
-        print(f"  {name:18} {find_spec(name).study.question}")
+    for name, path in named_studies().items():
+        print(f"  {name:18} {read_spec(path).study.question}")
     print(f"studies run under {out}:")
     folders = recorded_studies(out)
     for folder in folders:
