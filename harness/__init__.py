@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     )
     from harness.record.run import RunRecord
     from harness.record.study import Study, load_results, load_study
+    from harness.study.checks import parse_spec, read_spec
     from harness.study.design import Design, expand
-    from harness.study.spec import StudySpec, parse_spec, read_spec
+    from harness.study.spec import StudySpec
 
 __all__ = [
     "Algorithm",
@@ -66,8 +67,8 @@ _HOMES = {
     "expand": "study.design",
     "load_results": "record.study",
     "load_study": "record.study",
-    "parse_spec": "study.spec",
-    "read_spec": "study.spec",
+    "parse_spec": "study.checks",
+    "read_spec": "study.checks",
     "run_study": "commands.dispatcher",
 }
 

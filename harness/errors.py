@@ -15,7 +15,7 @@ HarnessError                       1
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,12 +50,18 @@ class HarnessError(Exception):
     exit_code = 1
 
 
+def distinct(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems that read differently, in the order found."""
+    return list({str(problem): problem for problem in problems}.values())
+
+
 class BadInput(HarnessError):
-    """An input that cannot be run; carries every problem found, or the first hundred and that there are more."""
+    """An input that cannot be run; carries every problem found once, or the first hundred and that there are more."""
 
     exit_code = 2
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        problems = distinct(problems)
         more = Problem("problems", "...", f"there are more than the {MAX_PROBLEMS} told")
         self.problems = (*problems[:MAX_PROBLEMS], *([more] if len(problems) > MAX_PROBLEMS else ()))
         super().__init__("\n".join(str(problem) for problem in self.problems))

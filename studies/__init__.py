@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import Study, StudySpec, load_results
 from harness import run_study as _run_study
-from harness.study.checks import parse_study
+from harness.study.checks import read_study
 from studies.algorithms.names import A3C
 from studies.catalogue import find_spec
 
@@ -35,7 +35,7 @@ def run_study(study: str | Path | Mapping[str, Any] | StudySpec, **options: Any)
     if isinstance(study, StudySpec):
         spec = study
     elif isinstance(study, Mapping):
-        spec = parse_study(study, A3C)
+        spec = read_study(study, A3C)
     else:
         spec = find_spec(str(study))
     if (seeds := options.pop("seeds", None)) is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.errors import BadInput, Problem, did_you_mean
 from harness.record.folder import PLAN_FILE, RUNS_FOLDER, study_folder
 from harness.record.run import finished_runs
-from harness.study.checks import read_study
+from harness.study.checks import read_spec, read_study
 from harness.study.spec import RESERVED, StudySpec
 from studies.algorithms.names import A3C
 
@@ -20,16 +20,29 @@ def named_studies() -> dict[str, Path]:
 
 
 def find_spec(study: str) -> StudySpec:
-    """Read the study file of a name or a path.
+    """Read the study file meant by a name or a path, and check it.
 
     Raises:
-        BadInput: if there is none, or it is not valid.
+        BadInput: if there is none, or naming every invalid field.
     """
+    return read_study(_find_file(study), A3C)
+
+
+def find_name(study: str) -> str:
+    """Return the name of the study whose file is meant by a name or a path; its settings need no longer be valid.
+
+    Raises:
+        BadInput: if there is none, or it is no study file.
+    """
+    return read_spec(_find_file(study)).name
+
+
+def _find_file(study: str) -> Path:
     if study in (named := named_studies()):
-        return read_study(named[study], A3C)
+        return named[study]
     path = Path(study)
     if path.suffix == ".toml" or _is_file(path):
-        return read_study(path, A3C)
+        return path
     allowed = f"must be a study file (*.toml) or one of {', '.join(named)}{did_you_mean(study, named)}"
     raise BadInput([Problem("study", study, allowed)])
 
@@ -43,7 +56,7 @@ def find_folder(study: str, out: Path) -> Path:
     path = Path(study)
     candidates = [path, study_folder(study, out)]
     if study in named_studies() or path.suffix == ".toml":
-        candidates.append(study_folder(find_spec(study).name, out))
+        candidates.append(study_folder(find_name(study), out))
     for was_run in (_has_plan, _has_runs):
         for folder in filter(was_run, candidates):
             return folder

@@ -198,16 +198,18 @@ def report(
 
     from harness.record.folder import study_folder
     from harness.record.study import load_study
-    from studies.catalogue import find_folder, find_spec, named_studies
+    from studies.algorithms.a3c import with_traits
+    from studies.catalogue import find_folder, find_name, named_studies
 
     if tracking_uri is None:
-        page = _write_report(load_study(find_folder(study, out), verify=True))
+        page = _write_report(with_traits(load_study(find_folder(study, out), verify=True)))
     else:
         from harness.mirrors.mlflow.download import download_study
 
-        name = find_spec(study).name if study in named_studies() or study.endswith(".toml") else study
+        name = find_name(study) if study in named_studies() or study.endswith(".toml") else study
         with tempfile.TemporaryDirectory() as folder:
-            page = _write_report(download_study(name, tracking_uri, Path(folder)), study_folder(name, out))
+            downloaded = with_traits(download_study(name, tracking_uri, Path(folder)))
+            page = _write_report(downloaded, study_folder(name, out))
     messages.show_page(page, open_page)
 
 
@@ -224,9 +226,10 @@ def calibrate(
     from harness.record.study import load_study
     from reports.comparison.calibration import calibrate as measure
     from reports.comparison.calibration import write_calibration
+    from studies.algorithms.a3c import with_traits
     from studies.catalogue import find_folder
 
-    found = load_study(find_folder(study, out), verify=True)
+    found = with_traits(load_study(find_folder(study, out), verify=True))
     calibration = measure(found, replicates, seed)
     write_calibration(found.folder, calibration)
     for rate in calibration.rates:
@@ -245,9 +248,10 @@ def compare(
     """Lay two studies side by side on one page: what differs between them, and cell by cell what each found."""
     from harness.record.study import load_study
     from reports import write_comparison
+    from studies.algorithms.a3c import with_traits
     from studies.catalogue import find_folder
 
-    a, b = (load_study(find_folder(name, out), verify=True) for name in (one, other))
+    a, b = (with_traits(load_study(find_folder(name, out), verify=True)) for name in (one, other))
     for damaged in (*a.damaged, *b.damaged):
         messages.warn(f"{damaged}: left out")
     messages.show_page(write_comparison(a, b, out / f"{a.folder.name}--{b.folder.name}"), open_page, "comparison")
@@ -258,11 +262,12 @@ def list_command(out: Out = DEFAULT_OUT) -> None:
     """List the studies that come with the project, and those that were run."""
     from harness.errors import HarnessError
     from harness.record.study import load_study
-    from studies.catalogue import find_spec, named_studies, recorded_studies
+    from harness.study.checks import read_spec
+    from studies.catalogue import named_studies, recorded_studies
 
     print("studies that come with the project:")
-    for name in named_studies():
-        print(f"  {name:18} {find_spec(name).study.question}")
+    for name, path in named_studies().items():
+        print(f"  {name:18} {read_spec(path).study.question}")
     print(f"studies run under {out}:")
     folders = recorded_studies(out)
     for folder in folders:

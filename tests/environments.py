@@ -304,9 +304,31 @@ class Corridor(gym.Env):
         return np.array([self._x / 4, self._t / 20, math.sin(self._x * self._t)], dtype=np.float32)
 
 
-for _environment in (Scripted, Sleeping, Misbehaving, Unsuitable, Dressed, Drawing, Corridor):
+class Toll(gym.Env):
+    """Four steps to the right, each step costs 1, at most 40 of them: returns from -40 to -4, and no threshold."""
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Box(0, 1, (9,), np.float32)
+        self.action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self._x, self._t = 4, 0
+        return self._observe(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self._x = min(8, max(0, self._x + (1 if action else -1)))
+        self._t += 1
+        return self._observe(), -1.0, self._x == 8, self._x < 8 and self._t >= 40, {}
+
+    def _observe(self) -> np.ndarray:
+        return np.eye(9, dtype=np.float32)[self._x]
+
+
+for _environment in (Scripted, Sleeping, Misbehaving, Unsuitable, Dressed, Drawing, Corridor, Toll):
     _id = f"{_environment.__name__}-v0"
     if _id not in gym.registry:
         gym.register(_id, entry_point=_environment)
 if "Threshold-v0" not in gym.registry:
     gym.register("Threshold-v0", entry_point=Scripted, reward_threshold="475")
+    gym.register("LowBar-v0", entry_point=Corridor, reward_threshold=-100.0)  # chance exceeds it

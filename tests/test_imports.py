@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from a3c.config import EVALUATION_METRICS, TRAINING_METRICS
+from studies.algorithms.a3c import METRIC_TRAITS
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("a3c", "harness", "reports", "studies")
 ONLY_IN = {
@@ -63,6 +66,47 @@ def test_one_file_talks_to(library: str) -> None:
 
 def test_the_harness_names_no_algorithm() -> None:
     assert not [path for path in files("harness") if "a3c" in path.read_text(encoding="utf-8").split()]
+
+
+WORDS = {"best", "episodes", "final", "solved", "steps", "updates"}  # that tables have, too
+DEFAULT = ("harness/study/spec.py", {"auc"})  # the compared metric, if a study file names none
+
+
+@pytest.mark.parametrize("package", ["harness", "reports"])
+def test_metrics_of_the_algorithm_are_named_in_one_place(package: str) -> None:
+    """Neither as a literal, nor, where a name is a word as well, in a question to a run's metrics."""
+    metrics = {*METRIC_TRAITS, *TRAINING_METRICS, *EVALUATION_METRICS, "reward_threshold"}
+    for path in files(package):
+        place = path.relative_to(ROOT).as_posix()
+        if place == "reports/data/names.py":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        asked = [
+            *(node.slice for node in ast.walk(tree) if isinstance(node, ast.Subscript) and is_metrics(node.value)),
+            *(node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and is_metrics_get(node.func)),
+        ]
+        assert not [node.value for node in asked if isinstance(node, ast.Constant)], place
+        texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        assert texts & (metrics - WORDS) <= (DEFAULT[1] if place == DEFAULT[0] else set()), place
+
+
+def is_metrics(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "metrics"
+
+
+def is_metrics_get(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "get" and is_metrics(node.value)
+
+
+@pytest.mark.parametrize("package", ["harness", "reports", "studies"])
+def test_a_config_is_asked_in_one_place(package: str) -> None:
+    """Whoever wants to know something optional of a config asks :mod:`harness.algorithm.questions`."""
+    for path in files(package):
+        if path.relative_to(ROOT).as_posix() == "harness/algorithm/questions.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr"):
+                assert "config" not in ast.unparse(node.args[0]), f"{path}:{node.lineno}"
 
 
 def loaded_after(statement: str) -> set[str]:

@@ -1,1 +1,1 @@
-"""What the harness asks of an algorithm, and what comes back."""
+"""The algorithm as the harness meets it: config, train function, questions to them, results."""

@@ -1,4 +1,4 @@
-"""What a run leaves, as figures and the bytes of its files: encoded where it was computed, written as it is.
+"""The result of a run as plain data: figures and the bytes of its files, encoded where it was computed.
 
 So nothing crosses from a child to the dispatcher that is unpickled or executed, and encoding costs the child's core.
 """
@@ -69,7 +69,7 @@ class RunOutput:
 
     @classmethod
     def of(cls, result: RunResult) -> RunOutput:
-        """Encode what a train function returned.
+        """Encode the result of a train function.
 
         Raises:
             ValueError: if something in it cannot be kept: an array of objects, a table named like a path.
@@ -97,7 +97,7 @@ class RunOutput:
 
 
 def _csv(header: Iterable[object], rows: Iterable[Iterable[object]]) -> bytes:
-    """Return what ``DataFrame.to_csv`` writes, in half its time: there is one of these for every table of every run."""
+    """Encode rows as ``DataFrame.to_csv`` does, in half its time: every table of every run is encoded."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -106,7 +106,7 @@ def _csv(header: Iterable[object], rows: Iterable[Iterable[object]]) -> bytes:
 
 
 def _cells(column: pd.Series[Any]) -> list[Any]:
-    """Return a column's values, nothing for those that are missing, as pandas writes them."""
+    """Return a column's values, missing ones as empty text, as pandas writes them."""
     values = column.tolist()
     if not column.hasnans:
         return values
@@ -114,7 +114,7 @@ def _cells(column: pd.Series[Any]) -> list[Any]:
 
 
 def _npz(arrays: Mapping[str, Any]) -> bytes:
-    """Return what ``np.savez_compressed`` writes, but at zlib's first level.
+    """Encode arrays as ``np.savez_compressed`` does, but at zlib's first level.
 
     Numpy's sixth level takes six times as long for an update log and makes it no smaller.
     """

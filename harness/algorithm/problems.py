@@ -9,7 +9,7 @@ import pydantic
 
 from harness.errors import MAX_PROBLEMS, Problem, did_you_mean
 
-# What pydantic says of a type, in the words of a study file; its other messages are so already.
+# pydantic's kinds of errors in the words of a study file; its other messages can be shown as they are.
 _KINDS = {
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
     **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), "must be a table"),
@@ -21,7 +21,7 @@ _KINDS = {
 
 
 def problems_of(error: pydantic.ValidationError, known: Mapping[str, Any], prefix: str = "") -> list[Problem]:
-    """Translate pydantic's errors, as many as are told: field, value, what is allowed; one of each field."""
+    """Translate pydantic's errors into problems, one a field, up to one more than are shown."""
     problems: dict[str, Problem] = {}
     for item in error.errors(include_url=False)[: MAX_PROBLEMS + 1]:
         path = _path(item["loc"], item["type"])
@@ -42,14 +42,14 @@ def problems_of(error: pydantic.ValidationError, known: Mapping[str, Any], prefi
 
 
 def _path(location: Sequence[str | int], kind: str) -> list[str]:
-    """Return where an error is, without the names pydantic gives to the members of a union."""
+    """Return the place of an error, without the names pydantic gives to the members of a union."""
     if len(location) > 1 and location[-1] in ("int", "float") and kind != "extra_forbidden":
         location = location[:-1]
     return [str(part) for part in location if not str(part).startswith(("function-", "tagged-"))]
 
 
 def _allowed(kind: str, said: str) -> str:
-    """Say what is allowed; of lengths pydantic also says when they were counted."""
+    """Return what is allowed, without pydantic's note on when a length was counted."""
     if kind in _KINDS:
         return _KINDS[kind]
     if kind == "value_error":

@@ -1,4 +1,4 @@
-"""How the harness meets an algorithm: two dotted names and what must stand behind them.
+"""The protocol of an algorithm: two dotted names, and what a config type and a train function must offer.
 
 The harness never imports an algorithm. It is handed ``module:name`` strings, because they cross to spawned
 processes and clusters, and asks of them only what is written here.
@@ -10,10 +10,14 @@ The *config type* is a frozen pydantic model with a field ``seed``. It may also 
   train identically, so a design keeps one of them (an *alias*);
 * ``labels() -> Mapping[str, str]``: what a run of it would be labelled with here (see below); a study that has runs
   with other labels is not continued;
-* ``metric_names() -> frozenset[str]``: the metrics a run of this config will have, and ``lower_is_better()``
-  those of which less is better;
+* ``metric_names() -> frozenset[str]``: the metrics a run of this config will have, and ``metric_traits()`` what is
+  known of them by name, as :class:`~harness.algorithm.traits.MetricTraits` or a dict of its fields: direction, worst,
+  best, unit, chance (``lower_is_better()``, the names of those of which less is better, is the older way to state one
+  of these);
 * ``problems() -> list[tuple[field, value, allowed]]``: checks too slow for construction (making the
   environment once, say), asked before anything expensive starts, once per distinct ``problems_key() -> str``.
+
+These questions are asked in :mod:`harness.algorithm.questions` alone.
 
 The *train function* is called as ``train(config, emit)`` and returns a :class:`RunResult`. ``emit`` takes
 progress events; the harness reads their ``fraction`` in [0, 1]. The result may have ``labels``, a mapping of text: what
@@ -31,6 +35,7 @@ from typing import Any, Protocol, cast
 
 import pydantic
 
+from harness.algorithm import questions
 from harness.algorithm.problems import problems_of
 from harness.errors import BadInput, Problem
 
@@ -89,18 +94,18 @@ class Algorithm:
         """Make one config; ``preset`` in the settings names the starting point.
 
         Raises:
-            BadInput: with one problem per field that is not as it must be.
+            BadInput: with one problem per invalid field.
         """
         config_type = self.config_type()
         changes = dict(settings)
         name = changes.pop("preset", None)
-        preset = getattr(config_type, "preset", None)
+        preset = questions.preset_of(config_type)
         try:
             if name is None:
                 return config_type.model_validate(changes)
             if preset is None:
                 raise ValueError(f"{self.config} has no presets")
-            return cast(pydantic.BaseModel, preset(name, **changes))
+            return preset(name, **changes)
         except pydantic.ValidationError as error:
             raise BadInput(problems_of(error, known=config_type.model_fields)) from None
         except ValueError as error:  # no such preset
@@ -108,7 +113,7 @@ class Algorithm:
             raise BadInput([Problem("preset", name, allowed), *self._problems_whatever_preset(changes)]) from None
 
     def _problems_whatever_preset(self, changes: Mapping[str, Any]) -> list[Problem]:
-        """Return what is wrong with settings that change a preset, whichever it is."""
+        """Return the problems of settings that change a preset, whichever it is."""
         config_type = self.config_type()
         try:
             config_type.model_validate(changes)
@@ -118,7 +123,7 @@ class Algorithm:
         return []
 
     def build_tolerantly(self, settings: Mapping[str, Any]) -> pydantic.BaseModel | None:
-        """Make a config of the settings that are as they must be, for what can be said of it all the same."""
+        """Make a config of the valid settings alone, to ask it what can be asked all the same, or None."""
         known = {"preset", *self.config_type().model_fields}
         kept = {name: value for name, value in settings.items() if name in known}
         while True:
@@ -132,26 +137,20 @@ class Algorithm:
             kept = {name: value for name, value in kept.items() if name not in blamed}
 
     def build_checked(self, settings: Mapping[str, Any]) -> pydantic.BaseModel:
-        """Make one config as :meth:`build` does, and ask it for problems that take time to find.
+        """Make one config as :meth:`build` does, and ask it for problems that take time to find, too.
 
         Raises:
-            BadInput: naming every field that is not as it must be.
+            BadInput: naming every invalid field.
         """
         config = self.build(settings)
-        if found := slow_problems(config):
+        if found := questions.problems(config):
             raise BadInput(found)
         return config
 
 
-def changed(config: pydantic.BaseModel, changes: Mapping[str, Any]) -> pydantic.BaseModel:
+def with_changes(config: pydantic.BaseModel, changes: Mapping[str, Any]) -> pydantic.BaseModel:
     """Return a config with some fields changed, checked like any other."""
     return type(config).model_validate({**config.model_dump(), **changes}) if changes else config
-
-
-def slow_problems(config: pydantic.BaseModel) -> list[Problem]:
-    """Return what a config's own ``problems()`` finds, if it has one."""
-    check = getattr(config, "problems", None)
-    return [] if check is None else [Problem(*problem) for problem in check()]
 
 
 def load(dotted: str) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pydantic
 
+from harness.algorithm.questions import labels
 from harness.commands.tuning import Tuning
 from harness.errors import DamagedRecord, StudyChanged
 from harness.record.files import set_aside
@@ -164,8 +165,7 @@ def _finished(folder: Path, runs: Iterable[PlannedRun], warn: Callable[[str], No
             warn(f"{error}; kept as {kept}, the run is computed again")
             continue
         now, then = run.config.model_dump(mode="json"), _as_read_now(record.config, run.config)
-        if (labels := getattr(run.config, "labels", None)) is not None:
-            here = labels()
+        if here := labels(run.config):
             now, then = {**now, **_taken(here)}, {**then, **_taken({**here, **record.labels})}
         differing = [key for key in sorted({*now, *then}) if now.get(key) != then.get(key)]
         if differing:

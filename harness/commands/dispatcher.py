@@ -110,7 +110,14 @@ def run_study(
                 if batch.runs:
                     chosen.prepare(algorithm)  # children and this process each take seconds to import what they need
                 projections = open_projections(
-                    design.spec, folder, storage, tracking_uri, origin, observer.warned, interrupts.check
+                    design.spec,
+                    design.metrics,
+                    folder,
+                    storage,
+                    tracking_uri,
+                    origin,
+                    observer.warned,
+                    interrupts.check,
                 )
                 dispatcher = _Dispatcher(design, algorithm, folder, chosen, projections, observer, interrupts, origin)
                 with _imports_set_aside():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import provenance
 from harness.algorithm.protocol import Algorithm
+from harness.algorithm.questions import seed_of
 from harness.compute.executor import InlineExecutor
 from harness.compute.task import Failed, Finished, Task
 from harness.errors import BadInput, HarnessError, Problem, StoreUnavailable, Undelivered, disk_errors
@@ -66,7 +67,7 @@ def run_single(
         Interrupted: after SIGINT or SIGTERM; MLflow has it as KILLED.
     """
     config = algorithm.build_checked(settings)
-    seed = int(getattr(config, "seed", 0))
+    seed = seed_of(config)
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-seed-{seed}-{uuid.uuid4().hex[:6]}"
     task = Task(run, algorithm, config.model_dump(mode="json"), NO_LIMIT)
     origin = provenance.collect()

@@ -70,7 +70,7 @@ def sync_study(
         waited = spool.waiting()
         adopt = tracking_uri is not None
         projections = open_projections(
-            study.spec, folder, storage, uri, study.provenance, warn, interrupts.check, adopt
+            study.spec, study.metrics, folder, storage, uri, study.provenance, warn, interrupts.check, adopt
         )
         try:
             records = told_runs(study)

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.algorithm.protocol import changed
+from harness.algorithm.protocol import with_changes
 from harness.errors import StudyChanged
 from harness.record.folder import SEARCH_FILE
 from harness.record.json_file import write_json
 from harness.record.run import RunRecord
-from harness.record.scores import lost_score, score
+from harness.record.scores import Scores
 from harness.record.search import ArmSearch, Search, Trial, read_search
 from harness.study.design import Design, PlannedRun, is_tuned
 from harness.study.names import label, slug
 from harness.study.search_space import SearchSection
-from harness.study.spec import CompareSection
 
 
 class Tuning:
@@ -101,7 +100,7 @@ class Tuning:
         cell = self._cells[arm.cell]
         factor = self._design.spec.compare.factor
         level = next(value for value in self._design.spec.factor(factor).values if label(value) == arm.arm)
-        config = changed(self._design.configs[arm.cell][arm.arm], dict(trial.settings))
+        config = with_changes(self._design.configs[arm.cell][arm.arm], dict(trial.settings))
         for seed in self._search.seeds:
             yield PlannedRun(
                 id=f"{cell.id}__{slug(arm.arm)}__trial-{trial.number}__seed-{seed}",
@@ -115,27 +114,19 @@ class Tuning:
 
     def _score(self, records: Mapping[str, RunRecord], lost: Set[str]) -> None:
         """Fill in the scores of settled trials; a run that is lost counts as the worst."""
-        compare = self._design.spec.compare
         own = {run.id: records[run.id] for run in self.runs if run.id in records}
-        seen = [v for r in own.values() if r.outcome == "complete" and (v := score(r, compare, ())) is not None]
+        scores = Scores(self._design.spec.compare, self._design.metrics, own.values())
         self.arms = tuple(
-            replace(arm, trials=tuple(self._scored(arm, trial, own, compare, seen) for trial in arm.trials))
+            replace(arm, trials=tuple(self._scored(arm, trial, own, scores) for trial in arm.trials))
             for arm in self.arms
         )
 
-    def _scored(
-        self,
-        arm: ArmSearch,
-        trial: Trial,
-        records: Mapping[str, RunRecord],
-        compare: CompareSection,
-        seen: Sequence[float],
-    ) -> Trial:
+    def _scored(self, arm: ArmSearch, trial: Trial, records: Mapping[str, RunRecord], scores: Scores) -> Trial:
         runs = list(self._runs_of(arm, trial))
         values = [
-            score(records[run.id], compare, seen)
+            scores.of(records[run.id])
             if run.id in records
-            else lost_score(compare, run.config.model_dump(mode="json"), seen)
+            else scores.lost(arm.cell, arm.arm, run.config.model_dump(mode="json"))
             for run in runs
         ]
         lost = sum(run.id not in records or records[run.id].outcome == "diverged" for run in runs)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.algorithm.traits import MetricTraits
 from harness.errors import StoreUnavailable
 from harness.mirrors.addresses import _remember, checked_tracking_uri, default_storage, default_tracking_uri
 from harness.mirrors.databases import LOCK_SECONDS
@@ -60,6 +61,7 @@ def open_single(
 
 def open_projections(
     spec: StudySpec,
+    metrics: Mapping[str, MetricTraits],
     folder: Path,
     storage: str | None,
     tracking_uri: str | None,
@@ -72,6 +74,7 @@ def open_projections(
 
     Args:
         spec: the study, with search mode's own factor where it searches.
+        metrics: what is known of its metrics, by name.
         folder: its folder; the caller holds the study's lock.
         storage: Optuna's storage URL; None: in the study's folder.
         tracking_uri: MLflow's; None: in the working directory.
@@ -94,7 +97,7 @@ def open_projections(
         look()
 
     owner = study_identity(folder)
-    parts: list[Projection] = [Trials(storage or default_storage(folder), spec, owner, waiting)]
+    parts: list[Projection] = [Trials(storage or default_storage(folder), spec, owner, waiting, metrics)]
     try:
         tracker = open_tracker(spec.name, tracking_uri, origin, owner, waiting)
         spool = Spool(folder)

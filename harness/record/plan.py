@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import PlainValidator, TypeAdapter
 
+from harness.algorithm.traits import TRAITS, MetricTraits
 from harness.errors import BadInput, StudyConflict
 from harness.record.folder import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER
 from harness.record.json_file import SCHEMA, read_as, read_versioned, write_json
 from harness.record.run import finished_runs
+from harness.study.checks import parse_spec
 from harness.study.design import Alias, Cell, Design
 from harness.study.names import label
-from harness.study.spec import StudySpec, parse_spec
+from harness.study.spec import StudySpec
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Plan:
         provenance: of the command that wrote it.
         revisions: changes to what is declared after runs had finished.
         identity: of the study, as :func:`study_identity` returns it.
+        metrics: traits of its metrics and of columns of its tables, by name; plans of older versions hold none.
     """
 
     schema: Literal[1]
@@ -57,6 +60,7 @@ class Plan:
     provenance: Mapping[str, Any]
     revisions: tuple[Revision, ...] = ()
     identity: str | None = None
+    metrics: Mapping[str, MetricTraits] = field(default_factory=dict)
 
 
 _PLAN = TypeAdapter(Plan)
@@ -87,8 +91,10 @@ def write_plan(
         provenance=provenance,
         revisions=_revisions(folder, design),
         identity=study_identity(folder),
+        metrics=design.metrics,
     )
-    write_json(folder / PLAN_FILE, {**vars(plan), "spec": plan.spec.to_toml_data()})
+    metrics = TRAITS.dump_python(dict(plan.metrics), mode="json", exclude_defaults=True)
+    write_json(folder / PLAN_FILE, {**vars(plan), "spec": plan.spec.to_toml_data(), "metrics": metrics})
 
 
 def read_plan(folder: Path) -> Plan | None:

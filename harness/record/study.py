@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.algorithm.traits import MetricTraits
 from harness.errors import BadInput, DamagedRecord, Problem
 from harness.record.attempt import Failure, last_failures
 from harness.record.folder import PLAN_FILE, RUNS_FOLDER, study_folder
@@ -37,6 +38,7 @@ class Study:
         damaged: what cannot be read of its records; continuing the study sets it aside and computes it again.
         revisions: changes to its seeds, looks and rules after runs had finished.
         provenance: commit, versions and machine of the last command.
+        metrics: what is known of its metrics, and of columns of its tables, by name; empty of older versions' studies.
         folder: the study's folder, or where its files were downloaded to.
     """
 
@@ -53,6 +55,7 @@ class Study:
     revisions: tuple[Revision, ...] = ()
     failed_trials: tuple[Failure, ...] = ()
     damaged: tuple[str, ...] = ()
+    metrics: Mapping[str, MetricTraits] = field(default_factory=dict)
 
 
 def load_study(folder: Path, verify: bool = False) -> Study:
@@ -74,7 +77,7 @@ def load_study(folder: Path, verify: bool = False) -> Study:
     records, damaged = read_records(folder, [run for run in plan.planned if run in finished], verify)
     failures, torn = last_failures(folder, but=finished)
     return Study(
-        spec=plan.spec.with_views(),
+        spec=plan.spec.with_tuning_factor(),
         arms=plan.arms,
         cells=plan.cells,
         aliases=plan.aliases,
@@ -87,6 +90,7 @@ def load_study(folder: Path, verify: bool = False) -> Study:
         revisions=plan.revisions,
         failed_trials=tuple(f for run, f in failures.items() if run not in asked and f.trial is not None),
         damaged=(*damaged, *torn),
+        metrics=plan.metrics,
     )
 
 

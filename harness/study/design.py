@@ -1,4 +1,4 @@
-"""From a study to its runs: every cell, arm and seed, planned whole, with ids that never move.
+"""Plan a study whole: every cell, arm and seed as a run, with ids that never change.
 
 A *cell* is one combination of all factor levels except the compared one's; an *arm* is a level of the compared
 factor; a *run* is (cell, arm, seed). Runs are ordered with seeds outermost, so that an interrupted study is
@@ -15,18 +15,13 @@ from typing import Any
 
 import pydantic
 
-from harness.algorithm.protocol import Algorithm, changed
-from harness.errors import MAX_PROBLEMS, BadInput, Problem
-from harness.study.checks import (
-    homes_of,
-    located,
-    metric_problems,
-    search_problems,
-    settings_problems,
-    slow_settings_problems,
-)
+from harness.algorithm.protocol import Algorithm, with_changes
+from harness.algorithm.questions import effective_settings, metric_traits
+from harness.algorithm.traits import MetricTraits
+from harness.errors import MAX_PROBLEMS, BadInput, Problem, distinct
 from harness.study.names import _canonical, label, slug
-from harness.study.spec import TUNED, VIEWS, Factor, Settings, StudySpec, Tables
+from harness.study.settings import located, quick_problems, settings_problems, slow_problems, where_set
+from harness.study.spec import TUNED, TUNING_FACTOR, Factor, Settings, StudySpec
 
 MAX_RUNS = 200_000
 
@@ -48,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Alias:
-    """A combination whose settings come to the same as a cell that is kept."""
+    """A combination of levels whose effective settings equal those of a cell that is kept."""
 
     levels: Mapping[str, Any]
     cell: str
@@ -64,8 +59,8 @@ class PlannedRun:
         arm: its level of the compared factor, as text.
         seed: its seed.
         levels: factor name → level, the compared factor included.
-        config: what it trains with.
-        trial: in search mode the proposal it tries; None for the runs the verdict rests on.
+        config: the settings it trains with.
+        trial: in search mode the number of the proposal it tries; None for runs of the comparison.
     """
 
     id: str
@@ -85,9 +80,10 @@ class Design:
         spec: the study, with search mode's own factor where it searches.
         arms: the compared levels as text, the baseline first.
         cells: in the order of the sweep.
-        aliases: what was left out, and which cell stands for it.
+        aliases: the combinations left out, each with the cell that stands for it.
         runs: in the order they are to be computed: none yet in cells whose settings are still searched for.
-        configs: cell → arm → what it trains with, of the study's first seed; in cells to be tuned where it starts from.
+        configs: cell → arm → its config, with the study's first seed; in tuned cells the one the search changes.
+        metrics: what is known of its metrics, by name.
     """
 
     spec: StudySpec
@@ -96,11 +92,12 @@ class Design:
     aliases: tuple[Alias, ...]
     runs: tuple[PlannedRun, ...]
     configs: Mapping[str, Mapping[str, pydantic.BaseModel]] = field(repr=False)
+    metrics: Mapping[str, MetricTraits] = field(default_factory=dict, repr=False)
 
     def tuned(self, found: Mapping[tuple[str, str], Mapping[str, Any]]) -> Design:
         """Return the design with runs in the cells whose settings were found, by (cell, arm)."""
         configs = {
-            cell: {arm: changed(config, found.get((cell, arm), {})) for arm, config in by_arm.items()}
+            cell: {arm: with_changes(config, found.get((cell, arm), {})) for arm, config in by_arm.items()}
             for cell, by_arm in self.configs.items()
         }
         ready = [cell for cell in self.cells if not is_tuned(cell) or all((cell.id, arm) in found for arm in self.arms)]
@@ -108,74 +105,74 @@ class Design:
 
 
 def is_tuned(cell: Cell) -> bool:
-    """Whether a cell's arms train with settings that are searched for, each with its own."""
-    return cell.levels.get(VIEWS) == TUNED
+    """Return whether each arm of a cell trains with settings that were searched for it."""
+    return cell.levels.get(TUNING_FACTOR) == TUNED
 
 
 def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
-    """Plan a study: build and check every config, drop aliases, order the runs.
+    """Plan a study: build every config, drop aliases, ask what takes time to find, order the runs.
+
+    A spec that :func:`~harness.study.checks.read_study` has checked is not checked again: all that can still be wrong
+    are levels that do not go together. Of any other, all that is wrong is found before environments are made.
 
     Raises:
-        BadInput: naming every field that is not as it must be.
+        BadInput: naming every invalid field.
     """
-    spec = spec.with_views()
-    compared = spec.factor(spec.compare.factor)
-    others = [factor for factor in spec.sweep if factor.name != compared.name]
+    spec = spec.with_tuning_factor()
+    compared = spec.compared_only()
+    others = [factor for factor in spec.sweep if factor.name != spec.compare.factor]
     _require_few(spec, others)
-    chosen = (spec.compare.baseline, *spec.compare.candidates)
-    known = {label(value): (value, settings) for value, settings in compared.levels}
-    arms = {label(value): known[label(value)] for value in chosen}
+    arms = {label(value): settings for value, settings in compared.factor(spec.compare.factor).levels}
     kept: dict[str, tuple[Cell, dict[str, pydantic.BaseModel]]] = {}
     aliases = []
-    problems: dict[Problem, None] = {}
-    tables = _as_tables(spec, compared, [arms[arm] for arm in arms])
-    if found := [*_same_but_for_case(tables.sweep), *settings_problems(tables, algorithm)]:
-        raise BadInput(found)
-    homes = homes_of(spec.sweep)
+    problems = _same_but_for_case(compared.sweep)
+    refused: list[Problem] = []
+    homes = where_set(spec.sweep)
     for combination in itertools.product(*(factor.levels for factor in others)):
-        levels = {factor.name: value for factor, (value, _) in zip(others, combination, strict=True)}
-        cell_settings: Settings = {}
-        for _, settings in combination:
-            cell_settings.update(settings)
-        configs = {}
-        for arm, (_, arm_settings) in arms.items():
-            swept = {**cell_settings, **arm_settings}
-            try:
-                configs[arm] = algorithm.build({**spec.base, **swept, "seed": spec.study.seeds[0]})
-            except BadInput as error:  # levels that do not go together: each by itself is as it must be
-                problems.update(dict.fromkeys(located(error.problems, homes)))
-        if len(problems) > MAX_PROBLEMS:
+        configs, errors = _configs(spec, algorithm, [settings for _, settings in combination], arms)
+        found = located(errors, homes)
+        if found and not refused and (alone := settings_problems(compared, algorithm)):
+            raise BadInput([*problems, *alone])
+        refused = distinct([*refused, *found])
+        if len(refused) > MAX_PROBLEMS:
             break
-        if len(configs) < len(arms):
+        if found:
             continue
+        levels = {factor.name: value for factor, (value, _) in zip(others, combination, strict=True)}
         cell = Cell(_cell_id(levels), levels, _is_primary(levels, spec))
         # where settings are still to be found, what makes no difference now may make one then
-        effect = _settings if is_tuned(cell) else _effective
+        effect = _settings if is_tuned(cell) else effective_settings
         identity = _canonical([is_tuned(cell), {arm: effect(config) for arm, config in configs.items()}])
         if identity in kept:  # equal settings arm by arm: the same runs under another name
             aliases.append(Alias(levels, kept[identity][0].id))
         else:
             kept[identity] = (cell, configs)
-    problems.update(
-        dict.fromkeys(_problems_of_all(spec, [c for _, configs in kept.values() for c in configs.values()]))
-    )
-    if problems:
-        raise BadInput(list(problems))
+    every = [config for _, by_arm in kept.values() for config in by_arm.values()]
+    quick = distinct(problem for config in every for problem in quick_problems(spec, config))
+    if problems := [*problems, *refused, *(quick or slow_problems(spec, every))]:
+        raise BadInput(problems)
     cells = tuple(cell for cell, _ in kept.values())
-    configs_of = {cell.id: configs for cell, configs in kept.values()}
-    return Design(spec, tuple(arms), cells, tuple(aliases), (), configs_of).tuned({})
+    configs_of = {cell.id: by_arm for cell, by_arm in kept.values()}
+    return Design(spec, tuple(arms), cells, tuple(aliases), (), configs_of, metric_traits(every[0])).tuned({})
 
 
-def _as_tables(spec: StudySpec, compared: Factor, chosen: list[tuple[Any, Settings]]) -> Tables:
-    """Return a study's tables without the levels that are not compared."""
-    arms = compared.model_copy(update={"levels": tuple(chosen)})
-    sweep = tuple(arms if factor.name == compared.name else factor for factor in spec.sweep)
-    names = frozenset(factor.name for factor in sweep)
-    return Tables(spec.study, spec.base, sweep, names, spec.compare, spec.search)
+def _configs(
+    spec: StudySpec, algorithm: Algorithm, cell: Sequence[Settings], arms: Mapping[str, Settings]
+) -> tuple[dict[str, pydantic.BaseModel], list[Problem]]:
+    """Build each arm's config in a cell, with the study's first seed; return the problems of those that are invalid."""
+    settings = {field: value for level in cell for field, value in level.items()}
+    configs: dict[str, pydantic.BaseModel] = {}
+    found: list[Problem] = []
+    for arm, own in arms.items():
+        try:
+            configs[arm] = algorithm.build({**spec.base, **settings, **own, "seed": spec.study.seeds[0]})
+        except BadInput as error:
+            found += error.problems
+    return configs, found
 
 
 def _same_but_for_case(sweep: Sequence[Factor]) -> list[Problem]:
-    """Name levels whose runs would share a folder where file systems take upper and lower case for the same."""
+    """Return a problem for each level whose runs share a folder with another's on file systems that ignore case."""
     found = []
     for factor in sweep:
         seen: dict[str, Any] = {}
@@ -185,15 +182,6 @@ def _same_but_for_case(sweep: Sequence[Factor]) -> list[Problem]:
                 allowed = f"must differ from {other!r} by more than case, which not every file system tells apart"
                 found.append(Problem(f"sweep.{factor.name}", value, allowed))
     return found
-
-
-def _problems_of_all(spec: StudySpec, configs: list[pydantic.BaseModel]) -> list[Problem]:
-    """Return what is wrong with runs whose every setting is as it must be."""
-    found = {}
-    for config in configs:
-        found.update(dict.fromkeys(metric_problems(spec.compare, config)))
-        found.update(dict.fromkeys(search_problems(spec.search, config) if spec.search is not None else []))
-    return list(found) or slow_settings_problems(spec.search, homes_of(spec.sweep), configs)
 
 
 def _require_few(spec: StudySpec, cell_factors: list[Factor]) -> None:
@@ -236,11 +224,6 @@ def _is_primary(levels: Mapping[str, Any], spec: StudySpec) -> bool:
     """Cells are primary where a ``primary`` entry matches them; without entries all are."""
     chosen = spec.compare.primary
     return not chosen or any(all(levels[name] == value for name, value in entry.items()) for entry in chosen)
-
-
-def _effective(config: pydantic.BaseModel) -> object:
-    effective = getattr(config, "effective", None)
-    return effective() if effective is not None else _settings(config)
 
 
 def _settings(config: pydantic.BaseModel) -> object:

@@ -34,7 +34,7 @@ def read_tables(path: Path) -> dict[str, Any]:
 
 
 def _read_bytes(path: Path) -> bytes:
-    """Read a regular file that is not too large; of pipes and devices, which may never end, not a byte."""
+    """Read a regular file of limited size; pipes and devices, which may never end, are refused unread."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -46,7 +46,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def implausible(data: object) -> list[Problem]:
-    """Name the values that no study has whatever its fields, or as many of them as are told."""
+    """Return a problem for each value that no field of a study may have, up to one more than are shown."""
     problems: list[Problem] = []
     waiting: list[tuple[str, object, int]] = [("", data, 0)]
     while waiting and len(problems) <= MAX_PROBLEMS:

@@ -7,13 +7,11 @@ import json
 import re
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
-
-
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # devices, on Windows
 
 
 def label(value: object) -> str:
-    """Write a level as text: a string as it is unless it reads as something else, everything else as JSON."""
+    """Return a level as text: a string as it is unless it is valid JSON, anything else as JSON."""
     if not isinstance(value, str):
         return _canonical(value)
     try:
@@ -24,7 +22,7 @@ def label(value: object) -> str:
 
 
 def slug(text: str) -> str:
-    """Make any text a safe file name; what does not survive is told apart by a hash."""
+    """Return a safe file name for any text; a hash stands for characters that were replaced."""
     safe = _UNSAFE.sub("-", text).strip("-.")[:100]
     if _RESERVED.fullmatch(safe):
         safe = ""

@@ -1,4 +1,4 @@
-"""What a search may try: ``[search]`` of a study file.
+"""``[search]`` of a study file: the settings a search may try.
 
 [search]
 trials = 30                       # settings tried for each arm of each cell
@@ -52,7 +52,7 @@ class Range(Section):
 
     @property
     def samples(self) -> tuple[Any, ...]:
-        """Values whose legality vouches for the range."""
+        """The ends: where they are valid, so are all between."""
         return (self.low, self.high)
 
 
@@ -99,7 +99,7 @@ def _seed_list(value: object) -> object:
 
 
 class SearchSection(Section):
-    """``[search]``: what is tried for each arm before the arms are compared at their best."""
+    """``[search]``: the trials of each arm before the arms are compared at their best settings."""
 
     trials: Annotated[int, Field(ge=2, le=MAX_TRIALS)] = 30
     seeds: Annotated[

@@ -15,6 +15,7 @@ from harness.study.names import label, slug
 from reports.comparison.control import Control, check_control, compares_targets, is_vacuous
 from reports.comparison.evidence import Gathered, declared_rules, gather
 from reports.comparison.pairing import Pairing, describe_pairing
+from reports.data.names import DIFFERING_SHARE, TARGET_SHIFT
 from reports.data.pairs import Pair
 from reports.data.reading import RunFiles
 from reports.data.settings import cell_factors
@@ -129,6 +130,7 @@ def compare_cells(study: Study, files: RunFiles | None = None) -> tuple[Comparis
             looks=tuple(tuple(pair.difference for pair in look) for look in one.found.looks) if _judged(one) else (),
             primary=one.cell.primary,
             vacuous=controls[key] is not None,
+            lost=tuple(all(pair.diverged + pair.failed == 1 for pair in look) for look in one.found.looks),
         )
         for key, one in own.items()
     ]
@@ -186,8 +188,8 @@ _COLUMNS = {  # of cells.csv: where a comparison holds them
     **{f"correlation_{name}": f"pairing.correlation.{name}" for name in ("low", "high")},
     "variance_ratio": "pairing.variance_ratio",
     **{f"welch_{name}": f"pairing.welch.{name}" for name in ("low", "high")},
-    "differing_target_share": "share",
-    "mean_target_shift": "shift",
+    DIFFERING_SHARE: "share",
+    TARGET_SHIFT: "shift",
     "diverged_runs": "diverged",
     "failed_runs": "failed",
     "control": "control.finding",
@@ -264,8 +266,8 @@ def _compare(
         reached=len(found.looks),
         diverged=sum(record.outcome == "diverged" for record in own.records),
         failed=failures[cell.id, own.baseline] + failures[cell.id, own.candidate],
-        share=_mean([record.metrics.get("differing_target_share", math.nan) for record in own.records]),
-        shift=_mean([record.metrics.get("mean_target_shift", math.nan) for record in own.records]),
+        share=_mean([record.metrics.get(DIFFERING_SHARE, math.nan) for record in own.records]),
+        shift=_mean([record.metrics.get(TARGET_SHIFT, math.nan) for record in own.records]),
         control=control,
         pairing=_pairing(used, judgement.nominal if judged else 1 - own.level) if control is None else None,
     )

@@ -13,6 +13,7 @@ from typing import Literal
 
 from harness.record.run import RunRecord
 from harness.record.study import Study
+from reports.data.names import DIFFERING_SHARE
 from reports.data.reading import RunFiles
 
 Finding = Literal["identical", "differs", "chance", "settings", "unchecked"]
@@ -52,7 +53,7 @@ def compares_targets(study: Study) -> bool:
 
 def is_vacuous(records: Sequence[RunRecord]) -> bool:
     """Return whether every run that measured it found no target for which the tail rule matters."""
-    shares = [record.metrics["differing_target_share"] for record in records if _has_share(record)]
+    shares = [record.metrics[DIFFERING_SHARE] for record in records if _has_share(record)]
     return bool(shares) and all(share == 0 for share in shares)
 
 
@@ -84,5 +85,5 @@ def _differ_at_most_in(fields: Collection[str], one: RunRecord, other: RunRecord
 
 
 def _has_share(record: RunRecord) -> bool:
-    share = record.metrics.get("differing_target_share")
+    share = record.metrics.get(DIFFERING_SHARE)
     return share is not None and share == share

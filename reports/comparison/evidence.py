@@ -1,20 +1,16 @@
-"""What a study's comparisons put forward to be judged: their pairs at every look that is complete, and the rules."""
+"""Gather the evidence of a study's comparisons: their pairs at every complete look, and the declared rules."""
 
 from __future__ import annotations
 
 import bisect
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.record.scores import SCALED, lost_score
 from harness.record.study import Study
-from reports.data.pairs import Pair, RunKey, by_key, extremes, pairs
+from reports.data.pairs import Pair, RunKey, by_key, pairs, scores_of
 from reports.statistics.verdicts import Rules
 
 ComparisonKey = tuple[str, str]  # cell, candidate
-
-_KNOWN_BEST = {**dict.fromkeys(SCALED, 1.0), "solved": 1.0, "collapsed": 0.0}
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class Gathered:
 
     @property
     def measured(self) -> bool:
-        """Whether any run of the last complete look came to something: where none did there is nothing to judge."""
+        """Whether any run of the last complete look has a result; without one there is nothing to judge."""
         return any(pair.measured for pair in (self.looks[-1] if self.looks else self.pairs))
 
 
@@ -68,29 +64,12 @@ def _leading(seeds: Sequence[int], settled: set[RunKey], cell: str, arms: Sequen
 
 
 def declared_rules(study: Study) -> Rules:
-    """Return what the study file declares, with the span of its metric."""
+    """Return the rules of the verdict as declared, with the span of the metric."""
     compare = study.spec.compare
     return Rules(
         level=compare.level,
         margin=compare.margin,
         looks=study.spec.study.stages,
-        span=metric_span(study),
+        span=scores_of(study).span(study.spec.base),
         higher_is_better=compare.higher_is_better,
     )
-
-
-def metric_span(study: Study) -> float:
-    """Return the best score known or seen minus the worst a run can fall to; ∞ where nothing says what that is."""
-    compare = study.spec.compare
-    budgets = {repr(_budget(record.config)): record.config for record in study.records}
-    lost = [lost_score(compare, config, ()) for config in (*budgets.values(), study.spec.base)]
-    worst = [value for value in lost if value is not None]
-    if not worst:
-        return math.inf
-    best = [value for value in (_KNOWN_BEST.get(compare.metric),) if value is not None]
-    ends = [*extremes(study), *worst, *best]
-    return max(ends) - min(ends)
-
-
-def _budget(config: Mapping[str, object]) -> object:
-    return config.get("total_steps"), config.get("total_episodes")

@@ -10,7 +10,7 @@ from harness.record.run import RunRecord
 from harness.record.study import Study
 from harness.study.design import Cell
 from harness.study.names import label
-from harness.study.spec import SHARED, VIEWS
+from harness.study.spec import SHARED, TUNING_FACTOR
 from reports.comparison.cells import Comparison
 from reports.statistics.verdicts import Verdict
 
@@ -95,7 +95,7 @@ def _level(study: Study, cell: Cell, name: str) -> str:
     """Return the cell's level of a factor, or the setting that all its runs have where it is not swept."""
     if name in cell.levels:
         return label(cell.levels[name])
-    if name == VIEWS:
+    if name == TUNING_FACTOR:
         return SHARED  # a study that searches nothing has every arm at shared settings
     fixed = next((r.config[name] for r in study.records if name in r.config), study.spec.base.get(name))
     return "not set" if fixed is None else label(fixed)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.algorithm.traits import NO_TRAITS
 from harness.record.study import Study
+from reports.data.names import CURVE_TRAITS
+from reports.data.pairs import compared_values, scores_of
 from reports.data.reading import RunFiles
+from reports.data.units import holding, unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,13 +97,38 @@ def _fill_diverged(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
     points = {cell: set(at) for cell, at in curves["at"].groupby(curves["record"].map(cells.__getitem__))}
     stopped = curves[curves["record"].isin(diverged)]
     own = {number: set(at) for number, at in stopped["at"].groupby(stopped["record"])}
-    worst = {"return": curves["return"].min(), "scaled": 0.0 if measure(curves) == "scaled" else math.nan}
+    worst = _worst_values(study, curves, diverged)
     rows = [
-        {"record": number, "at": at, **worst, "filled": True}
+        {"record": number, "at": at, **worst[number], "filled": True}
         for number in diverged
         for at in sorted(points.get(cells[number], set()) - own.get(number, set()))
     ]
     return pd.concat([curves, pd.DataFrame(rows)]) if rows else curves
+
+
+def _worst_values(study: Study, curves: pd.DataFrame, diverged: Sequence[int]) -> dict[int, dict[str, float]]:
+    """Return at which values of the measures the curves of diverged runs go on.
+
+    A measure in the unit of the compared metric goes on at what such a run counts as. Any other at the worst that is
+    known of it, and where nothing bounds it also seen.
+    """
+    found: dict[int, dict[str, float]] = {number: dict.fromkeys(CURVE_TRAITS, math.nan) for number in diverged}
+    compared = compared_values(study) if diverged else {}
+    for column, name in CURVE_TRAITS.items():
+        if not diverged or curves[column].isna().any():
+            continue
+        own_unit = unit(study, name)
+        same = bool(own_unit) and own_unit == unit(study, study.spec.compare.metric)
+        lower = study.metrics.get(name, NO_TRAITS).lower_is_better
+        bounded = all(traits.worst is not None for traits in holding(study, name))
+        seen = [] if bounded else [float(curves[column].max() if lower else curves[column].min())]
+        scores = scores_of(study, name)
+        for number in diverged:
+            record = study.records[number]
+            counted = compared.get((record.cell, record.arm, record.seed)) if same else None
+            known = [value for value in (scores.of(record),) if value is not None]
+            found[number][column] = counted if counted is not None else (max if lower else min)([*seen, *known])
+    return found
 
 
 def _with_who(study: Study, curves: pd.DataFrame) -> pd.DataFrame:

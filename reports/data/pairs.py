@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.algorithm.traits import NO_TRAITS
 from harness.record.attempt import Failure
 from harness.record.run import RunRecord
-from harness.record.scores import lost_score, score
+from harness.record.scores import Scores
 from harness.record.study import Study, load_results
 
 if TYPE_CHECKING:
@@ -63,27 +64,28 @@ def compared_values(study: Study) -> dict[RunKey, float]:
 
     Failed runs stand here at the worst value too, unless the study declared ``compare.failed = "missing"``.
     """
-    compare = study.spec.compare
-    seen = extremes(study)
-    records = by_key(study)
-    scored = {key: score(record, compare, seen) for key, record in records.items()}
-    if compare.failed == "worst":
+    scores, records = scores_of(study), by_key(study)
+    scored = {key: scores.of(record) for key, record in records.items()}
+    if study.spec.compare.failed == "worst":
         for failure in study.failures:
             key = (failure.cell, failure.arm, failure.seed)
-            scored[key] = lost_score(compare, _settings(study, failure, records), seen)
+            scored[key] = scores.lost(failure.cell, failure.arm, _settings(study, failure, records))
     return {key: value for key, value in scored.items() if value is not None}
 
 
-def extremes(study: Study) -> tuple[float, ...]:
-    """Return the lowest and the highest value of the compared metric in complete runs; nothing without any.
+def scores_of(study: Study, column: str | None = None) -> Scores:
+    """Return the scores of the study's runs by the compared metric, or those by a column that has traits.
 
-    Of the seeds of the first look alone: what later looks bring must change no verdict reached before.
+    Of what runs were seen to score those of the first look's seeds count alone: what later looks bring must change no
+    verdict reached before.
     """
-    compare = study.spec.compare
     first = {*study.spec.study.seeds[: study.spec.study.stages[0]]}
-    complete = (record for record in study.records if record.outcome == "complete" and record.seed in first)
-    seen = [value for record in complete if (value := score(record, compare, ())) is not None]
-    return (min(seen), max(seen)) if seen else ()
+    compare = study.spec.compare
+    if column is not None:
+        higher = not study.metrics.get(column, NO_TRAITS).lower_is_better
+        update = {"metric": column, "higher_is_better": higher, "diverged_score": None}
+        compare = compare.model_copy(update=update)
+    return Scores(compare, study.metrics, study.records, first)
 
 
 def _settings(study: Study, failure: Failure, records: Mapping[RunKey, RunRecord]) -> Mapping[str, Any]:

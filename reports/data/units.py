@@ -1,43 +1,46 @@
-"""What the compared metric is measured in, and what more or less of it is called."""
+"""Units and words of metrics, from the traits the algorithm states."""
 
 from __future__ import annotations
 
-from harness.record.scores import SCALED
+from harness.algorithm.traits import NO_TRAITS, MetricTraits
 from harness.record.study import Study
-from reports.data.curves import budget_unit
+from reports.data.names import CURVE_TRAITS, SCALED
 from reports.data.settings import setting
-
-_WORDS = {  # what an arm does that is better by a metric, and what one does that is worse
-    "auc": ("converges better", "converges worse"),
-    "best": ("reaches a better best", "reaches a worse best"),
-    "final": ("ends better", "ends worse"),
-    "final_return": ("ends better", "ends worse"),
-    "steps_to_threshold": ("reaches the threshold sooner", "reaches the threshold later"),
-    "solved": ("solves the task more often", "solves the task less often"),
-    "collapsed": ("collapses less often", "collapses more often"),
-}
 
 
 def unit_of(study: Study) -> str:
     """Return the unit of the compared metric, as a phrase."""
-    metric = study.spec.compare.metric
-    if metric in SCALED:
-        return scale_of(study)
-    units = {"final_return": "return", "training_return_last_100": "return"}
-    if metric == "steps_to_threshold":
-        return budget_unit(study)
-    return units.get(metric, "")
+    return unit(study, study.spec.compare.metric)
+
+
+def unit(study: Study, name: str) -> str:
+    """Return the unit of a metric or of a table's column; of several where runs differ in it."""
+    return " or ".join(dict.fromkeys(_unit(study, traits) for traits in holding(study, name)))
+
+
+def holding(study: Study, name: str) -> list[MetricTraits]:
+    """Return the traits of a metric or of a table's column that hold in the study's runs, the declared ones first."""
+    traits = study.metrics.get(name, NO_TRAITS)
+    seen = {traits.holds(r.outcome == "complete", r.metrics, r.config) for r in study.records}
+    declared = [traits] if True in seen or False not in seen else []
+    return [*declared, *([traits.otherwise] if False in seen and traits.otherwise is not None else [])]
 
 
 def scale_of(study: Study) -> str:
-    """Say what scaled evaluation returns are scaled to; ``return`` where nothing says what is solved."""
-    if given := setting(study, "evaluation_scale"):
-        return f"return scaled so that {given} become 0 and 1"
-    if study.records and not any("reward_threshold" in record.metrics for record in study.records):
-        return "return"
-    return "scaled return: 0 random policy, 1 solved"
+    """Return the unit of scaled evaluation returns; ``return`` if nothing defines a scale."""
+    return unit(study, CURVE_TRAITS[SCALED])
 
 
-def better_words(metric: str) -> tuple[str, str]:
-    """Return how a sentence says that an arm is better by a metric, and that it is worse."""
-    return _WORDS.get(metric, ("does better", "does worse"))
+def time_metric(study: Study) -> tuple[str, str] | None:
+    """Return the metric that is a time until something is reached, and the one that is 1 where it was; None without."""
+    return next(((name, traits.reached_by) for name, traits in study.metrics.items() if traits.reached_by), None)
+
+
+def better_words(study: Study) -> tuple[str, str]:
+    """Return the predicates of an arm that is better by the compared metric and of one that is worse."""
+    return study.metrics.get(study.spec.compare.metric, NO_TRAITS).words
+
+
+def _unit(study: Study, traits: MetricTraits) -> str:
+    given = [phrase.replace("{}", value) for name, phrase in traits.units.items() if (value := setting(study, name))]
+    return " or ".join(given) or traits.unit

@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from harness.algorithm.traits import STEPS
 from harness.record.run import RunRecord
 from harness.record.study import Study
 from reports.data.curves import EVALUATION_COLUMNS
+from reports.data.names import RETURN, SCALED
 from reports.data.pairs import RunKey, by_key
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 POINTS = 50
-_MEASURES = ("return", "scaled")
+_MEASURES = (RETURN, SCALED)
 _ROUNDING = 1e-9  # the last point of a grid is the end of a curve, but for this share
 
 
@@ -105,5 +107,5 @@ def _seconds(study: Study, evaluations: pd.DataFrame) -> NDArray[np.float64]:
 
 def _pace(record: RunRecord) -> float:
     """Return the seconds a run took for a step."""
-    seconds, steps = record.timings.get("train_seconds"), record.metrics.get("steps")
+    seconds, steps = record.timings.get("train_seconds"), record.metrics.get(STEPS)
     return seconds / steps if seconds and steps else math.nan

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
 from reports.data.curves import EVALUATION_COLUMNS, measure, training_curves
+from reports.data.names import REWARD_THRESHOLD, SCALED
 from reports.data.settings import setting
 from reports.data.units import scale_of
 from reports.data.wallclock import time_curves
@@ -150,11 +151,11 @@ def _evaluation_style(findings: Findings) -> CurveStyle:
     study, column = findings.study, measure(findings.evaluations)
     threshold = _threshold(study)
     marks, label = {} if threshold is None else {threshold: "reward threshold"}, "evaluation return"
-    if column == "scaled" and scale_of(study) == "return":
+    if column == SCALED and scale_of(study) == "return":
         marks = {}
-    elif column == "scaled" and setting(study, "evaluation_scale"):
+    elif column == SCALED and setting(study, "evaluation_scale"):
         marks, label = {1.0: "scores 1"}, "scaled evaluation return"
-    elif column == "scaled":
+    elif column == SCALED:
         of = f" ({number(threshold).rstrip('0').rstrip('.')})" if threshold is not None else ""
         marks, label = {1.0: f"reward threshold{of}"}, "scaled evaluation return"
     return CurveStyle(column, findings.budget, label, marks, study.spec.compare.level, findings.vacuous)
@@ -169,7 +170,7 @@ def _training_style(findings: Findings) -> CurveStyle:
 
 def _threshold(study: Study) -> float | None:
     """Return the environment's reward threshold, if all runs share one."""
-    seen = {r.metrics["reward_threshold"] for r in study.records if "reward_threshold" in r.metrics}
+    seen = {r.metrics[REWARD_THRESHOLD] for r in study.records if REWARD_THRESHOLD in r.metrics}
     return next(iter(seen)) if len(seen) == 1 else None
 
 

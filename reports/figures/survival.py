@@ -14,8 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.algorithm.traits import STEPS
 from harness.record.run import RunRecord
 from harness.record.study import Study
+from reports.data.units import time_metric
 from reports.figures.exhibit import Exhibit, Words
 from reports.figures.facets import Frame, arm_handles, facet_pictures
 from reports.figures.findings import Findings
@@ -108,7 +110,10 @@ def survival_figure(table: pd.DataFrame, findings: Findings) -> list[Picture]:
 
 def _times(study: Study) -> Iterator[Times]:
     """Gather the runs of every cell and arm that say whether they reached a threshold, in the order of the design."""
-    if not any(record.metrics.get("solved") in (0, 1) for record in study.records):
+    if (named := time_metric(study)) is None:
+        return
+    time, solved = named
+    if not any(record.metrics.get(solved) in (0, 1) for record in study.records):
         return
     reached: dict[tuple[str, str], list[float]] = {}
     censored: dict[tuple[str, str], list[float]] = {}
@@ -121,10 +126,10 @@ def _times(study: Study) -> Iterator[Times]:
         budgets[record.cell] = budget
         if record.outcome == "diverged":
             lost[key] += 1
-        if record.outcome == "diverged" or record.metrics.get("solved") == 0:
+        if record.outcome == "diverged" or record.metrics.get(solved) == 0:
             censored.setdefault(key, []).append(budget)
-        elif record.metrics.get("solved") == 1:
-            reached.setdefault(key, []).append(record.metrics["steps_to_threshold"])
+        elif record.metrics.get(solved) == 1:
+            reached.setdefault(key, []).append(record.metrics[time])
     for failure in study.failures if study.spec.compare.failed == "worst" else ():
         if failure.cell in budgets:  # else none of its cell has finished
             key = (failure.cell, failure.arm)
@@ -138,7 +143,7 @@ def _times(study: Study) -> Iterator[Times]:
 
 
 def _budget(record: RunRecord) -> float | None:
-    budget = record.config.get("total_steps") or record.config.get("total_episodes") or record.metrics.get("steps")
+    budget = record.config.get("total_steps") or record.config.get("total_episodes") or record.metrics.get(STEPS)
     return float(budget) if budget else None
 
 

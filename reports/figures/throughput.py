@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.record.study import Study
 from harness.study.names import label
+from reports.data.names import STALENESS
 from reports.figures.exhibit import Exhibit, Words
 from reports.figures.findings import Findings
 from reports.figures.style import SERIES, Picture, Style, drawing, legend_line, new_figure, picture, styles, thousands
@@ -18,15 +19,13 @@ if TYPE_CHECKING:
 
 _MEASURES = {
     "steps_per_second": "environment steps per second",
-    "staleness_mean": "mean staleness (updates)",
+    STALENESS["mean"]: "mean staleness (updates)",
 }
 _COLUMNS = (
     "steps_per_second",
     "train_seconds",
     "evaluation_seconds",
-    "staleness_mean",
-    "staleness_median",
-    "staleness_max",
+    *STALENESS.values(),
 )
 _MAX_SERIES = 6
 _MAX_POINTS = 600  # beyond, points are a smear that weighs megabytes

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.record.study import Study
-from harness.study.spec import SHARED, TUNED, VIEWS
+from harness.study.spec import SHARED, TUNED, TUNING_FACTOR
 from reports.comparison.cells import Comparison
 from reports.data.units import better_words
 from reports.statistics.intervals import MIN_PAIRS, MIN_VERDICT_PAIRS
 from reports.statistics.verdicts import Verdict
 from reports.text import arm_name, cell_name, count, interval, listing, number, show, signed
 
-_VIEW_WORDS = {SHARED: "at shared settings", TUNED: "with each arm at its own best settings"}
+_TUNING_WORDS = {SHARED: "at shared settings", TUNED: "with each arm at its own best settings"}
 
 
 def overall_answer(study: Study, comparisons: Sequence[Comparison]) -> str:
@@ -124,13 +124,13 @@ def _headline(primary: Sequence[Comparison]) -> str:
 
 def _clauses(study: Study, group: Sequence[Comparison], noun: str) -> str:
     """Describe for each view and candidate what came out in how many cells."""
-    views = [view for view in (SHARED, TUNED) if any(c.cell.levels.get(VIEWS) == view for c in group)]
+    views = [view for view in (SHARED, TUNED) if any(c.cell.levels.get(TUNING_FACTOR) == view for c in group)]
     if study.spec.search is None or not views:
         return _by_candidate(study, group, noun)
     parts = []
     for view in views:
-        own = [c for c in group if c.cell.levels.get(VIEWS) == view]
-        parts.append(f"{_VIEW_WORDS[view]}, {_by_candidate(study, own, noun)}")
+        own = [c for c in group if c.cell.levels.get(TUNING_FACTOR) == view]
+        parts.append(f"{_TUNING_WORDS[view]}, {_by_candidate(study, own, noun)}")
     return "; ".join(parts)
 
 
@@ -143,7 +143,7 @@ def _clause(study: Study, candidate: str, group: Sequence[Comparison], noun: str
     """Describe what came out of one candidate: ``in 9 of 15 cells a converges better than b (by …), in 4 …``."""
     factor, margin = study.spec.compare.factor, study.spec.compare.margin
     arm, baseline = arm_name(factor, candidate), arm_name(factor, study.arms[0])
-    up, down = better_words(study.spec.compare.metric)
+    up, down = better_words(study)
     better, worse = [c for c in group if c.better], [c for c in group if c.worse]
     same = [c for c in group if c.verdict is Verdict.EQUIVALENT]
     undecided = [c for c in group if c.verdict is Verdict.UNDECIDED]

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.record.files import write_text
-from harness.record.scores import SCALED
 from harness.record.study import Study
 from reports.comparison.control import compares_targets
 from reports.data.settings import cell_factors, counts, provenance, seeds_words, setting, settings
-from reports.data.units import scale_of, unit_of
+from reports.data.units import unit_of
 from reports.figures.catalogue import CATALOGUE
 from reports.figures.exhibit import SECTIONS, Shown, show_exhibit
 from reports.figures.findings import Findings, find
@@ -131,7 +130,6 @@ def _opening(findings: Findings) -> dict[str, Any]:
         "arms": [(show(arm), colour, dark_colour(colour)) for arm, colour in colours.items()],
         "metric": show(compare.metric),
         "unit": unit_of(study),
-        "scaled": compare.metric in SCALED and scale_of(study) != "return",
         "higher_is_better": compare.higher_is_better,
         "level": percent(compare.level),
         "min_pairs": MIN_PAIRS,

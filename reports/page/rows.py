@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.algorithm.traits import STEPS
 from harness.record.study import Study
 from reports.comparison.cells import Comparison
+from reports.data.names import STALENESS
 from reports.data.settings import cell_factors
 from reports.page.signs import Sign, grounds, sign
 from reports.statistics.intervals import MIN_PAIRS
@@ -150,8 +152,8 @@ def throughput_rows(table: pd.DataFrame, series: str) -> list[tuple[str, ...]]:
                 number(speed.median()) if len(speed) else "–",
                 f"{number(speed.min())} to {number(speed.max())}" if len(speed) else "–",
                 number(group["train_seconds"].mean(), 1),
-                *(number(group[f"staleness_{name}"].mean(), 1) for name in ("mean", "median")),
-                number(group["staleness_max"].max(), 0),
+                *(number(group[STALENESS[name]].mean(), 1) for name in ("mean", "median")),
+                number(group[STALENESS["max"]].max(), 0),
             )
         )
     return sorted(rows, key=lambda row: float(row[0]))
@@ -215,7 +217,7 @@ def failure_rows(study: Study) -> list[tuple[str, ...]]:
 def diverged_rows(study: Study) -> list[tuple[str, ...]]:
     """Format every run that diverged, and how far it came."""
     return [
-        (show(record.run, 120), number(record.metrics.get("steps")))
+        (show(record.run, 120), number(record.metrics.get(STEPS)))
         for record in study.records
         if record.outcome == "diverged"
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -130,7 +131,9 @@ def welch_interval(candidate: Sequence[float], baseline: Sequence[float], level:
     mean = math.fsum(candidate) / len(candidate) - math.fsum(baseline) / len(baseline)
     if count < MIN_PAIRS or not (_varies(candidate) or _varies(baseline)):
         return Estimate(count, level, mean)
-    found = stats.ttest_ind(candidate, baseline, equal_var=False).confidence_interval(level)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of an arm that does not vary, as where all its runs are lost
+        found = stats.ttest_ind(candidate, baseline, equal_var=False).confidence_interval(level)
     return Estimate(count, level, mean, float(found.low), float(found.high))
 
 

@@ -51,11 +51,19 @@ class Evidence:
             reached, the first look first; each begins with those before it. Empty before the first look.
         primary: whether the study's answer rests on it; the others are exploratory, a family of their own.
         vacuous: the arms' targets never differed.
+        lost: for each look reached, whether of every pair exactly one run came to nothing.
     """
 
     looks: tuple[tuple[float, ...], ...]
     primary: bool = True
     vacuous: bool = False
+    lost: tuple[bool, ...] = ()
+
+    def one_arm_lost(self, look: int) -> bool:
+        """Return whether by a look, from 1, one arm had lost every run, the other none, and nothing else varied."""
+        if not 0 < look <= len(self.lost) or not self.lost[look - 1]:
+            return False
+        return len({*self.looks[look - 1]}) == 1 and self.looks[look - 1][0] != 0
 
 
 @dataclass(frozen=True)
@@ -169,7 +177,11 @@ class _Ruling:
 
 
 def _grounds(family: Sequence[Evidence], rules: Rules) -> Grounds:
-    """Return what a family shows at each look; looks with equally many pairs are worked out together."""
+    """Return what a family shows at each look; looks with equally many pairs are worked out together.
+
+    Equal differences bound no mean. But where they are equal because one arm lost every run and the other none, what
+    varies from run to run is which arm's is lost: as likely either's, it is n times the same one's once in 2^(n-1).
+    """
     import numpy as np
 
     shape = (len(rules.looks), len(family))
@@ -184,6 +196,10 @@ def _grounds(family: Sequence[Evidence], rules: Rules) -> Grounds:
         rows, columns = zip(*where, strict=True)
         for array, figures in zip((zero, above, below, guarded), found, strict=True):
             array[rows, columns] = figures
+    for column, one in enumerate(family):
+        for k in range(shape[0]):
+            if one.one_arm_lost(k + 1) and len(one.looks[k]) >= MIN_VERDICT_PAIRS:
+                zero[k, column], above[k, column], below[k, column] = 2 * 0.5 ** len(one.looks[k]), 1.0, 1.0
     return Grounds(zero, above, below, guarded)
 
 
@@ -217,7 +233,7 @@ def _judgement(evidence: Evidence, ruling: _Ruling, rules: Rules, family: int) -
         adjusted_equivalent=_known(ruling.adjusted_equivalent),
         nominal=rules.nominal[max(look, 1) - 1],
         more_pairs=more,
-        reason=_reason(verdict, estimate, differences, rules, family, negligible),
+        reason=_reason(verdict, estimate, differences, rules, family, negligible, evidence.one_arm_lost(look)),
     )
 
 
@@ -254,13 +270,21 @@ def _repeated_interval(differences: Sequence[float], rules: Rules, look: int, fa
 
 
 def _reason(
-    verdict: Verdict, estimate: Estimate, differences: Sequence[float], rules: Rules, family: int, negligible: bool
+    verdict: Verdict,
+    estimate: Estimate,
+    differences: Sequence[float],
+    rules: Rules,
+    family: int,
+    negligible: bool,
+    one_arm_lost: bool,
 ) -> str:
     """Explain it in one clause."""
     band = f"inside ±{rules.margin:g}"
     corrected = f"correction for {family} comparisons"
     also = f", also after {corrected}" if family > 1 else ""
     inside = _inside(estimate, rules.margin)
+    if one_arm_lost and verdict is not Verdict.NONE:
+        return f"one arm lost all {len(differences)} runs, the other none"
     if verdict is Verdict.DIFFERENT:
         return f"interval excludes 0{also}" + (f", yet lies {band}" if negligible else "")
     if verdict is Verdict.EQUIVALENT:

@@ -29,8 +29,8 @@ from harness.record.folder import CONFIG_FILE, RECORD_FILE, RUNS_FOLDER
 from harness.record.json_file import SCHEMA
 from harness.record.plan import write_plan
 from harness.record.run import RunRecord
+from harness.study.checks import parse_spec
 from harness.study.design import Design, PlannedRun, expand
-from harness.study.spec import parse_spec
 from studies import A3C
 
 STEPS = 40_000

@@ -16,13 +16,15 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.algorithm.output import PlainResult, RunOutput
 from harness.algorithm.protocol import Algorithm
+from harness.algorithm.traits import MetricTraits
 from harness.record.attempt import Failure, write_failure
 from harness.record.folder import RUNS_FOLDER
 from harness.record.plan import write_plan
 from harness.record.run import RunRecord, write_record
 from harness.record.study import Study, load_study
+from harness.study.checks import parse_spec
 from harness.study.design import Design, PlannedRun, expand
-from harness.study.spec import parse_spec
+from studies.algorithms.a3c import METRIC_TRAITS
 
 ALGORITHM = Algorithm(config=f"{__name__}:FakeConfig", train=f"{__name__}:FakeConfig")
 PROVENANCE = {
@@ -50,6 +52,9 @@ class FakeConfig(BaseModel):
     total_episodes: int | None = None
     learning_rate: float = 0.001
     seed: int = 0
+
+    def metric_traits(self) -> dict[str, MetricTraits]:
+        return METRIC_TRAITS
 
     def effective(self) -> dict[str, Any]:
         settings = self.model_dump()

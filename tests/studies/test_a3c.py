@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from harness import load_study
+from harness.record.folder import PLAN_FILE
+from reports import write_report
 from studies import A3C
 from studies.algorithms.a3c import StudyConfig
+from studies.cli import run as run_command
+from tests.reports.synthetic import plan, write_study
 
 
 @pytest.mark.parametrize("engine", ["compiled", "autograd"])
@@ -29,6 +37,19 @@ def test_configs_with_the_same_environments_share_a_key() -> None:
         {"evaluation_env_kwargs": {}},
     ):
         assert StudyConfig.model_validate(changes).problems_key() != key
+
+
+def test_a_study_of_an_older_version_is_reported_as_it_was(tmp_path: Path) -> None:
+    """Its plan holds no traits of metrics, which A3C's then are; a diverged run counts as it did."""
+    study = write_study(tmp_path / "old", plan(), points=2, diverge=lambda run: run.seed == 1)
+    before = write_report(study).read_text(encoding="utf-8")
+    kept = json.loads((study.folder / PLAN_FILE).read_text(encoding="utf-8"))
+    assert kept.pop("metrics")
+    (study.folder / PLAN_FILE).write_text(json.dumps(kept), encoding="utf-8")
+    assert load_study(study.folder).metrics == {}
+    assert run_command(["report", str(study.folder)]) == 0
+    assert (study.folder / "report.html").read_text(encoding="utf-8") == before
+    assert "by <code>auc</code> (scaled return: 0 random policy, 1 solved)" in before
 
 
 def test_a_preset_is_one_of_its_own_type() -> None:

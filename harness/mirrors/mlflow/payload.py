@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.algorithm.output import CURVES_FILE
+from harness.algorithm.traits import STEPS
 from harness.errors import DamagedRecord
 from harness.mirrors.mlflow.client import Metric, Param, RunTag
 from harness.record.folder import CONFIG_FILE, RECORD_FILE
@@ -128,7 +129,7 @@ def _integer(number: int) -> int:
 
 def _last_step(metrics: Mapping[str, float]) -> int:
     """Return where final figures stand: at the run's last step, or at 0 if it does not say."""
-    steps = metrics.get("steps", 0)
+    steps = metrics.get(STEPS, 0)
     return int(steps) if abs(steps) < _MAX_INTEGER else 0  # nor if that is not a number
 
 

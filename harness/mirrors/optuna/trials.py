@@ -16,12 +16,13 @@ import sqlalchemy
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from harness.algorithm.traits import MetricTraits
 from harness.errors import HarnessError, StoreUnavailable, StudyConflict
 from harness.mirrors.databases import LOCK_SECONDS, ensure_database, explain, is_missing, sqlite_path
 from harness.mirrors.optuna.proposals import mirror
 from harness.record.attempt import Failure
 from harness.record.run import RunRecord
-from harness.record.scores import score
+from harness.record.scores import Scores
 from harness.record.search import ArmSearch
 from harness.redaction import redact
 from harness.study.design import PlannedRun
@@ -47,6 +48,7 @@ class Trials:
         spec: the study, with search mode's own factor where it searches.
         owner: identity of the study's folder, so that a study of the same name from elsewhere is left alone.
         waiting: see :func:`~harness.mirrors.databases.ensure_database`.
+        metrics: what is known of the study's metrics, by name.
 
     Raises:
         StoreUnavailable: if the storage cannot be used.
@@ -54,7 +56,12 @@ class Trials:
     """
 
     def __init__(
-        self, url: str, spec: StudySpec, owner: str, waiting: Callable[[Path], None] = lambda path: None
+        self,
+        url: str,
+        spec: StudySpec,
+        owner: str,
+        waiting: Callable[[Path], None] = lambda path: None,
+        metrics: Mapping[str, MetricTraits] | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._compare = spec.compare
@@ -62,6 +69,8 @@ class Trials:
         self._distributions = _distributions(spec)
         self._levels = {factor.name: _levels(factor.values) for factor in spec.sweep}
         self._open: dict[str, int] = {}
+        self._scores = Scores(spec.compare, metrics or {})
+        self._unsettled: list[RunRecord] = []
         try:
             ensure_database(url, lambda draft: _close(optuna.storages.RDBStorage(draft)), waiting)
             patient = {"connect_args": {"timeout": LOCK_SECONDS}} if sqlite_path(url) is not None else None
@@ -89,6 +98,8 @@ class Trials:
         told = {trial.user_attrs.get(RUN) for trial in trials if trial.state == TrialState.COMPLETE}
         told |= {t.user_attrs.get(RUN) for t in trials if t.state == TrialState.FAIL and WITHOUT_METRIC in t.user_attrs}
         for record in records:
+            self._scores.note(record)
+        for record in records:
             if record.run not in told:
                 self._add(record)
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -110,6 +121,13 @@ class Trials:
         """See :class:`~harness.mirrors.mirror.Projection`."""
         if record.trial is not None:
             return
+        self._scores.note(record)
+        if self._scores.is_settled(record):
+            self._finish(record)
+        else:
+            self._unsettled.append(record)  # runs still to come may show what the worst is here
+
+    def _finish(self, record: RunRecord) -> None:
         trial = self._open.pop(record.run, None)
         if trial is None:
             self._add(record)
@@ -136,6 +154,8 @@ class Trials:
 
     def close(self, status: str) -> None:
         """See :class:`~harness.mirrors.mirror.Projection`."""
+        for record in self._unsettled:
+            self._finish(record)
         for run in list(self._open):
             self._fail(run)
         with self._storage.engine.begin() as connection:  # the clock may have been set back during a run
@@ -199,7 +219,7 @@ class Trials:
 
     def _value(self, record: RunRecord) -> float | None:
         """Return what a run counts as whatever others came to: a trial cannot change when more of them are known."""
-        return score(record, self._compare, ())
+        return self._scores.of(record) if self._scores.is_settled(record) else None
 
 
 def attempts_in_optuna(url: str, name: str) -> dict[str, list[str]]:

@@ -11,14 +11,14 @@ import pydantic
 import pytest
 
 from a3c import TrainConfig
-from harness import Algorithm, BadInput, expand
-from harness.study.checks import parse_study
+from harness import BadInput, expand
+from harness.study.checks import read_study
 from harness.study.search_space import Choices, Range, SearchSection
 from harness.study.spec import CompareSection, StudySection
+from studies import A3C
 
 pytestmark = pytest.mark.fault(13, "study files: a wrong type, a bound overstepped and a misspelling in each field")
 
-A3C = Algorithm("a3c:TrainConfig", "a3c:train")
 NO_TYPE = {"x": [[1]]}  # what no field takes, but those that take a table
 OTHERS = ([], {}, "", True, 1.5, [1.5] * 9, "x" * 301, ["x"])  # what few fields take
 FOREIGN = ("tuple", "dictionary", "instance", "validation", " should ", "string", "valid integer", "None", "'int'")
@@ -62,7 +62,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 def told(tables: dict[str, Any]) -> dict[str, str]:
     """What is wrong with a study, if anything is: field → its line."""
     try:
-        expand(parse_study(tables, A3C), A3C)
+        expand(read_study(tables, A3C), A3C)
     except BadInput as error:
         return {problem.field: str(problem) for problem in error.problems}
     return {}
@@ -71,7 +71,7 @@ def told(tables: dict[str, Any]) -> dict[str, str]:
 def problems(tables: dict[str, Any]) -> dict[str, str]:
     """What is wrong with a study: field → its line."""
     with pytest.raises(BadInput) as caught:
-        expand(parse_study(tables, A3C), A3C)
+        expand(read_study(tables, A3C), A3C)
     return {problem.field: str(problem) for problem in caught.value.problems}
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from harness import Algorithm, BadInput, expand, read_spec
-from harness.study.checks import parse_study, read_study
+from harness import BadInput, expand, read_spec
+from harness.study.checks import read_study
 from harness.study.file import MAX_DEPTH, implausible
+from studies import A3C
 from tests.harness.lab import FAKE, ROOT, study_data
 
-A3C = Algorithm("a3c:TrainConfig", "a3c:train")
 SECONDS, BYTES = 1.0, 50_000_000
 
 
@@ -106,7 +106,7 @@ def wide(levels: int, factors: int) -> dict[str, Any]:
 @pytest.mark.fault(13, "ten million cells")
 @pytest.mark.parametrize(("levels", "factors"), [(10, 7), (100, 9)])
 def test_ten_million_cells_are_refused_at_once(levels: int, factors: int) -> None:
-    error = frugally(lambda: expand(parse_study(wide(levels, factors), A3C), A3C))
+    error = frugally(lambda: expand(read_study(wide(levels, factors), A3C), A3C))
     assert "must come to at most 200000 runs" in str(error)
 
 
@@ -130,7 +130,7 @@ MANY = {
 def test_of_thousands_of_mistakes_a_hundred_are_told(change: Callable[[dict[str, Any]], object]) -> None:
     data = wide(2, 1)
     change(data)
-    error = frugally(lambda: expand(parse_study(data, A3C), A3C))
+    error = frugally(lambda: expand(read_study(data, A3C), A3C))
     lines = str(error).splitlines()
     assert 1 <= len(lines) <= 101
     assert len(lines) == 1 or lines[-1] == "problems = '...': there are more than the 100 told"
@@ -157,7 +157,7 @@ def test_what_no_study_holds_is_named_wherever_it_stands(table: str, value: Any,
     data = study_data()
     data.setdefault(table, {})["text"] = value
     with pytest.raises(BadInput) as caught:
-        parse_study(data, FAKE)
+        read_study(data, FAKE)
     (line,) = str(caught.value).splitlines()
     assert line.startswith(f"{table}.text")
     assert says in line
@@ -194,7 +194,7 @@ def test_a_problem_is_one_printable_line_whatever_the_key(table: str, key: str) 
     data = study_data()
     data.setdefault(table, {})[key] = [1]
     with pytest.raises(BadInput) as caught:
-        expand(parse_study(data, FAKE), FAKE)
+        expand(read_study(data, FAKE), FAKE)
     lines = str(caught.value).split("\n")
     assert len(lines) == len(caught.value.problems)
     for line in lines:

@@ -12,7 +12,7 @@ import pytest
 from harness.record.study import Study
 from reports import compare_cells, paired_differences, seeds_wanted, write_report
 from reports.comparison.cells import comparisons_table
-from reports.comparison.evidence import declared_rules, gather, metric_span
+from reports.comparison.evidence import declared_rules, gather
 from reports.page.csv import csv_text
 from reports.page.films import Film
 from reports.statistics.verdicts import Verdict
@@ -94,7 +94,7 @@ def test_the_span_reaches_from_the_worst_known_to_the_best_known_or_seen(
     tmp_path: Path, high: float, span: float
 ) -> None:
     study = write_study(tmp_path, plan(), score=lambda config: high - 0.1 * config.seed, points=2)
-    assert metric_span(study) == pytest.approx(span)
+    assert declared_rules(study).span == pytest.approx(span)
 
 
 def test_cells_csv_holds_what_each_verdict_rests_on(staged_study: Study) -> None:

@@ -15,8 +15,8 @@ from harness.algorithm.output import RunOutput
 from harness.record.json_file import read_json
 from harness.record.run import write_record
 from harness.record.study import load_study
+from harness.study.checks import parse_spec
 from harness.study.design import expand
-from harness.study.spec import parse_spec
 from reports import write_report
 from reports.figures.thinning import MAX_POINTS, Thinning
 from studies import A3C

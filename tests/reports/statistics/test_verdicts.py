@@ -104,6 +104,38 @@ def test_equal_differences_bound_nothing() -> None:
     assert judgement.reason == "all 40 differences are equal, which bounds nothing"
 
 
+@pytest.mark.parametrize("better", [True, False])
+def test_an_arm_that_lost_every_run_beside_one_that_lost_none_is_different(better: bool) -> None:
+    """What varies is which arm loses its run: ten times the same one is once in 512, whatever a lost run counts as."""
+    rules = replace(RULES, looks=(10,), higher_is_better=better)
+    (found,) = judge([Evidence(((-32.0,) * 10,), lost=(True,))], rules)
+    assert (found.verdict, found.candidate_better, found.negligible) == (Verdict.DIFFERENT, not better, False)
+    assert found.p_different == pytest.approx(2 / 2**10)
+    assert found.reason == "one arm lost all 10 runs, the other none"
+    assert (found.estimate.mean, found.estimate.low) == (-32.0, None)
+
+
+@pytest.mark.parametrize(
+    ("differences", "lost"),
+    [((-32.0,) * 9, True), ((-32.0,) * 10, False), ((0.0,) * 10, True), ((-32.0,) * 5 + (32.0,) * 5, True)],
+    ids=["too few", "not lost", "counts like the other arm's", "either arm's"],
+)
+def test_anything_less_than_that_is_judged_by_its_differences(differences: tuple[float, ...], lost: bool) -> None:
+    rules = replace(RULES, looks=(len(differences),))
+    (found,) = judge([Evidence((differences,), lost=(lost,))], rules)
+    assert found == judge([Evidence((differences,))], rules)[0]
+    assert found.verdict not in (Verdict.DIFFERENT, Verdict.EQUIVALENT)
+
+
+def test_with_looks_it_takes_as_many_pairs_as_the_first_bounds_ask() -> None:
+    rules = replace(RULES, looks=(10, 20, 40))
+    looks = ((-32.0,) * 10, (-32.0,) * 20)
+    (first,) = judge([Evidence(looks[:1], lost=(True,))], rules)
+    assert (first.verdict, first.final) == (Verdict.UNDECIDED, False)
+    (second,) = judge([Evidence(looks, lost=(True, True))], rules)
+    assert (second.verdict, second.look) == (Verdict.DIFFERENT, 2)
+
+
 def test_differences_that_are_all_zero_are_equivalent_once_the_guard_holds() -> None:
     assert one([0.0] * 30, replace(RULES, looks=(30,))).verdict is Verdict.EQUIVALENT
     few = one([0.0] * 29, replace(RULES, looks=(29,)))
