@@ -61,7 +61,7 @@ class Evidence:
 
     def one_arm_lost(self, look: int) -> bool:
         """Return whether by a look, from 1, one arm had lost every run, the other none, and nothing else varied."""
-        if not 0 < look <= len(self.lost) or not self.lost[look - 1]:
+        if not 0 < look <= min(len(self.lost), len(self.looks)) or not self.lost[look - 1]:
             return False
         return len({*self.looks[look - 1]}) == 1 and self.looks[look - 1][0] != 0
 
