@@ -198,17 +198,16 @@ def report(
 
     from harness.record.folder import study_folder
     from harness.record.study import load_study
-    from studies.algorithms.a3c import with_traits
     from studies.catalogue import find_folder, find_name, named_studies
 
     if tracking_uri is None:
-        page = _write_report(with_traits(load_study(find_folder(study, out), verify=True)))
+        page = _write_report(load_study(find_folder(study, out), verify=True))
     else:
         from harness.mirrors.mlflow.download import download_study
 
         name = find_name(study) if study in named_studies() or study.endswith(".toml") else study
         with tempfile.TemporaryDirectory() as folder:
-            downloaded = with_traits(download_study(name, tracking_uri, Path(folder)))
+            downloaded = download_study(name, tracking_uri, Path(folder))
             page = _write_report(downloaded, study_folder(name, out))
     messages.show_page(page, open_page)
 
@@ -226,10 +225,9 @@ def calibrate(
     from harness.record.study import load_study
     from reports.comparison.calibration import calibrate as measure
     from reports.comparison.calibration import write_calibration
-    from studies.algorithms.a3c import with_traits
     from studies.catalogue import find_folder
 
-    found = with_traits(load_study(find_folder(study, out), verify=True))
+    found = load_study(find_folder(study, out), verify=True)
     calibration = measure(found, replicates, seed)
     write_calibration(found.folder, calibration)
     for rate in calibration.rates:
@@ -248,10 +246,9 @@ def compare(
     """Lay two studies side by side on one page: what differs between them, and cell by cell what each found."""
     from harness.record.study import load_study
     from reports import write_comparison
-    from studies.algorithms.a3c import with_traits
     from studies.catalogue import find_folder
 
-    a, b = (with_traits(load_study(find_folder(name, out), verify=True)) for name in (one, other))
+    a, b = (load_study(find_folder(name, out), verify=True) for name in (one, other))
     for damaged in (*a.damaged, *b.damaged):
         messages.warn(f"{damaged}: left out")
     messages.show_page(write_comparison(a, b, out / f"{a.folder.name}--{b.folder.name}"), open_page, "comparison")

@@ -20,6 +20,8 @@ from harness.study.design import Alias, Cell, Design
 from harness.study.names import label
 from harness.study.spec import StudySpec
 
+_BEFORE: Path = Path(__file__).parent / "metrics_before.json"  # what study.json left out when there was one algorithm
+
 
 @dataclass(frozen=True)
 class Revision:
@@ -48,7 +50,8 @@ class Plan:
         provenance: of the command that wrote it.
         revisions: changes to what is declared after runs had finished.
         identity: of the study, as :func:`study_identity` returns it.
-        metrics: traits of its metrics and of columns of its tables, by name; plans of older versions hold none.
+        metrics: traits of its metrics and of columns of its tables, by name; a plan of the first version, which had one
+            algorithm, has those of that.
     """
 
     schema: Literal[1]
@@ -60,7 +63,7 @@ class Plan:
     provenance: Mapping[str, Any]
     revisions: tuple[Revision, ...] = ()
     identity: str | None = None
-    metrics: Mapping[str, MetricTraits] = field(default_factory=dict)
+    metrics: Mapping[str, MetricTraits] = field(default_factory=lambda: TRAITS.validate_json(_BEFORE.read_bytes()))
 
 
 _PLAN = TypeAdapter(Plan)

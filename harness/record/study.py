@@ -38,7 +38,7 @@ class Study:
         damaged: what cannot be read of its records; continuing the study sets it aside and computes it again.
         revisions: changes to its seeds, looks and rules after runs had finished.
         provenance: commit, versions and machine of the last command.
-        metrics: what is known of its metrics, and of columns of its tables, by name; empty of older versions' studies.
+        metrics: traits of its metrics and of columns of its tables, by name.
         folder: the study's folder, or where its files were downloaded to.
     """
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from a3c import TrainConfig
-from harness import Study
 from harness.algorithm.traits import MetricTraits
 
 # A metric of the second is there, or the setting given, exactly where something says what solved is.
@@ -78,8 +75,3 @@ class StudyConfig(TrainConfig):
     def problems_key(self) -> str:
         """Return a key that configs with the same :meth:`problems` share."""
         return repr((self.env_id, self.env_kwargs, self.evaluation_env_kwargs))
-
-
-def with_traits(study: Study) -> Study:
-    """Return a study with the traits of A3C's metrics, which plans of older versions do not hold."""
-    return study if study.metrics else replace(study, metrics=METRIC_TRAITS)
