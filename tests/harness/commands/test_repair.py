@@ -12,7 +12,7 @@ from mlflow.entities import Metric, RunTag
 
 from harness import expand, parse_spec
 from harness.mirrors.databases import sqlite_path
-from harness.mirrors.optuna.trials import Trials
+from harness.mirrors.optuna.trials import OptunaMirror
 from harness.provenance import collect
 from harness.record.plan import study_identity
 from tests.harness.lab import DATABASES, FAKE, Lab, study_data
@@ -104,7 +104,7 @@ def test_an_experiment_made_elsewhere_is_used(lab: Lab) -> None:
 
 def test_a_trial_left_open_is_closed_and_the_run_has_one_complete(lab: Lab) -> None:
     design = expand(parse_spec(study_data(cells=1)), FAKE)
-    trials = Trials(lab.storage, design.spec, study_identity(lab.out / "tiny"))
+    trials = OptunaMirror(lab.storage, design.spec, study_identity(lab.out / "tiny"))
     trials.started(design.runs[0], 1)
     study = lab.run(study_data(cells=1))
     assert [trial.state.name for trial in lab.trials()].count("FAIL") == 1
@@ -117,7 +117,7 @@ def test_levels_that_are_equal_and_not_the_same_are_told_apart_in_optuna(lab: La
         data = study_data(f"tiny-{number}", seeds=1)
         data["sweep"] = {"anything": levels, "arm": ["a", "b"]}
         design = expand(parse_spec(data), FAKE)
-        trials = Trials(lab.storage, design.spec, "owner")
+        trials = OptunaMirror(lab.storage, design.spec, "owner")
         for run in design.runs:
             trials.started(run, 1)
         trials.close("KILLED")
@@ -145,10 +145,12 @@ def test_deaths_while_a_result_is_told_lose_no_trial(lab: Lab, monkeypatch: pyte
 
 
 def test_a_run_left_open_in_mlflow_is_closed(lab: Lab) -> None:
-    from harness.mirrors.mlflow.tracker import Tracker
+    from harness.mirrors.mlflow.mirror import MLflowMirror
 
     design = expand(parse_spec(study_data(cells=1)), FAKE)
-    tracker = Tracker(lab.tracking_uri, "tiny", lab.folder / "mlartifacts", collect(), study_identity(lab.out / "tiny"))
+    tracker = MLflowMirror(
+        lab.tracking_uri, "tiny", lab.folder / "mlartifacts", collect(), study_identity(lab.out / "tiny")
+    )
     tracker.started(design.runs[0], 1)
     study = lab.run(study_data(cells=1))
     assert [run.info.status for run in lab.children()].count("KILLED") == 1
