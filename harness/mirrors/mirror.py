@@ -14,24 +14,12 @@ from harness.record.search import ArmSearch
 from harness.study.design import PlannedRun
 
 
-class Mirror(Protocol):
-    """A mirror of a study: every call may be repeated, and :meth:`repair` makes good what was missed."""
+class Sink(Protocol):
+    """A receiver of what becomes of a study's runs; every call may be repeated."""
 
     @property
     def address(self) -> str:
         """Its name and place, without passwords."""
-
-    def repair(self, records: Sequence[RunRecord], failures: Sequence[Failure], on_disk: Set[str]) -> int:
-        """Make every finished run and every failed attempt stand once, and leave nothing running.
-
-        Args:
-            records: the runs asked for that are finished, those of a search included.
-            failures: every failed attempt on disk.
-            on_disk: ids of all finished runs, those of earlier plans included.
-
-        Returns:
-            How many attempts were missing.
-        """
 
     def started(self, run: PlannedRun, attempt: int) -> None:
         """Note that a run is being computed."""
@@ -50,6 +38,22 @@ class Mirror(Protocol):
 
     def close(self, status: str) -> None:
         """Note how the command ended (``FINISHED``, ``FAILED`` or ``KILLED``); runs still open were cut short."""
+
+
+class Mirror(Sink, Protocol):
+    """A mirror of a study: :meth:`repair` makes good what it missed."""
+
+    def repair(self, records: Sequence[RunRecord], failures: Sequence[Failure], on_disk: Set[str]) -> int:
+        """Make every finished run and every failed attempt stand once, and leave nothing running.
+
+        Args:
+            records: the runs asked for that are finished, those of a search included.
+            failures: every failed attempt on disk.
+            on_disk: ids of all finished runs, those of earlier plans included.
+
+        Returns:
+            How many attempts were missing.
+        """
 
 
 class Mirrors:

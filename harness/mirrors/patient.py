@@ -15,6 +15,7 @@ from typing import Protocol
 
 from harness.errors import DamagedRecord, HarnessError, Interrupted, StudyConflict, Undelivered
 from harness.mirrors.databases import explain
+from harness.mirrors.mirror import Sink
 from harness.record.attempt import Failure
 from harness.record.folder import RUNS_FOLDER
 from harness.record.run import RunRecord, verify_record
@@ -26,12 +27,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0  # seconds between two tries of a store 
 Key = tuple[object, ...]  # of a report, which is made late once, however often it was missed
 
 
-class Store(Protocol):
-    """A store that can be asked whether it is there; its reports are those of a mirror."""
-
-    @property
-    def address(self) -> str:
-        """Its name and place, without passwords."""
+class Store(Sink, Protocol):
+    """A store that can be asked whether it is there, and what it holds."""
 
     def reach(self) -> None:
         """Make a small request, without patience; raise if it is not answered."""
@@ -44,29 +41,11 @@ class Store(Protocol):
             failed: run and number of all failed attempts.
         """
 
+    def has_failed(self, failure: Failure) -> bool:
+        """Return whether a failed attempt stands already, as of :meth:`settle` and since."""
+
     def refuses(self, error: Exception) -> bool:
         """Return whether an error means that the store is there and will never take what was reported."""
-
-    def has_failed(self, failure: Failure) -> bool:
-        """Return whether a failed attempt stands already."""
-
-    def started(self, run: PlannedRun, attempt: int) -> None:
-        """Note that a run is being computed."""
-
-    def finished(self, record: RunRecord) -> None:
-        """Note a result."""
-
-    def failed(self, failure: Failure) -> None:
-        """Note a failed attempt."""
-
-    def searched(self, arms: Sequence[ArmSearch]) -> None:
-        """Note the trials of each arm's tuning so far."""
-
-    def attach(self, paths: Sequence[Path]) -> None:
-        """Keep files."""
-
-    def close(self, status: str) -> None:
-        """Note how the command ended."""
 
 
 class PatientMirror:
