@@ -132,7 +132,7 @@ class Bench:
         self.warnings: list[str] = []
 
     def open(self) -> Mirrors:
-        return open_mirrors(self._spec, self.folder, origin=collect(), warn=self.warnings.append, **self._stores)
+        return open_mirrors(self._spec, {}, self.folder, origin=collect(), warn=self.warnings.append, **self._stores)
 
     def repair(self, mirror: Mirrors) -> int:
         return mirror.repair(self.records, self.failures, frozenset(finished_runs(self.folder / "runs")))
