@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from harness import parse_spec
-from harness.mirrors.optuna.trials import WITHOUT_METRIC
+from harness.mirrors.optuna.trials import WITHOUT_METRIC, OptunaMirror
 from tests.harness.lab import DATABASES, Lab, study_data
 from tests.harness.record.test_scores import TRAITS, run
 
