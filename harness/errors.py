@@ -88,10 +88,10 @@ class DamagedRecord(StoreUnavailable):
 
 
 class Undelivered(StoreUnavailable):
-    """A study ended, but its tracking server was away; what it missed waits in the study's spool.
+    """A study ended, but its tracking server was away, or refused something; all is on disk and can be synced.
 
     Attributes:
-        damaged: whether some of it is a damaged record, which no later delivery can tell either.
+        damaged: whether some of it is a damaged record, which no later sync can deliver either.
     """
 
     def __init__(self, why: str, damaged: bool = False) -> None:

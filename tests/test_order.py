@@ -39,7 +39,7 @@ ORDER = {
         "__init__",
     ],
     "harness.compute": ["task stacks program", "run messages", "executor child", "processes", "choice", "__init__"],
-    "harness.mirrors": ["databases", "mirror optuna addresses", "mlflow spool memory", "opening", "__init__"],
+    "harness.mirrors": ["databases", "mirror optuna addresses", "mlflow patient spool memory", "opening", "__init__"],
     "reports": ["text theory statistics", "data", "comparison", "figures", "page", "__init__"],
     "studies": ["algorithms terminal film doctor", "catalogue bench", "__init__", "cli"],
     "studies.terminal": ["output options bar", "run_display study_display", "messages", "__init__"],

@@ -8,11 +8,9 @@ from pathlib import Path
 
 from harness.errors import DamagedRecord
 from harness.mirrors.addresses import remembered
-from harness.mirrors.spool import ENTRY
 from harness.record.attempt import attempt_files, read_attempt, reset_attempt
 from harness.record.files import remove_drafts, set_aside
-from harness.record.folder import ATTEMPTS_FOLDER, IDENTITY_FILE, RUNS_FOLDER, SPOOL_FOLDER
-from harness.record.json_file import read_as
+from harness.record.folder import ATTEMPTS_FOLDER, IDENTITY_FILE, RUNS_FOLDER
 from harness.record.plan import read_plan, study_identity
 from harness.record.run import finished_runs
 from harness.record.search import read_search
@@ -22,8 +20,7 @@ def repair_files(folder: Path, warn: Callable[[str], None], thorough: bool = Fal
     """Remove what interrupted writes left, and set aside what cannot be read; the caller holds the study's lock.
 
     Nothing of it is lost for good: the plan is declared anew, proposals of a search follow from its records, numbers of
-    attempts go on, a failure is tried again, what waits for MLflow is sent from the records, and where results go is
-    noted anew.
+    attempts go on, a failure is tried again, and where results go is noted anew.
 
     Args:
         folder: the study's.
@@ -47,7 +44,6 @@ def damaged_files(folder: Path, thorough: bool = True) -> list[DamagedRecord]:
         lambda: read_search(folder),
         lambda: remembered(folder),
         *(partial(read_attempt, path) for path in attempt_files(folder, finished)),
-        *(partial(read_as, path, ENTRY) for path in sorted((folder / SPOOL_FOLDER).glob("*.json"))),
     ]
     found = []
     for read in readers:

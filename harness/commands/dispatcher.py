@@ -1,7 +1,7 @@
-"""The one process that decides what runs, keeps what comes back, and tells the stores.
+"""The one process that decides what runs, writes the results to disk, and reports to the stores.
 
 A finished run is written to disk first; Optuna and MLflow mirror the disk and are repaired from it when a study is
-continued. So whatever breaks, the same command goes on from what is there.
+continued. So whatever breaks, the same command goes on from the disk.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from harness.errors import BadInput, Problem, StoreUnavailable, disk_errors
 from harness.interrupts import Interrupts
 from harness.machine import allow_open_files, usable_cores
 from harness.mirrors.addresses import checked_storage_url, checked_tracking_uri
-from harness.mirrors.mirror import Projections
-from harness.mirrors.opening import declared_files, open_projections
-from harness.record.attempt import Failure, fail_attempt, finish_attempt, start_attempt
+from harness.mirrors.mirror import Mirrors
+from harness.mirrors.opening import declared_files, open_mirrors
+from harness.record.attempt import Failure, fail_attempt, failed_attempts, finish_attempt, start_attempt
 from harness.record.folder import RUNS_FOLDER, study_folder
 from harness.record.lock import study_lock
 from harness.record.run import RunRecord, finished_runs, write_record
@@ -62,11 +62,11 @@ def run_study(
         algorithm: dotted names of the config type and the train function.
         out: folder for studies; this one's files go to ``<out>/<name>/``.
         jobs: runs at a time; None: one a core.
-        storage: Optuna's storage URL; None: a SQLite file in the study's folder.
-        tracking_uri: MLflow's tracking URI; None: ``mlflow.db`` in the working directory.
+        storage: Optuna's storage URL; None: a SQLite file in the study's folder; ``memory:``: none is kept.
+        tracking_uri: MLflow's tracking URI; None: ``mlflow.db`` in the working directory; ``memory:``: none is kept.
         executor: child processes, or this process (one run at a time).
-        observer: is told what happens.
-        judge: says of a study how many of its seeds each cell needs by now, by the cell's id; needed where seeds are
+        observer: receives what happens.
+        judge: returns how many of a study's seeds each cell needs by now, by the cell's id; needed where seeds are
             given in looks. Asked whenever all that was asked for before is finished or failed.
         report: called when nothing is left to run; the files it returns are kept in MLflow beside the study.
 
@@ -74,7 +74,7 @@ def run_study(
         The study as it stands on disk, failures included.
 
     Raises:
-        BadInput: before anything runs, naming every field that is not as it must be.
+        BadInput: before anything runs, naming every field that is not valid.
         StudyLocked: if another process is running it.
         StudyChanged: if finished runs were made with other settings.
         StoreUnavailable: if Optuna's or MLflow's store cannot be used.
@@ -109,7 +109,7 @@ def run_study(
             with closing(chosen):
                 if batch.runs:
                     chosen.prepare(algorithm)  # children and this process each take seconds to import what they need
-                projections = open_projections(
+                mirrors = open_mirrors(
                     design.spec,
                     design.metrics,
                     folder,
@@ -119,7 +119,7 @@ def run_study(
                     observer.warned,
                     interrupts.check,
                 )
-                dispatcher = _Dispatcher(design, algorithm, folder, chosen, projections, observer, interrupts, origin)
+                dispatcher = _Dispatcher(design, algorithm, folder, chosen, mirrors, observer, interrupts, origin)
                 with _imports_set_aside():
                     dispatcher.run(agenda, batch, report)
         return load_study(folder)
@@ -144,18 +144,20 @@ def _slots(jobs: int | None, design: Design) -> int:
 
 @contextmanager
 def _imports_set_aside() -> Iterator[None]:
-    """Keep the garbage collector off what is there already: the stores' libraries are some 200,000 objects.
+    """Keep the garbage collector off the objects of the stores' libraries, some 200,000, while a study runs.
 
-    SQLAlchemy makes thousands of objects a run, so they would all be looked through, for 0.2 s, every few dozen runs.
+    SQLAlchemy makes thousands of objects a run, so they would all be visited, for 0.2 s, every few dozen runs. A caller
+    that has frozen objects itself is left alone.
     """
-    ours = not gc.get_freeze_count()  # what the caller has frozen is the caller's to thaw
+    if gc.get_freeze_count():
+        yield
+        return
     gc.collect()
     gc.freeze()
     try:
         yield
     finally:
-        if ours:
-            gc.unfreeze()
+        gc.unfreeze()
 
 
 class _Dispatcher:
@@ -165,7 +167,7 @@ class _Dispatcher:
         algorithm: Algorithm,
         folder: Path,
         executor: Executor,
-        projections: Projections,
+        mirrors: Mirrors,
         observer: Observer,
         interrupts: Interrupts,
         origin: Mapping[str, Any],
@@ -174,7 +176,7 @@ class _Dispatcher:
         self._algorithm = algorithm
         self._folder = folder
         self._executor = executor
-        self._projections = projections
+        self._mirrors = mirrors
         self._observer = observer
         self._interrupts = interrupts
         self._origin = origin
@@ -184,30 +186,30 @@ class _Dispatcher:
         self._lost: set[str] = set()
 
     def run(self, agenda: Agenda, batch: Batch, report: Callable[[Study], Sequence[Path]] | None) -> None:
-        """Compute what is missing, and what comes of that; leave nothing running, however it ends."""
+        """Compute what is missing, and all that follows from it; leave nothing running, however it ends."""
         try:
             on_disk = frozenset(finished_runs(self._folder / RUNS_FOLDER))
-            self._projections.repair(list(agenda.records.values()), on_disk)
-            self._projections.searched(agenda.searches)
+            self._mirrors.repair(list(agenda.records.values()), failed_attempts(self._folder), on_disk)
+            self._mirrors.searched(agenda.searches)
             while batch.runs:
                 self._compute(batch.runs, agenda)
                 batch = agenda.more(self._lost)
-                self._projections.searched(agenda.searches)
-                self._projections.attach(declared_files(self._folder) if agenda.open_ended else [])
+                self._mirrors.searched(agenda.searches)
+                self._mirrors.attach(declared_files(self._folder) if agenda.open_ended else [])
                 if batch.runs:
                     self._observer.extended(batch.total, len(batch.runs), batch.why)
             if report is not None:
                 self._observer.preparing("writing the report")
-                self._projections.attach(report(load_study(self._folder)))
+                self._mirrors.attach(report(load_study(self._folder)))
         except BaseException:
             self._executor.close()
             try:
-                self._projections.close("KILLED")
+                self._mirrors.close("KILLED")
             except StoreUnavailable as error:
                 self._observer.warned(str(error))
             raise
         self._executor.close()
-        self._projections.close("FAILED" if self._lost else "FINISHED")
+        self._mirrors.close("FAILED" if self._lost else "FINISHED")
 
     def _compute(self, runs: Sequence[PlannedRun], agenda: Agenda) -> None:
         self._queue.extend(runs)
@@ -236,7 +238,7 @@ class _Dispatcher:
     def _announce(self, begun: Sequence[tuple[PlannedRun, int]]) -> None:
         for run, attempt in begun:
             self._observer.started(run, attempt)
-            self._projections.started(run, attempt)
+            self._mirrors.started(run, attempt)
 
     def _handle(self, event: Event, agenda: Agenda) -> None:
         if isinstance(event, Advanced):
@@ -251,17 +253,17 @@ class _Dispatcher:
                 record = self._keep(run, attempt, event)
             agenda.finished(record)
             self._observer.finished(record)
-            self._projections.finished(record)
+            self._mirrors.finished(record)
             self._announce(begun)
         elif not stopping:  # a run that is being stopped may fail of it
             self._give_up_or_retry(run, attempt, event)
 
     def _keep_all(self, events: Iterable[Event]) -> None:
-        """Keep the results that came together with one that could not be handled; the stores hear of them on resume."""
+        """Keep the results that came together with one that could not be handled; the next command mirrors them."""
         for event in events:
             if isinstance(event, Finished):
                 run, attempt = self._running.pop(event.run)
-                with suppress(OSError):  # what went wrong first is told
+                with suppress(OSError):  # what went wrong first is raised
                     self._keep(run, attempt, event)
 
     def _keep(self, run: PlannedRun, attempt: int, event: Finished) -> RunRecord:
@@ -290,7 +292,7 @@ class _Dispatcher:
         failure = Failure(run.id, run.cell.id, run.arm, run.seed, attempt, reason, detail, run.trial)
         fail_attempt(self._folder, failure)
         self._observer.failed(failure, will_retry)
-        self._projections.failed(failure)
+        self._mirrors.failed(failure)
         if will_retry:
             self._queue.appendleft(run)
         else:

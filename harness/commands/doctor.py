@@ -1,4 +1,4 @@
-"""What a fault left behind in a study, told without touching anything, and made good when asked."""
+"""Faults' leftovers in a study: found without a change to anything, and made good when asked."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 
 from harness.commands.damage import damaged_files, repair_files
-from harness.commands.sync import sync_study, told_runs
+from harness.commands.sync import mirrored_runs, sync_study
 from harness.errors import DamagedRecord, HarnessError
-from harness.mirrors.addresses import default_storage, stores_of
-from harness.mirrors.spool import Spool
+from harness.mirrors.addresses import MEMORY, default_storage, stores_of
+from harness.record.attempt import failed_attempts
 from harness.record.files import drafts, set_aside
-from harness.record.folder import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER, SPOOL_FOLDER
+from harness.record.folder import IDENTITY_FILE, PLAN_FILE, RUNS_FOLDER
 from harness.record.lock import last_holder, nobody_runs, study_lock
 from harness.record.plan import study_identity
-from harness.record.run import RunRecord, finished_runs, verify_record
+from harness.record.run import finished_runs, verify_record
 from harness.record.study import Study, load_study
 from harness.redaction import redact
 
@@ -29,10 +29,10 @@ def examine_study(folder: Path, storage: str | None = None, tracking_uri: str | 
         tracking_uri: MLflow's; None: as the study was last run with.
 
     Raises:
-        StudyLocked: if it is being run now, when half-written things are as they should be.
+        StudyLocked: if it is being run now, when half-written files are in order.
     """
     with nobody_runs(folder):
-        return list(dict.fromkeys(_findings(folder, storage, tracking_uri)))  # what stands in two ways is told once
+        return list(dict.fromkeys(_findings(folder, storage, tracking_uri)))  # what is wrong in two ways is listed once
 
 
 def _findings(folder: Path, storage: str | None, tracking_uri: str | None) -> Iterator[str]:
@@ -42,20 +42,18 @@ def _findings(folder: Path, storage: str | None, tracking_uri: str | None) -> It
         yield f"{len(half_written)} half-written files or folders"
     damaged = damaged_files(folder)
     yield from map(str, [*damaged, *_damaged_records(folder)])
-    if waiting := Spool(folder).waiting():
-        yield f"{waiting} attempts wait in {folder / SPOOL_FOLDER} for MLflow"
     plan = folder / PLAN_FILE
     if not plan.is_file() or any(error.path == plan for error in damaged):
         kept = _count(len(finished_runs(folder / RUNS_FOLDER)), "finished run")
         yield f"without {plan} no store is looked at: continue with `a3c-bench run STUDY`, the {kept} on disk are kept"
         return
-    yield from _told(lambda: _stores(folder, storage, tracking_uri))
+    yield from _or_why_not(lambda: _stores(folder, storage, tracking_uri))
 
 
-def _told(look: Callable[[], Iterable[str]]) -> Iterator[str]:
-    """Yield what is found, and what went wrong with looking."""
+def _or_why_not(find: Callable[[], Iterable[str]]) -> Iterator[str]:
+    """Yield the findings, and the error that cut them short."""
     try:
-        yield from look()
+        yield from find()
     except HarnessError as error:
         yield from redact(str(error)).splitlines()
 
@@ -70,35 +68,39 @@ def _damaged_records(folder: Path) -> Iterator[DamagedRecord]:
 
 def _stores(folder: Path, storage: str | None, tracking_uri: str | None) -> Iterator[str]:
     study = load_study(folder)
-    records = told_runs(study)
     storage, uri = stores_of(folder, storage, tracking_uri)
-    yield from _told(lambda: _optuna(study, records, storage))
-    yield from _told(lambda: _mlflow(study, records, uri))
+    if storage != MEMORY:
+        yield from _or_why_not(lambda: _optuna(study, storage))
+    if uri != MEMORY:
+        yield from _or_why_not(lambda: _mlflow(study, uri))
 
 
-def _optuna(study: Study, records: Sequence[RunRecord], storage: str | None) -> Iterator[str]:
+def _optuna(study: Study, storage: str | None) -> Iterator[str]:
     from harness.mirrors.optuna.trials import attempts_in_optuna
 
     trials = attempts_in_optuna(storage or default_storage(study.folder), study.spec.name)
-    judged = [record.run for record in records if record.trial is None]
+    judged = [record.run for record in mirrored_runs(study) if record.trial is None]
     yield from _differences("Optuna", "trial", trials, "COMPLETE", judged)
 
 
-def _mlflow(study: Study, records: Sequence[RunRecord], uri: str | None) -> Iterator[str]:
+def _mlflow(study: Study, uri: str | None) -> Iterator[str]:
     from harness.mirrors.mlflow.download import attempts_in_mlflow
 
     owner = study_identity(study.folder) if (study.folder / IDENTITY_FILE).exists() else ""
     runs = attempts_in_mlflow(study.spec.name, uri, owner)
-    yield from _differences("MLflow", "run", runs, "FINISHED", [record.run for record in records])
+    yield from _differences("MLflow", "run", runs, "FINISHED", finished_runs(study.folder / RUNS_FOLDER))
+    failed = {(failure.run, failure.attempt) for failure in failed_attempts(study.folder)}
+    if missing := len(failed.difference(runs.get("FAILED", ()))):
+        yield f"MLflow: {_count(missing, 'failed attempt')} unsynced"
 
 
 def _differences(
-    store: str, what: str, attempts: Mapping[str, Sequence[str]], complete: str, runs: Collection[str]
+    store: str, what: str, attempts: Mapping[str, Sequence[tuple[str, int]]], complete: str, runs: Collection[str]
 ) -> Iterator[str]:
-    """Compare what a store holds, by state the runs its attempts stand for, with the runs on disk."""
+    """Compare the attempts a store holds, by state, with the finished runs on disk."""
     if running := len(attempts.get("RUNNING", ())):
         yield f"{store}: {_count(running, what)} left as RUNNING"
-    counted = Counter(attempts.get(complete, ()))
+    counted = Counter(run for run, _ in attempts.get(complete, ()))
     if missing := sum(run not in counted for run in runs):
         yield f"{store}: {_count(missing, 'finished run')} unsynced"
     if double := sum(count > 1 for run, count in counted.items() if run in runs):
@@ -110,7 +112,7 @@ def _count(number: int, what: str) -> str:
 
 
 def repair_study(folder: Path, storage: str | None, tracking_uri: str | None, warn: Callable[[str], None]) -> None:
-    """Make good what :func:`examine_study` tells of: set aside what is damaged, and deliver the rest to both stores.
+    """Make good what :func:`examine_study` finds: set aside what is damaged, and deliver the rest to both stores.
 
     Runs whose records are set aside are computed again when the study is continued. Where its plan is missing, or was
     set aside, the stores are left as they are: continuing the study writes it anew and repairs them.
@@ -119,7 +121,7 @@ def repair_study(folder: Path, storage: str | None, tracking_uri: str | None, wa
         folder: the study's.
         storage: Optuna's storage URL; None: as the study was last run with.
         tracking_uri: MLflow's; None: as the study was last run with.
-        warn: is told of everything that is set aside.
+        warn: receives a sentence for everything that is set aside.
 
     Raises:
         BadInput: if a store must be given and is not.

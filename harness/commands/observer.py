@@ -1,4 +1,4 @@
-"""Who watches a study: the dispatcher says what happens, an observer shows it."""
+"""An observer of a study: the dispatcher reports what happens, an observer shows it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from harness.study.design import Design, PlannedRun
 
 
 class Observer:
-    """Hears of everything and says nothing; subclasses show what they care for."""
+    """An observer that shows nothing; subclasses override what they care for."""
 
     def planned(self, design: Design, total: int, done: int, slots: int) -> None:
-        """Called once before anything runs.
+        """Receive the plan, once, before anything runs.
 
         Args:
             design: the study planned whole.
@@ -21,22 +21,22 @@ class Observer:
         """
 
     def extended(self, total: int, runs: int, why: str) -> None:
-        """More is asked for: ``runs`` of now ``total`` are to be computed next, and why."""
+        """Receive that more is asked for: ``runs`` of now ``total`` are to be computed next, and why."""
 
     def preparing(self, what: str) -> None:
-        """Called when something slow begins that is not a run."""
+        """Receive that something slow begins that is not a run."""
 
     def warned(self, what: str) -> None:
-        """Something went wrong that does not stop the study, in a sentence."""
+        """Receive, in a sentence, something wrong that does not stop the study."""
 
     def started(self, run: PlannedRun, attempt: int) -> None:
-        """A run began."""
+        """Receive that a run began."""
 
     def advanced(self, run: str, fraction: float) -> None:
-        """A run got on; ``fraction`` of its budget in [0, 1]."""
+        """Receive a run's progress; ``fraction`` of its budget in [0, 1]."""
 
     def finished(self, record: RunRecord) -> None:
-        """A run's record is on disk."""
+        """Receive a run's record, which is on disk."""
 
     def failed(self, failure: Failure, will_retry: bool) -> None:
-        """An attempt came to nothing."""
+        """Receive a failed attempt."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +14,12 @@ from harness.algorithm.protocol import Algorithm
 from harness.algorithm.questions import seed_of
 from harness.compute.executor import InlineExecutor
 from harness.compute.task import Failed, Finished, Task
-from harness.errors import BadInput, HarnessError, Problem, StoreUnavailable, Undelivered, disk_errors
+from harness.errors import BadInput, HarnessError, Interrupted, Problem, Undelivered, disk_errors
 from harness.interrupts import Interrupts
-from harness.mirrors.databases import explain
-from harness.mirrors.mirror import Projections
-from harness.mirrors.opening import open_single, open_tracker
-from harness.record.attempt import Failure, fail_attempt, start_attempt
+from harness.mirrors.addresses import MEMORY
+from harness.mirrors.databases import explain, explained
+from harness.mirrors.opening import open_experiment, open_single_runs
+from harness.record.attempt import Failure, fail_attempt, failed_attempts, start_attempt
 from harness.record.folder import RUNS_FOLDER, study_folder
 from harness.record.lock import study_lock
 from harness.record.run import RunRecord, finished_runs, write_record
@@ -28,7 +27,7 @@ from harness.record.study import read_records
 from harness.redaction import redact
 
 if TYPE_CHECKING:
-    from harness.mirrors.mlflow.tracker import Tracker
+    from harness.mirrors.mlflow.experiment import MLflowExperiment
 
 EXPERIMENT = "train"
 NO_LIMIT = 10 * 365 * 24 * 3600.0
@@ -56,14 +55,14 @@ def run_single(
         settings: config fields, or ``preset``.
         algorithm: dotted names of the config type and the train function.
         out: folder for results.
-        tracking_uri: MLflow's tracking URI; None: ``mlflow.db`` in the working directory.
+        tracking_uri: MLflow's tracking URI; None: ``mlflow.db`` in the working directory; ``memory:``: none is kept.
         emit: is called with the train function's progress events.
 
     Raises:
         BadInput: before anything runs.
         StoreUnavailable: if the disk or MLflow's store cannot be used.
-        Undelivered: if MLflow's could not be told of the run; :func:`sync_singles` does so from its record.
-        RunFailed: if the run raised; MLflow has it as FAILED if it could be told.
+        Undelivered: if MLflow's store did not take the run; :func:`sync_singles` delivers it from its record.
+        RunFailed: if the run raised; MLflow has it as FAILED if its store could be used.
         Interrupted: after SIGINT or SIGTERM; MLflow has it as KILLED.
     """
     config = algorithm.build_checked(settings)
@@ -72,31 +71,74 @@ def run_single(
     task = Task(run, algorithm, config.model_dump(mode="json"), NO_LIMIT)
     origin = provenance.collect()
     folder = study_folder(EXPERIMENT, Path(out))
-    runs = folder / RUNS_FOLDER
     with Interrupts() as interrupts, disk_errors(Path(out)):
-        runs.mkdir(parents=True, exist_ok=True)  # where it cannot be, nothing is to be trained in vain
-        mirror = open_single(EXPERIMENT, tracking_uri, origin, run, {"seed": str(seed)})
-        try:
-            attempt = start_attempt(folder, run)
+        (folder / RUNS_FOLDER).mkdir(parents=True, exist_ok=True)  # else nothing is to be trained in vain
+        with single_run_mirrored(EXPERIMENT, tracking_uri, origin, run, seed) as report:
+            start_attempt(folder, run)
             executor = InlineExecutor(lambda: interrupts.caught is not None, emit)
             executor.submit(task)
             (event,) = executor.events(0)
             if isinstance(event, Finished):
-                return _keep(event, task, seed, origin, runs, mirror)
+                return report(_keep(event, task, seed, origin, folder / RUNS_FOLDER))
             interrupts.check()
             assert isinstance(event, Failed)  # noqa: S101 - progress goes to `emit`
-            failure = Failure(run, "", "", seed, attempt, redact(event.reason), redact(event.detail))
+            failure = Failure(run, "", "", seed, 1, redact(event.reason), redact(event.detail))
             fail_attempt(folder, failure)
-            raise told_failure(failure, mirror)
-        finally:
-            with suppress(StoreUnavailable):  # what went wrong first is what is told
-                mirror.close("FINISHED")
+            raise RunFailed(failure.reason, failure.detail)
 
 
-def _keep(
-    event: Finished, task: Task, seed: int, origin: Mapping[str, Any], runs: Path, mirror: Projections
-) -> RunRecord:
-    """Write a finished run to disk, then tell MLflow of it."""
+@contextmanager
+def single_run_mirrored(
+    experiment: str, tracking_uri: str | None, origin: Mapping[str, Any], run: str, seed: int
+) -> Iterator[Callable[[RunRecord], RunRecord]]:
+    """Open an MLflow experiment for a run by itself; yield what reports its record, which it returns.
+
+    A run that raises or is interrupted is reported, too: nothing stands in MLflow before a run has ended.
+
+    Args:
+        experiment: its name.
+        tracking_uri: MLflow's; None: ``mlflow.db`` in the working directory.
+        origin: provenance of this command.
+        run: the run's name.
+        seed: its seed.
+
+    Raises:
+        StoreUnavailable: if the store cannot be used.
+        Undelivered: if the run finished and could not be reported.
+        RunFailed: as raised inside; where it could not be reported a line of that follows its reason.
+        Interrupted: as raised inside.
+    """
+    started = time.time()
+    mirror = open_single_runs(experiment, tracking_uri, origin)
+
+    def report(record: RunRecord) -> RunRecord:
+        try:
+            mirror.finished(record)
+        except Exception as error:
+            raise Undelivered(f"{mirror.address}: {explain(error)}; results on disk are kept") from error
+        return record
+
+    try:
+        yield report
+    except RunFailed as error:
+        failure = Failure(run, "", "", seed, 1, redact(str(error)), redact(error.detail), None, started, time.time())
+        reason = failure.reason
+        try:
+            mirror.failed(failure)
+        except Exception as trouble:
+            reason += f"\nMLflow could not be told: {explain(trouble)}"
+        raise RunFailed(reason, failure.detail) from error
+    except Interrupted:
+        with suppress(Exception):  # what went wrong first is what is raised
+            mirror.interrupted(run, seed, started)
+        raise
+    finally:
+        with suppress(Exception):
+            mirror.cut_short()
+
+
+def _keep(event: Finished, task: Task, seed: int, origin: Mapping[str, Any], runs: Path) -> RunRecord:
+    """Write a finished run to disk."""
     record = RunRecord.of(
         event.output,
         task.run,
@@ -106,27 +148,11 @@ def _keep(
         provenance=origin,
         seed=seed,
     )
-    record = write_record(runs, record, event.output)
-    try:
-        mirror.finished(record)
-    except StoreUnavailable as error:
-        raise Undelivered(str(error)) from error
-    return record
-
-
-def told_failure(failure: Failure, mirror: Projections) -> RunFailed:
-    """Tell MLflow of what came to nothing; return what is to be raised of it, MLflow's own trouble after its reason."""
-    failure = replace(failure, reason=redact(failure.reason), detail=redact(failure.detail))
-    reason = failure.reason
-    try:
-        mirror.failed(failure)
-    except StoreUnavailable as error:
-        reason += f"\nMLflow could not be told: {explain(error.__cause__ or error)}"
-    return RunFailed(reason, failure.detail)
+    return write_record(runs, record, event.output)
 
 
 def sync_singles(out: str | Path = "out", tracking_uri: str | None = None) -> tuple[int, Sequence[str]]:
-    """Deliver to MLflow the single runs it does not know; what it refuses keeps nothing else back.
+    """Deliver to MLflow the single runs it lacks; what it refuses keeps nothing else back.
 
     Returns:
         How many are on disk, and what is wrong with those that cannot be read.
@@ -142,32 +168,34 @@ def sync_singles(out: str | Path = "out", tracking_uri: str | None = None) -> tu
     if not (folder / RUNS_FOLDER).is_dir():
         raise BadInput([Problem("study", EXPERIMENT, f"must have been run; under {out} nothing was trained by itself")])
     records, damaged = read_records(folder, finished_runs(folder / RUNS_FOLDER))
+    if tracking_uri == MEMORY:
+        return len(records), damaged
     with Interrupts() as interrupts, disk_errors(folder), study_lock(folder):
-        tracker = open_tracker(EXPERIMENT, tracking_uri, provenance.collect())
+        experiment = open_experiment(EXPERIMENT, tracking_uri, provenance.collect())
         try:
-            with tracker.errors():
-                tracker.close_abandoned()
-                refused = _deliver(records, tracker, interrupts)
+            with explained(experiment.address):
+                failures = failed_attempts(folder)
+                on_disk = {record.run for record in records}
+                complete = experiment.settle(on_disk, {(failure.run, failure.attempt) for failure in failures})
+                missing = [record for record in records if record.run not in complete]
+                refused = _deliver([*failures, *missing], experiment, interrupts)
         finally:
-            with suppress(Exception):  # what went wrong first is what is told
-                tracker.close("FINISHED")
+            with suppress(Exception):  # what went wrong first is what is raised
+                experiment.cut_short()
     if refused:
-        raise Undelivered(f"{tracker.address} refused {len(refused)} of {len(records)} runs, first: {refused[0]}")
+        raise Undelivered(f"{experiment.address} refused {len(refused)} of {len(records)} runs, first: {refused[0]}")
     return len(records), damaged
 
 
-def _deliver(records: Iterable[RunRecord], tracker: Tracker, interrupts: Interrupts) -> list[str]:
-    """Tell MLflow of those runs it does not know; return what it refused, and why."""
-    known = tracker.told()  # other folders' runs are none of ours
+def _deliver(ended: Iterable[RunRecord | Failure], experiment: MLflowExperiment, interrupts: Interrupts) -> list[str]:
+    """Report runs; return those that were refused, and why."""
     refused = []
-    for record in records:
+    for run in ended:
         interrupts.check()
-        if record.run in known:
-            continue
         try:
-            tracker.finished(record)
+            experiment.failed(run) if isinstance(run, Failure) else experiment.finished(run)
         except Exception as error:
-            if not tracker.refuses(error):
+            if not experiment.refuses(error):
                 raise
-            refused.append(f"{record.run}: {explain(error)}")
+            refused.append(f"{run.run}: {explain(error)}")
     return refused

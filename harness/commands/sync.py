@@ -11,8 +11,8 @@ from harness.commands.damage import repair_files
 from harness.errors import StoreUnavailable, disk_errors
 from harness.interrupts import Interrupts
 from harness.mirrors.addresses import stores_of
-from harness.mirrors.opening import declared_files, open_projections
-from harness.mirrors.spool import Spool
+from harness.mirrors.opening import declared_files, open_mirrors
+from harness.record.attempt import failed_attempts
 from harness.record.folder import REPORT_FILE, RUNS_FOLDER
 from harness.record.lock import study_lock
 from harness.record.run import RunRecord, finished_runs
@@ -21,12 +21,12 @@ from harness.record.study import Study, load_study, read_records
 
 @dataclass(frozen=True)
 class Synced:
-    """What a study's stores hold now.
+    """The outcome of a sync.
 
     Attributes:
         study: the study as it stands on disk.
-        records: its finished runs, those of a search included.
-        waited: attempts that had been waiting in the spool and were delivered.
+        records: how many finished runs it has, those of a search included.
+        waited: how many attempts a store had missed.
         tracking_uri: where MLflow's store is; None: the default.
     """
 
@@ -42,15 +42,15 @@ def sync_study(
     tracking_uri: str | None = None,
     warn: Callable[[str], None] = lambda what: None,
 ) -> Synced:
-    """Tell Optuna and MLflow everything a study's folder holds: runs, failures that waited, plan, report, how it ended.
+    """Deliver all a study's folder holds to Optuna and MLflow: runs, failed attempts, plan, report, how it ended.
 
-    Whatever they know already stays as it is; nothing is doubled, and nothing is left as running.
+    Whatever they hold already stays as it is; nothing is doubled, and nothing is left as running.
 
     Args:
         folder: the study's.
         storage: Optuna's storage URL; None: as the study was last run with.
-        tracking_uri: MLflow's, which takes the place of any other; None: as the study was last run with.
-        warn: is told of what is damaged, refused or waited for.
+        tracking_uri: MLflow's; None: as the study was last run with.
+        warn: receives a sentence for all that is damaged, refused or waited for.
 
     Raises:
         BadInput: if no study was run there, or a store must be given and is not: it has a password, which is not
@@ -65,28 +65,26 @@ def sync_study(
         storage, uri = stores_of(folder, storage, tracking_uri)  # before what is damaged is set aside
         repair_files(folder, warn)
         study = load_study(folder)
-        spool = Spool(folder)
         status = _status(study)
-        waited = spool.waiting()
-        adopt = tracking_uri is not None
-        projections = open_projections(
-            study.spec, study.metrics, folder, storage, uri, study.provenance, warn, interrupts.check, adopt
+        mirrors = open_mirrors(
+            study.spec, study.metrics, folder, storage, uri, study.provenance, warn, interrupts.check
         )
         try:
-            records = told_runs(study)
-            projections.repair(records, frozenset(finished_runs(folder / RUNS_FOLDER)))
-            projections.searched(study.searches)
-            projections.attach([*declared_files(folder), *(p for p in [folder / REPORT_FILE] if p.exists())])
+            records = mirrored_runs(study)
+            on_disk = frozenset(finished_runs(folder / RUNS_FOLDER))
+            missing = mirrors.repair(records, failed_attempts(folder), on_disk)
+            mirrors.searched(study.searches)
+            mirrors.attach([*declared_files(folder), *(p for p in [folder / REPORT_FILE] if p.exists())])
         except BaseException:
-            with suppress(StoreUnavailable):  # what went wrong first is what is told
-                projections.close(status)
+            with suppress(StoreUnavailable):  # what went wrong first is what is raised
+                mirrors.close(status)
             raise
-        projections.close(status)
-    return Synced(study, len(records), waited - spool.waiting(), uri)
+        mirrors.close(status)
+    return Synced(study, len(records), missing, uri)
 
 
-def told_runs(study: Study) -> list[RunRecord]:
-    """Return the finished runs that both stores should know: those of a search, then those asked for."""
+def mirrored_runs(study: Study) -> list[RunRecord]:
+    """Return the finished runs that belong to both stores: those of a search, then those asked for."""
     planned = set(study.planned)
     others = [run for run in finished_runs(study.folder / RUNS_FOLDER) if run not in planned]
     records, _ = read_records(study.folder, others)
@@ -94,7 +92,7 @@ def told_runs(study: Study) -> list[RunRecord]:
 
 
 def _status(study: Study) -> str:
-    """Return how the study ended, as its last command noted it or would have."""
+    """Return how the study's last command ended, as its record shows it."""
     if len(study.records) + len(study.failures) < len(study.planned):
         return "KILLED"
     return "FAILED" if study.failures or study.failed_trials else "FINISHED"

@@ -1,4 +1,4 @@
-"""URIs of stores: which can be any store's, told before anything is begun."""
+"""Addresses of stores: checked before anything is begun, and remembered with the study, without passwords."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from harness.record.folder import OPTUNA_FILE, STORES_FILE
 from harness.record.json_file import read_as, write_json
 from harness.redaction import redact
 
+MEMORY = "memory:"  # the address of a store that is not kept: see harness/mirrors/memory.py
 _DIALECTS = ("sqlite", "postgresql", "mysql", "mssql", "oracle")
 _MAX_LENGTH = 4096
 
 
 def checked_tracking_uri(uri: str | None) -> str | None:
-    """Return an MLflow tracking URI that was given, if one was.
+    """Return an MLflow tracking URI that was given, if one was; ``memory:`` is taken, too.
 
     Raises:
         BadInput: if it can be none.
@@ -29,7 +30,7 @@ def checked_tracking_uri(uri: str | None) -> str | None:
 
 
 def checked_storage_url(url: str | None) -> str | None:
-    """Return an Optuna storage URL that was given, if one was.
+    """Return an Optuna storage URL that was given, if one was; ``memory:`` is taken, too.
 
     Raises:
         BadInput: if it can be none.
@@ -38,18 +39,18 @@ def checked_storage_url(url: str | None) -> str | None:
 
 
 def _checked(uri: str | None, ask: Callable[[str], Problem | None]) -> str | None:
-    if uri is not None and (problem := ask(uri)) is not None:
+    if uri not in (None, MEMORY) and (problem := ask(uri)) is not None:
         raise BadInput([problem])
     return uri
 
 
 def tracking_uri_problem(uri: str) -> Problem | None:
-    """Say what is wrong with an MLflow tracking URI, as far as it can be seen without trying it."""
+    """Return what is wrong with an MLflow tracking URI, as far as can be seen without a request; None if nothing is."""
     return _problem("tracking URI", uri, ("http", "https", *_DIALECTS))
 
 
 def storage_url_problem(url: str) -> Problem | None:
-    """Say what is wrong with an Optuna storage URL, as far as it can be seen without trying it."""
+    """Return what is wrong with an Optuna storage URL, as far as can be seen without a request; None if nothing is."""
     return _problem("storage URL", url, _DIALECTS)
 
 
@@ -75,7 +76,7 @@ def _problem(field: str, uri: str, schemes: tuple[str, ...]) -> Problem | None:
 
 @dataclass(frozen=True)
 class Stores:
-    """Where a study's results went, without passwords; ``storage`` is None for the study's own folder."""
+    """The addresses of a study's stores, without passwords; ``storage`` is None for the study's own folder."""
 
     storage: str | None
     tracking_uri: str
@@ -94,8 +95,8 @@ def default_storage(folder: Path) -> str:
     return sqlite_url(folder / OPTUNA_FILE)
 
 
-def _remember(folder: Path, storage: str | None, tracking_uri: str, warn: Callable[[str], None]) -> None:
-    """Keep where a study's results went, without passwords, for commands that are not told."""
+def remember(folder: Path, storage: str | None, tracking_uri: str, warn: Callable[[str], None]) -> None:
+    """Write down the addresses of a study's stores, without passwords, for commands that are given none."""
     before = remembered(folder)
     now = Stores(None if storage is None else redact(storage), tracking_uri)
     if before is not None and before.tracking_uri != now.tracking_uri:
@@ -105,7 +106,7 @@ def _remember(folder: Path, storage: str | None, tracking_uri: str, warn: Callab
 
 
 def remembered(folder: Path) -> Stores | None:
-    """Return where a study's results went when it was last run; None if that is not known.
+    """Return the stores a study was last run with; None if they are not known.
 
     Raises:
         DamagedRecord: if what was noted cannot be read.

@@ -1,4 +1,4 @@
-"""SQLite databases that are there whole or not at all."""
+"""SQLite databases that exist whole or not at all, and what goes wrong with databases explained in one line."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from harness.errors import BadInput, Problem
+from harness.errors import BadInput, HarnessError, Problem, StoreUnavailable
 from harness.machine import is_alive
 from harness.redaction import redact
 
 LOCK_SECONDS = 60.0  # how long a database that another program has locked is waited for
-_LOOK_SECONDS = 0.2
+_TRY_SECONDS = 0.2
 _SQLITE = "sqlite:///"
 _WITH_DRIVER = "sqlite+pysqlite:///"  # which says that it is Python's own: the same
 
@@ -39,7 +39,7 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def is_missing(url: str) -> bool:
-    """Whether a URL is of a SQLite file that is not there or holds nothing: the libraries make one where they look."""
+    """Return whether a URL is of a SQLite file that is missing or empty: the libraries make one where they look."""
     path = sqlite_path(url)
     return path is not None and (not path.exists() or (path.is_file() and path.stat().st_size == 0))
 
@@ -96,7 +96,7 @@ def _create(path: Path, create: Callable[[str], None]) -> None:
 def _wait_until_usable(path: Path, waiting: Callable[[Path], None]) -> None:
     """Take a writer's lock and let it go; nothing in the database is touched."""
     deadline = time.monotonic() + LOCK_SECONDS
-    with closing(sqlite3.connect(path, timeout=_LOOK_SECONDS, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(path, timeout=_TRY_SECONDS, isolation_level=None)) as connection:
         while True:
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -117,10 +117,25 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def explain(error: BaseException) -> str:
-    """Return the first line of what went wrong, without passwords; of a database what it says itself."""
+    """Return the first line of an error's message, without passwords; of a database's the database's own."""
     cause: BaseException | None = error
     while cause is not None:
         if type(cause).__module__.startswith(("sqlalchemy", "sqlite3")):
             error = cause
         cause = cause.__cause__
     return redact(next(iter(str(error).strip().splitlines()), type(error).__name__))
+
+
+@contextmanager
+def explained(what: str, after: str = "") -> Iterator[None]:
+    """Raise whatever goes wrong in one line: ``what``, the reason, and ``after``; the harness's own errors as they are.
+
+    Raises:
+        StoreUnavailable: if anything goes wrong.
+    """
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise StoreUnavailable(f"{what}: {explain(error)}{after}") from error

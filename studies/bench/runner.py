@@ -6,20 +6,17 @@ import random
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness import provenance
-from harness.commands.single import RunFailed, told_failure
+from harness.commands.single import RunFailed, single_run_mirrored
 from harness.compute.processes import ProcessExecutor
 from harness.compute.task import Failed, Finished, Task
-from harness.errors import BadInput, Problem, StoreUnavailable, disk_errors
+from harness.errors import BadInput, Problem, disk_errors
 from harness.interrupts import Interrupts
 from harness.machine import usable_cores
-from harness.mirrors.opening import open_single
-from harness.record.attempt import Failure
 from studies.bench.contestants import Contestant, choose
 from studies.bench.measure import MEASURE, Measurement
 from studies.bench.record import EXPERIMENT, make_folder, write_bench
@@ -111,22 +108,15 @@ def run_bench(options: Options, *, out: Path, tracking_uri: str | None, watcher:
     folder = make_folder(out)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     origin = provenance.collect()
-    with Interrupts() as interrupts:
-        mirror = open_single(EXPERIMENT, tracking_uri, origin, name, {})
-        try:
-            watcher.planned(options.rounds * len(chosen), left_out)
-            started = time.time()
-            rows, pairs, failures = _measure_all(chosen, options, interrupts, watcher)
-            summaries = summarise(chosen, rows)
-            config = {**asdict(options), "contestants": [contestant.name for contestant in chosen]}
-            with disk_errors(folder):
-                record = write_bench(folder, name, started, config, origin, summaries, rows, pairs)
-            mirror.finished(record)
-        except RunFailed as error:
-            raise told_failure(Failure(name, "", "", 0, 1, str(error), error.detail), mirror) from error
-        finally:
-            with suppress(StoreUnavailable):  # the first error is the one to report
-                mirror.close("FINISHED")
+    with Interrupts() as interrupts, single_run_mirrored(EXPERIMENT, tracking_uri, origin, name, seed=0) as report:
+        watcher.planned(options.rounds * len(chosen), left_out)
+        started = time.time()
+        rows, pairs, failures = _measure_all(chosen, options, interrupts, watcher)
+        summaries = summarise(chosen, rows)
+        config = {**asdict(options), "contestants": [contestant.name for contestant in chosen]}
+        with disk_errors(folder):
+            record = write_bench(folder, name, started, config, origin, summaries, rows, pairs)
+        report(record)
     return Bench(summaries, headlines(rows, pairs), record.folder, failures)
 
 

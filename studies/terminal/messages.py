@@ -158,10 +158,12 @@ def show_run(record: RunRecord, tracking_uri: str | None) -> None:
 def show_tracking(experiment: str, tracking_uri: str | None) -> None:
     """Print the command that starts MLflow's page, and the address; its front page hides runs behind a switch."""
     from harness.errors import StoreUnavailable
-    from harness.mirrors.addresses import default_tracking_uri
+    from harness.mirrors.addresses import MEMORY, default_tracking_uri
     from harness.mirrors.mlflow.download import experiment_page
     from harness.redaction import redact
 
+    if tracking_uri == MEMORY:
+        return
     try:
         page = experiment_page(experiment, tracking_uri or default_tracking_uri())
     except StoreUnavailable as error:  # all is done and delivered: the address is not worth a failure

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.faults.servers import MlflowServer, Proxy
-from tests.harness.lab import Lab
+from tests.harness.lab import Lab, make_lab
 
 pytest.register_assert_rewrite("tests.faults.delivery")
 
 
 @pytest.fixture
-def lab(workplace: Path, blank_databases: Path) -> Lab:
-    """Studies of the fake algorithm in a folder of the test's own, which is the working directory."""
-    return Lab(workplace, blank_databases)
+def lab(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """Studies of the fake algorithm in a folder of the test's own; see :func:`tests.harness.lab.make_lab`."""
+    return make_lab(request, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +37,8 @@ def proxy(mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> Itera
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0.05")
     proxy = Proxy(mlflow_server.port)
     yield proxy
     proxy.close()

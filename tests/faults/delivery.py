@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import Observer, RunRecord, Study
+from harness.record.attempt import failed_attempts
 from harness.study.design import PlannedRun
 from tests.faults.servers import MlflowServer, Proxy, Way
 from tests.harness.lab import Lab
@@ -47,7 +48,7 @@ class Outage(Observer):
 
 
 def assert_delivered(lab: Lab, server: MlflowServer, study: Study) -> None:
-    """The server holds every planned run once and whole, and nothing waits for it any more."""
+    """The server holds every planned run once and whole."""
     from mlflow import MlflowClient
 
     lab.tracking_uri = server.uri
@@ -71,7 +72,8 @@ def assert_attempts_told_once(lab: Lab, study: Study) -> None:
     assert set(attempts.values()) <= {1}, attempts
     deleted = deleted_runs(lab, name)
     assert not [run.info.run_id for run in deleted if run.info.status in ("FINISHED", "RUNNING")]
-    assert not spooled(study.folder)
+    failed = {(failure.run, failure.attempt) for failure in failed_attempts(study.folder)}
+    assert {*lab.attempts("FAILED", name)} == failed
 
 
 def assert_whole(client: MlflowClient, server: MlflowServer, run: Run, record: RunRecord) -> None:
@@ -101,9 +103,11 @@ def deleted_runs(lab: Lab, name: str) -> list[Run]:
     return list(client.search_runs([experiment.experiment_id], "", ViewType.DELETED_ONLY, 1000))
 
 
-def spooled(folder: Path, kinds: str = "") -> list[str]:
-    """What waits in a study's folder to be told: everything, or one kind of things."""
-    return sorted(path.name for path in (folder / "spool").glob(f"*{kinds}*"))
+def unsynced(lab: Lab, server: MlflowServer, study: Study) -> set[str]:
+    """The finished runs of a study that are on disk and not in MLflow."""
+    lab.tracking_uri = server.uri
+    there = {run for run, _ in lab.attempts("FINISHED", study.spec.name)}
+    return {record.run for record in study.records} - there
 
 
 def _comparable(step: int, value: float) -> tuple[int, float | str]:

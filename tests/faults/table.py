@@ -53,7 +53,7 @@ ROWS: dict[int, tuple[str, str]] = {
     6: ("A child runs out of memory or crashes", "“killed by signal N”; the run is tried again as in row 1"),
     7: (
         "The tracking server is down, slow or wrong",
-        "at the start: code 3 within 10 s; later: the study goes on, what MLflow missed waits in `spool/`, is "
+        "at the start: code 3 within 10 s; later: the study goes on, what MLflow missed is on disk, is "
         "delivered when it answers again or by `a3c-bench sync`, and nothing is double",
     ),
     8: (

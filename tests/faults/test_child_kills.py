@@ -31,9 +31,7 @@ from harness.record.attempt import Failure
 from tests.harness import fake_algorithm
 from tests.harness.fake_algorithm import Config, Progress, Result
 from tests.harness.forking import end_helpers, helpers
-from tests.harness.lab import DATABASES, FAKE, ROOT, Lab, alive, children_of, study_data, wait_for
-
-pytestmark = DATABASES
+from tests.harness.lab import FAKE, ROOT, Lab, alive, children_of, study_data, wait_for
 
 HERE = __name__
 HALF_SENT = 50_000  # bytes; the message is longer than any socket's buffer
@@ -67,6 +65,11 @@ def assert_all_done(lab: Lab, study: Study) -> None:
     assert not study.failures
     lab.assert_invariant(study)
     assert not our_children()
+
+
+def stores(lab: Lab) -> dict[str, str]:
+    """The addresses of a study that a process of its own computes."""
+    return {"storage": lab.storage, "tracking_uri": lab.tracking_uri}
 
 
 def our_children() -> list[int]:
@@ -238,7 +241,7 @@ def test_children_killed_mid_run_cost_an_attempt_each(lab: Lab) -> None:
     assert {run: count for run, count in computed(lab).items() if count != 1} == {"a-1-0": 2, "b-1-0": 2}
     study = lab.run(data)
     assert sorted(record.attempt for record in study.records) == [1, 1, 2, 2]
-    assert len(lab.children(status="FAILED")) == 2
+    assert len(lab.attempts("FAILED")) == 2
     assert_all_done(lab, study)
 
 
@@ -321,7 +324,7 @@ def test_children_that_hang_in_c_code_do_not_outlive_their_parent(lab: Lab) -> N
     code = f"""
 from harness import parse_spec, run_study
 from tests.faults.test_child_kills import algorithm, train_without_letting_go
-run_study(parse_spec({data!r}), algorithm(train_without_letting_go), storage={lab.storage!r}, jobs=2)
+run_study(parse_spec({data!r}), algorithm(train_without_letting_go), **{stores(lab)!r}, jobs=2)
 """
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=lab.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}
@@ -343,7 +346,7 @@ def test_what_children_have_started_does_not_outlive_the_parent(lab: Lab) -> Non
     code = f"""
 from harness import Algorithm, parse_spec, run_study
 forking = Algorithm({FAKE.config!r}, "tests.harness.forking:train_with_helper")
-run_study(parse_spec({data!r}), forking, storage={lab.storage!r}, jobs=2)
+run_study(parse_spec({data!r}), forking, **{stores(lab)!r}, jobs=2)
 """
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=lab.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}

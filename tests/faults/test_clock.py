@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness import Observer, RunRecord, Study, expand, parse_spec
-from harness.mirrors.mlflow.tracker import Tracker
-from harness.mirrors.optuna.trials import Trials
+from harness.mirrors.mlflow.mirror import MLflowMirror
+from harness.mirrors.optuna.trials import OptunaMirror
 from harness.provenance import collect
 from harness.record.plan import study_identity
 from harness.record.study import load_study
@@ -113,9 +113,9 @@ def test_what_was_begun_in_the_future_ends_no_earlier(lab: Lab, clock: Clock) ->
     design = expand(parse_spec(data), FAKE)
     owner = study_identity(lab.out / "tiny")
     clock.jump(HOUR)
-    tracker = Tracker(lab.tracking_uri, "tiny", lab.folder / "mlartifacts", collect(), owner)
+    tracker = MLflowMirror(lab.tracking_uri, "tiny", lab.folder / "mlartifacts", collect(), owner)
     tracker.started(design.runs[0], 1)
-    Trials(lab.storage, design.spec, owner).started(design.runs[0], 1)
+    OptunaMirror(lab.storage, design.spec, owner).started(design.runs[0], 1)
     clock.jump(-2 * HOUR)
     study = lab.run(data)
     assert [run.info.status for run in lab.children()].count("KILLED") == 1

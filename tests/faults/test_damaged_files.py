@@ -5,25 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import Observer, RunRecord, Study
-from harness.errors import Undelivered
 from harness.record.attempt import Failure, write_failure
 from harness.record.folder import DAMAGED_FOLDER
 from harness.record.study import load_study
 from studies.cli import run as command
-from tests.faults.locks import shorten_mlflows_patience
-from tests.harness.lab import DATABASES, Lab, study_data
+from tests.harness.lab import Lab, databases, study_data
 from tests.studies.command import TINY
-
-pytestmark = DATABASES
 
 SLOW = pytest.mark.slow
 SMALL_FILES = ("study.json", "identity.json", "search.json", "stores.json")
@@ -106,6 +100,7 @@ def searching(lab: Lab) -> dict[str, Any]:
     return {**study_data(seeds=1, cells=1, marks=str(lab.marks())), "search": search}
 
 
+@databases
 @pytest.mark.fault(10, "a study's plan, identity, search, or note of its stores: missing, empty, truncated, garbage")
 @pytest.mark.parametrize(
     ("name", "ways"),
@@ -157,31 +152,6 @@ def test_a_damaged_failure_is_kept_and_the_run_tried_again(lab: Lab) -> None:
     assert len(backups(study)) == len(WAYS) - 1
     mended.touch()
     lab.assert_invariant(lab.run(data))
-
-
-@pytest.mark.fault(10, "what waits for MLflow: empty, truncated, garbage")
-@pytest.mark.parametrize(
-    "way", ["truncated", *(pytest.param(way, marks=SLOW) for way in ("garbage", "other JSON", "empty"))]
-)
-def test_what_waits_and_is_damaged_is_told_from_the_records(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, way: str
-) -> None:
-    shorten_mlflows_patience(monkeypatch, 0.1)
-    data = study_data(seeds=1, cells=1, marks=str(lab.marks()))
-    with closing(sqlite3.connect(lab.folder / "mlflow.db", isolation_level=None)) as other:
-        with pytest.raises(Undelivered):
-            lab.run(data, observer=Listener(lambda: other.execute("BEGIN EXCLUSIVE")))
-        other.execute("ROLLBACK")
-    waiting = sorted((lab.out / "tiny" / "spool").glob("*.json"))
-    assert len(waiting) == 3  # two runs, and how it ended
-    for path in waiting:
-        WAYS[way](path)
-    listener = Listener()
-    study = lab.run(data, observer=listener)
-    assert [str(path) in warning for path, warning in zip(waiting, listener.warnings, strict=True)] == [True] * 3
-    assert backups(study) == [path.name for path in waiting]
-    assert len([*lab.marks().iterdir()]) == 2
-    lab.assert_invariant(study)
 
 
 # a damaged study is looked at
@@ -241,6 +211,7 @@ def assert_no_traceback(looks: tuple[str, ...], capsys: pytest.CaptureFixture[st
             assert errors.startswith("a3c-bench: "), errors
 
 
+@databases
 @pytest.mark.fault(10, "a damaged study is looked at: status, list, doctor")
 def test_looks_at_a_damaged_study_end_without_a_traceback(
     lab: Lab,
@@ -257,6 +228,7 @@ def test_looks_at_a_damaged_study_end_without_a_traceback(
         assert_no_traceback(LOOKS[:3], capsys)
 
 
+@databases
 @pytest.mark.slow
 @pytest.mark.fault(10, "a damaged study is looked at: report, compare, calibrate; every file in every way")
 @pytest.mark.parametrize("way", [*WAYS, "same size"])

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from _pytest.mark.structures import ParameterSet
 
-import harness.mirrors.spool
+import harness.mirrors.patient
 from harness import Observer, RunRecord, StoreUnavailable
 from harness.commands.sync import sync_study
 from harness.errors import Undelivered
@@ -144,7 +144,7 @@ def test_mlflow_locked_for_ever_meanwhile_is_delivered_later(
         lab.run(study_data(seeds=1), observer=observer)
     assert error.value.exit_code == 3
     assert str(lab.folder / "mlflow.db") in str(error.value)
-    assert "wait in" in str(error.value)
+    assert "attempts are on disk and not in MLflow yet" in str(error.value)
     assert len(lab.study().records) == 4
     assert len(observer.warnings) == 1
     holders[0].let_go()
@@ -158,7 +158,7 @@ def test_mlflow_locked_for_ever_meanwhile_is_delivered_later(
 @pytest.mark.fault(8, "MLflow's database locked in the middle of a study, for a while: what it missed is delivered")
 def test_mlflow_locked_for_a_while_is_told_what_it_missed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_mlflows_patience(monkeypatch, IMPATIENT)
-    monkeypatch.setattr(harness.mirrors.spool, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(harness.mirrors.patient, "FIRST_PAUSE", 0.0)
     holders: list[Holder] = []
 
     class Once(Trouble):

@@ -15,9 +15,7 @@ from harness import Observer, Study, StudyChanged
 from harness.provenance import collect
 from harness.record.folder import RECORD_FILE
 from studies.terminal.study_display import StudyDisplay
-from tests.harness.lab import DATABASES, Lab, study_data
-
-pytestmark = DATABASES
+from tests.harness.lab import Lab, databases, study_data
 
 SLOW = pytest.mark.slow
 
@@ -40,6 +38,7 @@ def computed(lab: Lab) -> int:
     return len([*lab.marks().iterdir()])
 
 
+@databases
 @pytest.mark.fault(12, "continued with other settings: one, several at once, a fixed one of an arm")
 @pytest.mark.parametrize(
     ("changed", "named"),

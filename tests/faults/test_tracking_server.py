@@ -19,7 +19,7 @@ from harness.commands.sync import sync_study
 from harness.errors import Undelivered
 from harness.record.lock import study_lock
 from harness.study.design import PlannedRun
-from tests.faults.delivery import Outage, assert_attempts_told_once, assert_delivered, spooled
+from tests.faults.delivery import Outage, assert_attempts_told_once, assert_delivered, unsynced
 from tests.faults.servers import HOST, MlflowServer, Proxy, Way
 from tests.harness.lab import DATABASES, Lab, study_data, wait_for
 from tests.studies.command import call
@@ -115,6 +115,7 @@ def test_a_host_that_does_not_answer_at_all_is_named_within_ten_seconds(lab: Lab
         assert_told_at_once(lab, study_data(name, cells=1), f"http://{HOST}:{deaf.getsockname()[1]}")
 
 
+@pytest.mark.slow
 @pytest.mark.fault(7, "at start of a study half done: connections refused")
 def test_a_server_that_is_away_when_a_study_is_continued_costs_nothing_that_is_done(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str
@@ -147,7 +148,7 @@ def test_what_is_made_at_the_start_is_made_once(
     assert_delivered(lab, mlflow_server, study)
 
 
-@each([*LASTING, Way.DELAY], "mid-run", quick=(Way.REFUSE, Way.TRUNCATE))
+@each([*LASTING, Way.DELAY], "mid-run", quick=(Way.REFUSE,))
 def test_a_server_that_is_back_before_the_end_is_told_what_it_missed(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, way: Way
 ) -> None:
@@ -165,7 +166,7 @@ def test_results_are_kept_for_a_server_that_stays_away_and_sync_delivers_them(
     pages: list[Path] = []
 
     def report(study: Study) -> list[Path]:
-        pages.append(study.folder / "page.txt")
+        pages.append(study.folder / "report.html")
         pages[-1].write_text(f"{len(study.records)} runs", encoding="utf-8")
         return pages
 
@@ -174,19 +175,18 @@ def test_results_are_kept_for_a_server_that_stays_away_and_sync_delivers_them(
         lab.run(
             study_data(name, seeds=3, cells=1), tracking_uri=with_password(proxy.uri), observer=outage, report=report
         )
-    study = caught.value.study
-    assert study is not None
+    study = lab.study(name)
     assert sorted(record.run for record in study.records) == sorted(study.planned)
     assert [page.read_text(encoding="utf-8") for page in pages] == ["6 runs"]
-    assert len(spooled(study.folder, "finished")) == 5, "all but the first of six"
+    assert len(unsynced(lab, mlflow_server, study)) == 5, "all but the first of six"
     assert_one_line(str(caught.value), proxy.uri, lab)
     assert re.search(r"\b5\b", str(caught.value))
-    assert re.search(rf"wait in \S*{name}/spool", str(caught.value))
+    assert "5 attempts are on disk and not in MLflow yet" in str(caught.value)
     proxy.recover()
     sync(lab, study, proxy.uri)
     assert_delivered(lab, mlflow_server, study)
     assert [file.path for file in MlflowClient(mlflow_server.uri).list_artifacts(lab.parent(name).info.run_id)] == [
-        "page.txt",
+        "report.html",
         "study.json",
     ]
 
@@ -225,11 +225,11 @@ def test_a_server_that_comes_back_is_told_what_it_missed_while_the_study_goes_on
     [
         pytest.param("runs/create", Way.RESET_AFTER_COMMIT, 1, marks=pytest.mark.slow),
         ("runs/create", Way.RESET_AFTER_COMMIT, TRIES),
-        ("runs/create", Way.TRUNCATE, 1),
+        pytest.param("runs/create", Way.TRUNCATE, 1, marks=pytest.mark.slow),
         pytest.param("runs/log-batch", Way.RESET_AFTER_COMMIT, 1, marks=pytest.mark.slow),
         ("runs/log-batch", Way.TRUNCATE, 1),
         pytest.param("PUT artifacts/curves.csv", Way.TRUNCATE, 1, marks=pytest.mark.slow),
-        ("runs/update", Way.TRUNCATE, 1),
+        pytest.param("runs/update", Way.TRUNCATE, 1, marks=pytest.mark.slow),
     ],
     ids=lambda value: value.name.lower() if isinstance(value, Way) else str(value),
 )
@@ -277,6 +277,7 @@ def test_failures_wait_with_their_tracebacks(lab: Lab, mlflow_server: MlflowServ
         assert "fake_algorithm.py" in kept.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.fault(7, "for good, while a process is killed and its run tried again: connections refused")
 def test_each_try_of_a_run_is_told(lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str) -> None:
     data = study_data(name, seeds=1, cells=1, mode="kill", until=str(lab.folder / "killed"), once=True)
@@ -304,14 +305,14 @@ def test_sync_says_when_it_cannot_and_does_nothing_twice(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str
 ) -> None:
     study = run_undelivered(lab, study_data(name, cells=1), proxy, Way.REFUSE, after=1)
-    waiting = spooled(study.folder)
+    waiting = unsynced(lab, mlflow_server, study)
     began = time.monotonic()
     with pytest.raises(StoreUnavailable) as caught:
         sync(lab, study, with_password(proxy.uri))
     assert time.monotonic() - began < AT_ONCE
     assert_one_line(str(caught.value), proxy.uri, lab)
     assert waiting
-    assert spooled(study.folder) == waiting
+    assert unsynced(lab, mlflow_server, study) == waiting
     proxy.recover()
     sync(lab, study, proxy.uri)
     assert_delivered(lab, mlflow_server, study)
@@ -323,15 +324,19 @@ def test_sync_says_when_it_cannot_and_does_nothing_twice(
     assert_delivered(lab, mlflow_server, study)
 
 
-def test_sync_is_refused_while_the_study_is_being_run(lab: Lab, proxy: Proxy, name: str) -> None:
+@pytest.mark.slow
+def test_sync_is_refused_while_the_study_is_being_run(
+    lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str
+) -> None:
     study = run_undelivered(lab, study_data(name, seeds=1, cells=1), proxy, Way.REFUSE, after=1)
     proxy.recover()
     with study_lock(study.folder), pytest.raises(StudyLocked) as caught:
         sync(lab, study, proxy.uri)
     assert caught.value.exit_code == 4
-    assert spooled(study.folder)
+    assert unsynced(lab, mlflow_server, study)
 
 
+@pytest.mark.slow
 def test_sync_tells_a_server_all_of_a_study_it_has_never_heard_of(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str
 ) -> None:
@@ -340,6 +345,7 @@ def test_sync_tells_a_server_all_of_a_study_it_has_never_heard_of(
     assert_delivered(lab, mlflow_server, study)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(7, "for good, then back: a3c-bench sync")
 def test_the_command_line_delivers(lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str) -> None:
     study = run_undelivered(lab, study_data(name, cells=1), proxy, Way.REFUSE, after=1)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from mlflow.exceptions import RestException
 
 from harness import Algorithm, Observer, RunRecord, StoreUnavailable, Study, Undelivered
-from harness.commands.damage import damaged_files
 from harness.commands.doctor import repair_study
 from harness.commands.sync import sync_study
 from harness.mirrors.databases import sqlite_url
-from harness.mirrors.mlflow.tracker import Tracker
-from harness.mirrors.spool import Entry, Spool
+from harness.mirrors.mlflow.mirror import MLflowMirror
+from harness.record.run import finished_runs
 from harness.study.design import PlannedRun
-from tests.faults.delivery import spooled
 from tests.faults.locks import Holder, shorten_mlflows_patience
 from tests.faults.servers import MlflowServer, Proxy, Way
 from tests.harness import fake_algorithm
@@ -60,6 +60,11 @@ def blank(record: Path) -> Path:
     path = record / "curves.csv"
     path.write_bytes(bytes(path.stat().st_size))
     return path
+
+
+def unsynced(lab: Lab) -> set[str]:
+    """The finished runs that are on disk and not in MLflow."""
+    return {*finished_runs(lab.out / "tiny" / "runs")} - told(lab)
 
 
 def told(lab: Lab) -> set[str]:
@@ -113,10 +118,10 @@ def test_what_waits_damaged_keeps_nothing_back(lab: Lab, monkeypatch: pytest.Mon
             lab.run(study_data(seeds=2, cells=1), observer=listener)
     assert any("answers again" in what for what in listener.heard)
     assert told(lab) == OTHERS
-    assert len(spooled(lab.out / "tiny")) == len(spooled(lab.out / "tiny", "finished")) == 1
+    assert not unsynced(lab) ^ {"n-1__a__seed-0"}
     assert lab.parent().info.status == "FINISHED"
     repair_study(lab.out / "tiny", lab.storage, lab.tracking_uri, listener.warned)
-    assert not spooled(lab.out / "tiny")
+    assert not unsynced(lab)
     lab.assert_invariant(lab.run(study_data(seeds=2, cells=1)))
 
 
@@ -150,15 +155,15 @@ def test_a_step_no_database_holds_is_the_runs_own_fault(lab: Lab) -> None:
 
 @pytest.mark.fault(7, "the server refuses to be told of a run's beginning, and takes its end")
 def test_a_beginning_that_is_refused_leaves_nothing_undelivered(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    begin, refused = Tracker.started, []
+    begin, refused = MLflowMirror.started, []
 
-    def started(self: Tracker, run: PlannedRun, attempt: int) -> None:
+    def started(self: MLflowMirror, run: PlannedRun, attempt: int) -> None:
         if not refused:
             refused.append(run.id)
             raise RestException({"error_code": "PERMISSION_DENIED", "message": "token expired"})
         begin(self, run, attempt)
 
-    monkeypatch.setattr(Tracker, "started", started)
+    monkeypatch.setattr(MLflowMirror, "started", started)
     lab.assert_invariant(lab.run(study_data(cells=1)))
     assert refused
 
@@ -169,17 +174,6 @@ def test_what_waits_is_delivered_when_the_plan_has_shrunk(lab: Lab, monkeypatch:
         lab.run(study_data(seeds=2, cells=1), observer=Listener((1, lock)))
     lab.run(study_data(seeds=1, cells=1))
     assert told(lab) == {*OTHERS, "n-1__a__seed-0"}
-    assert not spooled(lab.out / "tiny")
-
-
-@pytest.mark.fault(9, "the disk does not take what is to wait for MLflow")
-def test_a_spool_that_cannot_be_written_is_no_fault_of_mlflows(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool = lab.out / "tiny" / "spool"
-    with away(lab, monkeypatch) as (lock, _), pytest.raises(StoreUnavailable) as caught:
-        lab.run(study_data(seeds=1, cells=1), observer=Listener((1, lambda record: (lock(), spool.touch()))))
-    assert str(caught.value) == f"{spool}: File exists"
-    spool.unlink()
-    lab.assert_invariant(lab.run(study_data(seeds=1, cells=1)))
 
 
 LARGE = 4_000_000  # bytes; the databases take less than half
@@ -206,7 +200,8 @@ def no_large_files() -> Iterator[Callable[[RunRecord], object]]:
 def test_artifacts_that_are_not_taken_are_told_with_their_folder(lab: Lab) -> None:
     data = study_data(seeds=1, cells=1)
     algorithm = Algorithm(FAKE.config, f"{__name__}:train_at_length")
-    told_so = rf"away \({lab.folder}/mlartifacts/tiny/\w+/artifacts: File too large\); 1 attempt waits in \S+/spool$"
+    folder = rf"{lab.folder}/mlartifacts/tiny/\w+/artifacts"
+    told_so = rf"away \({folder}: File too large\); 1 attempt is on disk and not in MLflow yet$"
     with no_large_files() as limit, pytest.raises(Undelivered, match=told_so):
         lab.run(data, algorithm, observer=Listener((2, limit)))
     sync_study(lab.out / "tiny", lab.storage)
@@ -222,7 +217,6 @@ def test_artifacts_that_are_not_taken_at_the_start_are_told_before_anything_runs
     with pytest.raises(StoreUnavailable, match=rf"{place}/tiny\S*: Not a directory; results on disk are kept$"):
         lab.run(data, observer=listener)
     assert not listener.heard
-    assert not spooled(lab.out / "tiny")
     assert not [*lab.marks().iterdir()]
     assert {run.info.status for run in lab.mlflow_runs()} == {"KILLED"}
     place.unlink()
@@ -234,14 +228,19 @@ def test_a_report_that_waits_is_called_by_its_name(lab: Lab) -> None:
     def report(study: Study) -> list[Path]:
         (lab.folder / "mlartifacts").rename(lab.folder / "moved")
         (lab.folder / "mlartifacts").touch()
-        return [study.folder / "study.json"]
+        page = study.folder / "report.html"
+        page.touch()
+        return [page]
 
-    with pytest.raises(Undelivered, match=r"/mlartifacts/\S+: [\w ]+\); the study's files wait in \S+/spool$"):
+    with pytest.raises(
+        Undelivered, match=r"/mlartifacts/\S+: [\w ]+\); the study's files are on disk and not in MLflow yet$"
+    ):
         lab.run(study_data(seeds=1, cells=1), report=report)
     (lab.folder / "mlartifacts").unlink()
     (lab.folder / "moved").rename(lab.folder / "mlartifacts")
     sync_study(lab.out / "tiny", lab.storage)
-    assert not spooled(lab.out / "tiny")
+    kept = MlflowClient(lab.tracking_uri).list_artifacts(lab.parent().info.run_id)
+    assert [file.path for file in kept] == ["report.html", "study.json"]
     assert lab.parent().info.status == "FINISHED"
 
 
@@ -258,12 +257,31 @@ def test_a_traceback_that_only_seemed_to_be_taken_is_sent_again(
         assert "told to fail" in kept.read_text(encoding="utf-8")
 
 
-@pytest.mark.fault(10, "what waits for MLflow: whole, but not as it is written, or by a name of no entry")
-def test_what_waits_and_is_not_as_it_is_written_is_damage(tmp_path: Path) -> None:
-    Spool(tmp_path).add(Entry("attached", paths=("report.html",)))
-    (path,) = (tmp_path / "spool").iterdir()
-    assert not damaged_files(tmp_path)
-    path.write_text(path.read_text(encoding="utf-8").replace('"report.html"', "5"), encoding="utf-8")
-    path.rename(path.with_name("0x1-attached.json"))
-    assert [damage.path.name for damage in damaged_files(tmp_path)] == ["0x1-attached.json"]
-    assert not Spool(tmp_path).entries()
+@pytest.mark.fault(
+    10, "what waits for MLflow since an earlier version: failed attempts, one torn, one of no run's name"
+)
+def test_what_waits_since_an_earlier_version_is_read_once(lab: Lab) -> None:
+    data = study_data(seeds=1, cells=1, mode="raise", until=str(lab.folder / "mended"))
+    study = lab.run(data)
+    spool = study.folder / "spool"
+    spool.mkdir()
+    failure = {**asdict(study.failures[0]), "attempt": 7, "reason": "as told before"}
+    entry = {"kind": "failed", "run": failure["run"], "failure": failure, "paths": [], "uri": "x", "why": ""}
+    odd = {**entry, "failure": {**failure, "run": "../../x"}}
+    finished = {**entry, "kind": "finished", "failure": None}
+    for name, content in (("1-failed", entry), ("2-failed", odd), ("3-finished", finished), ("4-closed", entry)):
+        (spool / f"0000000{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    (spool / "00000005-failed.json").write_text("{", encoding="utf-8")
+    for _ in range(2):
+        sync_study(study.folder, lab.storage)
+        assert not spool.exists()
+        assert sorted(lab.attempts("FAILED")) == [
+            ("n-1__a__seed-0", 1), ("n-1__a__seed-0", 7), ("n-1__b__seed-0", 1),
+        ]  # fmt: skip
+        (made,) = [run for run in lab.children() if run.data.tags["attempt"] == "7"]
+        assert made.data.tags["reason"] == "as told before"
+    assert not [*lab.folder.parent.rglob("7.json")][1:]
+    (lab.folder / "mended").touch()
+    study = lab.run(data)
+    assert max(record.attempt for record in study.records) == 8
+    lab.assert_invariant(study)

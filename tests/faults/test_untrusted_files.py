@@ -16,9 +16,7 @@ from mlflow import MlflowClient
 from harness import HarnessError, RunRecord, Study
 from harness.errors import DamagedRecord
 from harness.mirrors.mlflow.download import download_study
-from tests.harness.lab import DATABASES, Lab, study_data
-
-pytestmark = DATABASES
+from tests.harness.lab import Lab, databases, study_data
 
 
 class Trap:
@@ -107,6 +105,7 @@ def outside(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if "mlartifacts" not in path.parts and path.suffix != ".db"}
 
 
+@databases
 @pytest.mark.fault(18, "artifacts under names such as ../../x, in a study read back from MLflow")
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED"])
 def test_no_name_of_a_run_leads_out_of_the_folder(lab: Lab, study: Study, status: str) -> None:
@@ -123,6 +122,7 @@ def test_no_name_of_a_run_leads_out_of_the_folder(lab: Lab, study: Study, status
         assert all(path.is_relative_to(folder) for path in outside(lab.folder) - before), name
 
 
+@databases
 @pytest.mark.fault(18, "tags that do not say what an attempt was, in a study read back from MLflow")
 @pytest.mark.parametrize("tag", ["seed", "attempt"])
 def test_a_tag_that_is_no_number_is_told(lab: Lab, study: Study, tag: str) -> None:
@@ -134,6 +134,7 @@ def test_a_tag_that_is_no_number_is_told(lab: Lab, study: Study, tag: str) -> No
         download_study("tiny", lab.tracking_uri, lab.folder / "download")
 
 
+@databases
 @pytest.mark.fault(18, "artifacts that are links to files elsewhere, in a study read back from MLflow")
 def test_no_artifact_is_a_link_to_elsewhere(lab: Lab, study: Study) -> None:
     (lab.folder / "private").mkdir()

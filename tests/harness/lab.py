@@ -12,26 +12,37 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from harness import Algorithm, Study, load_results, load_study, parse_spec, run_study
+from harness.mirrors.addresses import MEMORY
 from harness.mirrors.databases import sqlite_url
+from harness.mirrors.memory import MemoryMirror
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
     from mlflow.entities import Run
 
+Test = TypeVar("Test", bound=Callable[..., Any])
 ROOT = Path(__file__).parents[2]
 NOBODY = 2**22 + 1  # the number of no process: Linux counts to 2**22
 FAKE = Algorithm("tests.harness.fake_algorithm:Config", "tests.harness.fake_algorithm:train")
-# Modules whose tests touch the databases start with `pytestmark = DATABASES`.
+# Modules whose tests touch the databases start with `pytestmark = DATABASES`; single tests are marked with `databases`.
 DATABASES = [
+    pytest.mark.stores,
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow on SQLAlchemy 2.1
 ]
 PATIENCE = 60.0  # seconds after which something that should have happened has not
+
+
+def databases(test: Test) -> Test:
+    """Mark a test as one that touches the databases."""
+    for mark in DATABASES:
+        test = mark(test)
+    return test
 
 
 def study_data(name: str = "tiny", seeds: Any = 2, cells: int = 2, **base: Any) -> dict[str, Any]:
@@ -93,19 +104,42 @@ def children_of(pid: int) -> list[int]:
 
 
 class Lab:
-    """Studies in one folder: ``out/``, ``mlflow.db`` and one Optuna database, all real."""
+    """Studies in one folder: ``out/``, ``mlflow.db`` and one Optuna database, all real.
 
-    def __init__(self, folder: Path, blank: Path) -> None:
+    Without blank databases to begin with, the mirrors of all its studies are kept in memory.
+    """
+
+    def __init__(self, folder: Path, blank: Path | None = None) -> None:
         self.folder = folder
         self.out = folder / "out"
-        self.storage = sqlite_url(folder / "optuna.db")
-        self.tracking_uri = sqlite_url(folder / "mlflow.db")
-        self.blank = blank
-        shutil.copy(blank / "optuna.db", folder)
+        self._blank = blank
+        self._in_memory: dict[str, MemoryMirror] = {}
+        self.storage, self.tracking_uri = MEMORY, MEMORY
+        if blank is not None:
+            self.storage = sqlite_url(folder / "optuna.db")
+            self.tracking_uri = sqlite_url(folder / "mlflow.db")
+            shutil.copy(blank / "optuna.db", folder)
+
+    @property
+    def has_stores(self) -> bool:
+        """Whether there are databases, rather than mirrors in memory."""
+        return self._blank is not None
+
+    @property
+    def blank(self) -> Path:
+        """Where empty databases are."""
+        assert self._blank is not None, "mark the test with `databases`"
+        return self._blank
+
+    def memory(self, name: str) -> MemoryMirror:
+        """What stands in for a store, the same for every command: a test without databases runs but one study."""
+        return self._in_memory.setdefault(name, MemoryMirror(name))
 
     def run(self, data: Mapping[str, Any], algorithm: Algorithm = FAKE, **options: Any) -> Study:
         """Run a study in this process, or continue it."""
         options = {"out": self.out, "storage": self.storage, "executor": "inline", **options}
+        if not self.has_stores:
+            options.setdefault("tracking_uri", MEMORY)
         return run_study(parse_spec(data), algorithm, **options)
 
     def study(self, name: str = "tiny") -> Study:
@@ -115,6 +149,8 @@ class Lab:
     def start(self, data: Mapping[str, Any], **options: Any) -> subprocess.Popen[str]:
         """Run a study in a process of its own."""
         options = {"out": str(self.out), "storage": self.storage, "jobs": 2, **options}
+        if not self.has_stores:
+            options.setdefault("tracking_uri", MEMORY)
         return subprocess.Popen(
             [sys.executable, "-m", "tests.harness.study_program", json.dumps(data), json.dumps(options)],
             cwd=self.folder,
@@ -142,10 +178,22 @@ class Lab:
         folder.mkdir(exist_ok=True)
         return folder
 
+    def attempts(self, status: str, name: str = "tiny") -> list[tuple[str, int]]:
+        """Run and number of the attempts that are of this status in MLflow, or in memory."""
+        if self.has_stores:
+            found = [run.data.tags for run in self.children(name, status)]
+            return [(tags["run"], int(tags["attempt"])) for tags in found]
+        return [attempt for attempt, now in self.memory("MLflow").attempts.items() if now == status]
+
+    def ended(self) -> str | None:
+        """How the study's last command ended, as MLflow has it, or as it stands in memory."""
+        return str(self.parent().info.status) if self.has_stores else self.memory("MLflow").status
+
     def mlflow_runs(self, name: str = "tiny") -> list[Run]:
         """Every run of the study's experiment."""
         from mlflow import MlflowClient
 
+        assert self.tracking_uri != MEMORY, "mark the test with `databases`"
         client = MlflowClient(tracking_uri=self.tracking_uri)
         experiment = client.get_experiment_by_name(name)
         return [] if experiment is None else list(client.search_runs([experiment.experiment_id], max_results=1000))
@@ -177,6 +225,11 @@ class Lab:
         """
         planned, metric = sorted(study.planned), study.spec.compare.metric
         assert sorted(record.run for record in study.records) == planned
+        assert not list(study.folder.rglob(".draft-*"))
+        assert not list(self.folder.rglob("*.creating-*"))
+        if not self.has_stores:
+            self._assert_memory_holds(planned)
+            return
         by_run = {record.run: record for record in study.records}
         runs = self.mlflow_runs(study.spec.name)
         assert {run.info.status for run in runs} <= {"FINISHED", "FAILED", "KILLED"}
@@ -194,5 +247,22 @@ class Lab:
         worst = study.spec.compare.diverged_score
         values = {run: record.metrics.get(metric, worst) for run, record in by_run.items()}
         assert {trial.user_attrs["run"]: trial.value for trial in complete} == values
-        assert not list(study.folder.rglob(".draft-*"))
-        assert not list(self.folder.rglob("*.creating-*"))
+
+    def _assert_memory_holds(self, planned: list[str]) -> None:
+        for mirror in self._in_memory.values():
+            assert "RUNNING" not in mirror.attempts.values()
+            finished = [run for (run, _), status in mirror.attempts.items() if status == "FINISHED"]
+            assert sorted(run for run in finished if "__trial-" not in run) == planned
+
+
+def make_lab(request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """A lab in a folder of the test's own, which is the working directory.
+
+    What a study's stores hold is kept in memory, where the test has no marker ``stores``.
+    """
+    if request.node.get_closest_marker("stores"):
+        return Lab(request.getfixturevalue("workplace"), request.getfixturevalue("blank_databases"))
+    monkeypatch.chdir(folder)
+    lab = Lab(folder)
+    monkeypatch.setattr("harness.mirrors.opening.MemoryMirror", lab.memory)
+    return lab

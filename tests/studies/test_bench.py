@@ -29,7 +29,7 @@ from studies.bench.record import write_bench
 from studies.bench.runner import Bench, Options, Watcher, run_bench
 from studies.bench.summary import PairRow, Row, Spread, Summary, headlines, summarise
 from studies.cli import run
-from tests.harness.lab import DATABASES, wait_for
+from tests.harness.lab import DATABASES, children_of, wait_for
 from tests.studies.command import PATIENCE, start
 
 pytestmark = DATABASES
@@ -234,9 +234,16 @@ def test_a_tiny_bench_from_end_to_end(workplace: Path, capsys: pytest.CaptureFix
     assert {"results.csv", "summary.csv", "record.json", "config.json"} <= kept
 
 
+def measuring(pid: int) -> bool:
+    """Whether a bench has a process that measures."""
+    commands = [Path(f"/proc/{child}/cmdline") for child in children_of(pid)]
+    return any(b"harness.compute.child" in command.read_bytes() for command in commands if command.exists())
+
+
 def test_an_interrupted_bench_leaves_no_results(workplace: Path) -> None:
     process = start("bench", "--only", FAST.name, "--seconds", "600", cwd=workplace)
-    wait_for(lambda: process.poll() is not None or tracked(workplace), "the bench to begin", PATIENCE)
+    wait_for(lambda: process.poll() is not None or measuring(process.pid), "the bench to begin", PATIENCE)
+    assert tracked(workplace) == []
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, errors

@@ -89,7 +89,6 @@ def test_what_waits_is_delivered_once(
         other.execute("ROLLBACK")
     assert synced(lab) == 0
     assert "all 4 finished runs are in both stores, 4 attempts had been waiting" in capsys.readouterr().out
-    assert not (lab.out / "tiny" / "spool").exists()
     lab.assert_invariant(load_study(lab.out / "tiny"))
     assert synced(lab) == 0
     assert "waiting" not in capsys.readouterr().out

@@ -83,7 +83,9 @@ def test_the_same_settings_give_the_same_figures(place: Path, capsys: pytest.Cap
 
 def test_a_stopped_run_is_killed_in_mlflow(place: Path) -> None:
     process = start("train", "--total-steps", "100000000", "--evaluations", "0", cwd=place)
-    wait_for(lambda: process.poll() is not None or tracked(place), "the run to be tracked", PATIENCE)
+    begun = place / "out" / "train" / "attempts"
+    wait_for(lambda: process.poll() is not None or begun.is_dir(), "the run to begin", PATIENCE)
+    assert tracked(place) == []
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, errors

@@ -1,4 +1,4 @@
-"""What is used of MLflow, and how: the only file that imports it.
+"""The parts of MLflow in use, with patience of our own: the only file that imports it.
 
 Its own defaults wait for minutes, and lose what was carried out but answered badly; requests made here end in time and
 are made again.
@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,7 @@ from mlflow.entities import Experiment, Metric, Param, Run, RunInfo, RunTag, Vie
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from harness.errors import HarnessError, StoreUnavailable
-from harness.mirrors.databases import explain
+from harness.mirrors.databases import explain, explained
 from harness.redaction import redact
 
 __all__ = [
@@ -38,7 +37,7 @@ __all__ = [
     "impatient", "is_refusal", "is_server", "search", "store_errors", "upload", "upload_text",
 ]  # fmt: skip
 
-# what goes wrong with a database is raised, too, and told in one line; this logger tells every table it makes
+# what goes wrong with a database is raised, too, and explained in one line; this logger names every table it makes
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 ASK_AGAIN, ASK_AGAIN_SECONDS = 2, 5.0  # times, and for how long, a request is made anew whose answer was cut off
@@ -86,19 +85,19 @@ def asked(ask: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether MLflow says that it will never take what it was given (status 4xx), rather than that it cannot now."""
+    """Return whether MLflow answers that it will never take what it was given (status 4xx), not that it cannot now."""
     if not isinstance(error, MlflowException) or type(error.__cause__).__module__.startswith("sqlalchemy"):
         return False  # of a broken database MLflow says, too, that the request was bad
     return 400 <= error.get_http_status_code() < 500 and error.get_http_status_code() not in (408, 429)
 
 
 def _is_of_http(error: Exception) -> bool:
-    """Whether an error is MLflow's about a request, or one of requests' own, which are OSErrors without a number."""
+    """Return whether an error is MLflow's about a request, or requests' own, which are OSErrors without a number."""
     return str(error).startswith("API request to") or (isinstance(error, OSError) and error.errno is None)
 
 
 def _bottom(error: BaseException) -> str:
-    """Return what an error came of, as a piece of a line."""
+    """Return the first cause of an error, as a piece of a line."""
     while (below := error.__cause__ or error.__context__ or _wrapped(error)) is not None:
         error = below
     text = explain(error)
@@ -111,7 +110,7 @@ def _wrapped(error: BaseException) -> BaseException | None:
 
 
 def upload(run: RunInfo, paths: Sequence[Path], uri: str) -> None:
-    """Send files to a run's artifacts, and ask a server for what has come: any page looks to the library like a yes.
+    """Send files to a run's artifacts, and ask a server which have arrived: any page looks to the library like a yes.
 
     Args:
         run: by whose address it is done; the client would read the whole run to find it.
@@ -147,7 +146,7 @@ def upload_text(run: RunInfo, text: str, name: str, uri: str) -> None:
 
 @contextmanager
 def _named(folder: str | None) -> Iterator[None]:
-    """Name a folder in an error of the file system, which tells no file where a write fails."""
+    """Name a folder in an error of the file system, which names no file where a write fails."""
     try:
         yield
     except OSError as error:
@@ -173,16 +172,10 @@ def impatient() -> Iterator[None]:
 
 
 def is_server(uri: str) -> bool:
-    """Whether a tracking URI is a server's, which may lose requests and answers."""
+    """Return whether a tracking URI is a server's, which may lose requests and answers."""
     return uri.startswith(("http://", "https://"))
 
 
-@contextmanager
-def store_errors(uri: str) -> Iterator[None]:
+def store_errors(uri: str) -> AbstractContextManager[None]:
     """Name the store in whatever goes wrong with it."""
-    try:
-        yield
-    except HarnessError:
-        raise
-    except Exception as error:
-        raise StoreUnavailable(f"MLflow cannot use {redact(uri)}: {explain(error)}") from error
+    return explained(f"MLflow cannot use {redact(uri)}")

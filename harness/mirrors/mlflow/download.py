@@ -11,7 +11,8 @@ from harness.errors import BadInput, Problem, StoreUnavailable
 from harness.mirrors.addresses import checked_tracking_uri, default_tracking_uri
 from harness.mirrors.databases import is_missing, sqlite_path
 from harness.mirrors.mlflow.client import MlflowClient, Run, asked, impatient, search, store_errors
-from harness.mirrors.mlflow.tracker import OWNER_TAG, is_parent
+from harness.mirrors.mlflow.experiment import Attempt, attempt_of
+from harness.mirrors.mlflow.mirror import OWNER_TAG, is_parent
 from harness.record.attempt import Failure, write_failure
 from harness.record.folder import PLAN_FILE, RUNS_FOLDER, SEARCH_FILE
 from harness.record.study import Study, load_study
@@ -53,7 +54,7 @@ def download_study(name: str, uri: str, folder: Path) -> Study:
 
 
 def _client(uri: str) -> MlflowClient:
-    """Return a client of a store; of a file that can never be read it is told at once, the library tries for minutes.
+    """Return a client of a store; a file that can never be read fails at once, the library tries for minutes.
 
     Raises:
         sqlite3.Error: if the store is such a file.
@@ -74,7 +75,7 @@ def _children(runs: Iterable[Run], parents: Collection[str]) -> list[Run]:
 
 
 def _download_run(client: MlflowClient, run: Run, name: str, folder: Path) -> None:
-    """Put a finished run's files, or what is known of a failed attempt, where a study's folder has them."""
+    """Put a finished run's files, or the reason of a failed attempt, in their place in a study's folder."""
     target = folder / RUNS_FOLDER / name
     tags = run.data.tags
     if run.info.status == "FINISHED" and not target.exists():
@@ -87,8 +88,8 @@ def _download_run(client: MlflowClient, run: Run, name: str, folder: Path) -> No
         write_failure(folder, failure)
 
 
-def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list[str]]:
-    """Return, by status, the run each attempt in a study's experiment stands for; empty text for the study's own.
+def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list[Attempt]]:
+    """Return by status the attempts that stand in a study's experiment; the study's own run has an empty id.
 
     Args:
         name: the study's name, which is its experiment's.
@@ -99,7 +100,7 @@ def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list
         StoreUnavailable: if the store cannot be used.
     """
     uri = uri or default_tracking_uri()
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Attempt]] = {}
     if is_missing(uri):
         return found
     with store_errors(uri), impatient():
@@ -108,12 +109,13 @@ def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list
         runs = list(search(client, experiment.experiment_id)) if experiment is not None else []
     parents = [run for run in runs if is_parent(run) and run.data.tags.get(OWNER_TAG) == owner]
     for run in (*parents, *_children(runs, {parent.info.run_id for parent in parents})):
-        found.setdefault(run.info.status, []).append(run.data.tags.get("run", ""))
+        attempt = attempt_of(run) if "run" in run.data.tags else ("", 0)
+        found.setdefault(run.info.status, []).append(attempt)
     return found
 
 
 def experiment_page(name: str, uri: str) -> str:
-    """Return where an MLflow UI shows an experiment, after its host: by default it opens for language models."""
+    """Return the page of an experiment in an MLflow UI, after its host: by default it opens for language models."""
     with store_errors(uri):
         experiment = _client(uri).get_experiment_by_name(name)
     if experiment is None:

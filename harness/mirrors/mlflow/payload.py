@@ -1,6 +1,6 @@
-"""What MLflow is told of an attempt, made whole before anything is asked of it.
+"""The content of MLflow runs, made whole from a record before any request is made.
 
-So a record that cannot be told is known by itself, and never taken for a store that is away.
+So a record that cannot be reported is known by itself, and never taken for a store that is away.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _MAX_INTEGER = 2**63 - 1  # its databases hold no larger one
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What MLflow is told of a finished run.
+    """The content of a finished run in MLflow.
 
     Attributes:
-        who: the tags that tell it from others, and those of where it was computed.
+        who: the tags that distinguish it from others, and those of where it was computed.
         started: milliseconds since the epoch.
         ended: likewise.
         params: its settings.
@@ -52,7 +52,7 @@ class FinishedRun:
         """Make it of a record.
 
         Raises:
-            DamagedRecord: if something in it is not what MLflow could be told, or cannot be read.
+            DamagedRecord: if something in it is nothing MLflow could hold, or cannot be read.
         """
         with _blamed(record.folder / CURVES_FILE):
             curves = [
@@ -78,7 +78,7 @@ class FinishedRun:
 
 @contextmanager
 def _blamed(path: Path) -> Iterator[None]:
-    """Say of whatever goes wrong that a file is damaged."""
+    """Raise whatever goes wrong as damage of a file."""
     try:
         yield
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, csv.Error, OSError) as error:
@@ -94,13 +94,14 @@ def _tags(record: RunRecord, infinite: list[str]) -> list[RunTag]:
 
 
 def who(cell: str, arm: str, seed: int, trial: int | None) -> dict[str, str]:
-    """Return the tags that tell a run from others; a search's are marked, so that they can be filtered out."""
+    """Return the tags that distinguish a run; a search's are marked, so that they can be filtered out."""
+    place = {name: text for name, text in (("cell", cell), ("arm", arm)) if text}  # a single run has none
     search = {} if trial is None else {"phase": "search", "trial": str(trial)}
-    return {"cell": cell, "arm": arm, "seed": str(seed), **search}
+    return {**place, "seed": str(seed), **search}
 
 
 def source_tags(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags MLflow's fluent calls would have set, and ours."""
+    """Return the tags of where a run was computed: those MLflow's fluent calls would have set, and ours."""
     tags = {
         "mlflow.source.name": str(provenance["command"]),
         "mlflow.source.type": "LOCAL",
@@ -121,6 +122,14 @@ def milliseconds(seconds: float) -> int:
     return _integer(int(seconds * 1000))
 
 
+def countable(seconds: float | None) -> int | None:
+    """Return seconds since the epoch as MLflow counts them; None where they are unknown, or more than it can count."""
+    try:
+        return None if seconds is None else milliseconds(seconds)
+    except (ValueError, OverflowError):
+        return None
+
+
 def _integer(number: int) -> int:
     if abs(number) > _MAX_INTEGER:
         raise OverflowError(f"{number:.3g} is too large")
@@ -128,7 +137,7 @@ def _integer(number: int) -> int:
 
 
 def _last_step(metrics: Mapping[str, float]) -> int:
-    """Return where final figures stand: at the run's last step, or at 0 if it does not say."""
+    """Return the step of the final figures: the run's last, or 0 if it does not count them."""
     steps = metrics.get(STEPS, 0)
     return int(steps) if abs(steps) < _MAX_INTEGER else 0  # nor if that is not a number
 

@@ -1,7 +1,7 @@
-"""Optuna as the proposer of settings in search mode, and as the mirror of what was tried.
+"""Optuna as the proposer of settings in search mode, and as the mirror of the trials.
 
-What was proposed and what it scored stand on disk (:mod:`harness.commands.tuning`); a proposal depends on them and on
-a seed alone, so that a search which was interrupted goes on as if it had not been.
+Proposals and scores stand on disk (:mod:`harness.commands.tuning`); a proposal depends on them and on a
+seed alone, so that a search which was interrupted goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def propose(search: SearchSection, maximize: bool, trials: Sequence[Trial], coun
     Args:
         search: sampler and space.
         maximize: whether a higher score is better.
-        trials: what was tried before; all of it scored.
+        trials: those before, all of them scored.
         count: how many to propose together: later ones keep away from earlier ones.
         seed: of the sampler.
     """
@@ -75,7 +75,7 @@ def mirror(
         storage: Optuna's storage.
         study: name of the whole study.
         owner: identity of its folder.
-        searched: what was tried for the arm.
+        searched: the arm's trials.
         search: sampler and space.
         maximize: whether a higher score is better.
     """
@@ -84,8 +84,8 @@ def mirror(
     direction = "maximize" if maximize else "minimize"
     made = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
     there = made.get_trials(deepcopy=False)
-    if made.user_attrs.get(OWNER, owner) != owner or [_told(t) for t in there] != [
-        _told(t) for t in scored[: len(there)]
+    if made.user_attrs.get(OWNER, owner) != owner or [_content(t) for t in there] != [
+        _content(t) for t in scored[: len(there)]
     ]:
         optuna.delete_study(study_name=name, storage=storage)
         made, there = optuna.create_study(study_name=name, storage=storage, direction=direction), []
@@ -93,7 +93,7 @@ def mirror(
     made.add_trials(scored[len(there) :])
 
 
-def _told(trial: FrozenTrial) -> tuple[TrialState, float | None, dict[str, Any]]:
+def _content(trial: FrozenTrial) -> tuple[TrialState, float | None, dict[str, Any]]:
     return trial.state, trial.value, trial.params
 
 
@@ -133,12 +133,12 @@ def _distribution(dimension: Range | Choices) -> BaseDistribution:
 
 
 def _param(search: SearchSection, name: str, value: object) -> object:
-    """Return a field's value as Optuna has it: of choices, which may be lists or tables, the text."""
+    """Return a field's value as Optuna stores it: of choices, which may be lists or tables, the text."""
     return label(value) if isinstance(search.space[name], Choices) else value
 
 
 def _settings(search: SearchSection, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what Optuna proposed as config fields."""
+    """Return Optuna's proposal as config fields."""
     settings = {}
     for name, value in params.items():
         dimension = search.space[name]

@@ -1,4 +1,4 @@
-"""Optuna as the record of trials; with :mod:`harness.mirrors.optuna.proposals` all that talks to Optuna.
+"""Optuna as the mirror of a study: a trial for each attempt.
 
 The design is planned whole, so Optuna proposes nothing here: a run's trial is made when it starts and finished when
 its record is on disk. Both are single writes to the storage: ``Study.ask`` looks through all trials and commits every
@@ -17,8 +17,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from harness.algorithm.traits import MetricTraits
-from harness.errors import HarnessError, StoreUnavailable, StudyConflict
-from harness.mirrors.databases import LOCK_SECONDS, ensure_database, explain, is_missing, sqlite_path
+from harness.errors import StudyConflict
+from harness.mirrors.databases import LOCK_SECONDS, ensure_database, explained, is_missing, sqlite_path
 from harness.mirrors.optuna.proposals import mirror
 from harness.record.attempt import Failure
 from harness.record.run import RunRecord
@@ -29,9 +29,10 @@ from harness.study.design import PlannedRun
 from harness.study.names import label
 from harness.study.spec import StudySpec
 
-RUN = "run"  # the user attribute that names a trial's run
-# set on failed trials of runs that finished but have no figure to tell, as of one that diverged where nothing says what
-# is worst
+Attempt = tuple[str, int]  # a run's id and the number of the attempt
+
+RUN, ATTEMPT = "run", "attempt"  # the user attributes that name them
+# set on failed trials of runs that finished without a figure, as of one that diverged where nothing says what is worst
 WITHOUT_METRIC = "without metric"
 _ENDED_BEFORE_BEGUN = sqlalchemy.text(
     "UPDATE trials SET datetime_complete = datetime_start"
@@ -40,7 +41,7 @@ _ENDED_BEFORE_BEGUN = sqlalchemy.text(
 DESCRIBED = "described"  # set on the study: metric, and the distribution of every factor
 
 
-class Trials:
+class OptunaMirror:
     """One Optuna study: a trial per attempt, its parameters the run's factor levels and seed.
 
     Args:
@@ -68,59 +69,65 @@ class Trials:
         self._search = spec.search
         self._distributions = _distributions(spec)
         self._levels = {factor.name: _levels(factor.values) for factor in spec.sweep}
-        self._open: dict[str, int] = {}
+        self._open: dict[Attempt, int] = {}
+        self._known: set[Attempt] = set()
+        self._complete: set[str] = set()
         self._scores = Scores(spec.compare, metrics or {})
         self._unsettled: list[RunRecord] = []
-        try:
+        with explained(f"Optuna cannot use {redact(url)}"):
             ensure_database(url, lambda draft: _close(optuna.storages.RDBStorage(draft)), waiting)
             patient = {"connect_args": {"timeout": LOCK_SECONDS}} if sqlite_path(url) is not None else None
             self._storage = optuna.storages.RDBStorage(url, engine_kwargs=patient)
             self._name, self._owner, self._url = spec.name, owner, url
             self._open_study()
-        except HarnessError:
-            raise
-        except Exception as error:
-            raise StoreUnavailable(f"Optuna cannot use {redact(url)}: {explain(error)}") from error
 
     @property
     def address(self) -> str:
-        """See :class:`~harness.mirrors.mirror.Projection`."""
+        """See :class:`~harness.mirrors.mirror.Mirror`."""
         return f"Optuna at {redact(self._url)}"
 
-    def repair(self, records: Sequence[RunRecord], on_disk: Set[str]) -> None:
-        """See :class:`~harness.mirrors.mirror.Projection`."""
+    def repair(self, records: Sequence[RunRecord], failures: Sequence[Failure], on_disk: Set[str]) -> int:
+        """See :class:`~harness.mirrors.mirror.Mirror`; a search's trials have studies of their own."""
         trials = self._study.get_trials(deepcopy=False)
         complete = [trial.user_attrs.get(RUN) for trial in trials if trial.state == TrialState.COMPLETE]
         if len(set(complete)) < len(complete) or not on_disk >= set(complete):
             self._open_study(anew=True)  # a record was removed, and a trial cannot be
             trials = []
-        records = [record for record in records if record.trial is None]  # a search has studies of its own
-        told = {trial.user_attrs.get(RUN) for trial in trials if trial.state == TrialState.COMPLETE}
-        told |= {t.user_attrs.get(RUN) for t in trials if t.state == TrialState.FAIL and WITHOUT_METRIC in t.user_attrs}
-        for record in records:
+        self._known = {_attempt_of(trial) for trial in trials}
+        self._complete = {run for run, _ in map(_attempt_of, filter(_is_complete, trials))}
+        for trial in trials:
+            if trial.state == TrialState.RUNNING:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+        self._open.clear()
+        judged = [record for record in records if record.trial is None]
+        for record in judged:
             self._scores.note(record)
-        for record in records:
-            if record.run not in told:
-                self._add(record)
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._study.tell(trial.number, state=TrialState.FAIL)
+        missing = [record for record in judged if record.run not in self._complete]
+        failed = [f for f in failures if f.trial is None and (f.run, f.attempt) not in self._known]
+        for failure in failed:
+            self.failed(failure)
+        for record in missing:
+            self._finish(record)
+        return len(missing) + len(failed)
 
     def started(self, run: PlannedRun, attempt: int) -> None:
-        """See :class:`~harness.mirrors.mirror.Projection`."""
-        if run.trial is not None:
+        """See :class:`~harness.mirrors.mirror.Mirror`."""
+        if run.trial is not None or (run.id, attempt) in self._known:
             return
         trial = create_trial(
             state=TrialState.RUNNING,
             params=self._parameters(run.levels, run.seed),
             distributions=self._distributions,
-            user_attrs={RUN: run.id, "attempt": attempt},
+            user_attrs={RUN: run.id, ATTEMPT: attempt},
         )
-        self._open[run.id] = self._storage.create_new_trial(self._study_id, trial)
+        self._open[run.id, attempt] = self._storage.create_new_trial(self._study_id, trial)
+        self._known.add((run.id, attempt))
 
     def finished(self, record: RunRecord) -> None:
-        """See :class:`~harness.mirrors.mirror.Projection`."""
-        if record.trial is not None:
+        """See :class:`~harness.mirrors.mirror.Mirror`."""
+        if record.trial is not None or record.run in self._complete:
             return
+        self._complete.add(record.run)
         self._scores.note(record)
         if self._scores.is_settled(record):
             self._finish(record)
@@ -128,23 +135,36 @@ class Trials:
             self._unsettled.append(record)  # runs still to come may show what the worst is here
 
     def _finish(self, record: RunRecord) -> None:
-        trial = self._open.pop(record.run, None)
-        if trial is None:
-            self._add(record)
-            return
+        trial = self._open.pop((record.run, record.attempt), None)
         value = self._value(record)
-        if value is None:
+        if trial is None:
+            self._add(record, value)
+        elif value is None:
             self._storage.set_trial_user_attr(trial, WITHOUT_METRIC, True)
             self._storage.set_trial_state_values(trial, TrialState.FAIL)
         else:
             self._storage.set_trial_state_values(trial, TrialState.COMPLETE, [value])
+        self._known.add((record.run, record.attempt))
+        self._complete.add(record.run)
 
     def failed(self, failure: Failure) -> None:
-        """See :class:`~harness.mirrors.mirror.Projection`."""
-        self._fail(failure.run)
+        """See :class:`~harness.mirrors.mirror.Mirror`."""
+        attempt = (failure.run, failure.attempt)
+        if (trial := self._open.pop(attempt, None)) is not None:
+            self._storage.set_trial_state_values(trial, TrialState.FAIL)
+        elif failure.trial is None and attempt not in self._known:
+            self._study.add_trial(
+                create_trial(
+                    state=TrialState.FAIL,
+                    params={"seed": failure.seed},  # of its levels a failure says nothing
+                    distributions={"seed": self._distributions["seed"]},
+                    user_attrs={RUN: failure.run, ATTEMPT: failure.attempt},
+                )
+            )
+            self._known.add(attempt)
 
     def searched(self, arms: Sequence[ArmSearch]) -> None:
-        """See :class:`~harness.mirrors.mirror.Projection`; each arm of each cell has a study of its own."""
+        """See :class:`~harness.mirrors.mirror.Mirror`; each arm of each cell has a study of its own."""
         if self._search is not None:
             for arm in arms:
                 mirror(self._storage, self._name, self._owner, arm, self._search, self._compare.higher_is_better)
@@ -153,18 +173,16 @@ class Trials:
         """Optuna keeps no files."""
 
     def close(self, status: str) -> None:
-        """See :class:`~harness.mirrors.mirror.Projection`."""
+        """See :class:`~harness.mirrors.mirror.Mirror`."""
         for record in self._unsettled:
             self._finish(record)
-        for run in list(self._open):
-            self._fail(run)
+        self._unsettled.clear()
+        for trial in self._open.values():
+            self._storage.set_trial_state_values(trial, TrialState.FAIL)
+        self._open.clear()
         with self._storage.engine.begin() as connection:  # the clock may have been set back during a run
             connection.execute(_ENDED_BEFORE_BEGUN, {"study": self._study_id})
         _close(self._storage)
-
-    def _fail(self, run: str) -> None:
-        if (trial := self._open.pop(run, None)) is not None:
-            self._storage.set_trial_state_values(trial, TrialState.FAIL)
 
     def _open_study(self, anew: bool = False) -> None:
         """Open the study, or make it anew where what it holds has changed: it is a mirror, not a source."""
@@ -199,8 +217,7 @@ class Trials:
         self._study = study
         self._study_id = self._storage.get_study_id_from_name(self._name)
 
-    def _add(self, record: RunRecord) -> None:
-        value = self._value(record)
+    def _add(self, record: RunRecord, value: float | None) -> None:
         trial: FrozenTrial = create_trial(
             state=TrialState.COMPLETE if value is not None else TrialState.FAIL,
             value=value,
@@ -208,7 +225,7 @@ class Trials:
             distributions=self._distributions,
             user_attrs={
                 RUN: record.run,
-                "attempt": record.attempt,
+                ATTEMPT: record.attempt,
                 **({} if value is not None else {WITHOUT_METRIC: True}),
             },
         )
@@ -218,31 +235,38 @@ class Trials:
         return {**{name: self._levels[name][label(level)] for name, level in levels.items()}, "seed": seed}
 
     def _value(self, record: RunRecord) -> float | None:
-        """Return what a run counts as whatever others came to: a trial cannot change when more of them are known."""
+        """Return a run's score whatever others came to: a trial cannot change when more of them are known."""
         return self._scores.of(record) if self._scores.is_settled(record) else None
 
 
-def attempts_in_optuna(url: str, name: str) -> dict[str, list[str]]:
-    """Return, by state, the run each trial of a study stands for; trials without a figure count as complete.
+def attempts_in_optuna(url: str, name: str) -> dict[str, list[Attempt]]:
+    """Return by state the attempts that the trials of a study stand for; those without a figure count as complete.
 
     Raises:
         StoreUnavailable: if the storage cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Attempt]] = {}
     if is_missing(url):
         return found
-    try:
+    with explained(f"Optuna cannot use {redact(url)}"):
         storage = optuna.storages.RDBStorage(url)
         names = {summary.study_name for summary in optuna.get_all_study_summaries(storage)}
         trials = optuna.load_study(study_name=name, storage=storage).get_trials(False) if name in names else []
         _close(storage)
-    except Exception as error:
-        raise StoreUnavailable(f"Optuna cannot use {redact(url)}: {explain(error)}") from error
     for trial in trials:
-        state = TrialState.COMPLETE if WITHOUT_METRIC in trial.user_attrs else trial.state
-        found.setdefault(state.name, []).append(str(trial.user_attrs.get(RUN, "")))
+        state = TrialState.COMPLETE if _is_complete(trial) else trial.state
+        found.setdefault(state.name, []).append(_attempt_of(trial))
     return found
+
+
+def _attempt_of(trial: FrozenTrial) -> Attempt:
+    return str(trial.user_attrs.get(RUN, "")), int(trial.user_attrs.get(ATTEMPT, 0))
+
+
+def _is_complete(trial: FrozenTrial) -> bool:
+    """Return whether a trial stands for a finished run, with or without a figure."""
+    return trial.state == TrialState.COMPLETE or WITHOUT_METRIC in trial.user_attrs
 
 
 def _distributions(spec: StudySpec) -> Mapping[str, BaseDistribution]:

@@ -13,9 +13,7 @@ from harness import BadInput, Design, Observer, RunRecord, StoreUnavailable, Stu
 from harness.study.design import PlannedRun
 from tests.harness import fake_algorithm
 from tests.harness.fake_algorithm import STEPS, Config, score
-from tests.harness.lab import DATABASES, Lab, study_data
-
-pytestmark = DATABASES
+from tests.harness.lab import DATABASES, Lab, databases, study_data
 
 
 class Diary(Observer):
@@ -40,7 +38,7 @@ class Diary(Observer):
         self.ended.append(record.run)
 
 
-@pytest.mark.parametrize("executor", ["inline", "processes"])
+@pytest.mark.parametrize("executor", ["inline", pytest.param("processes", marks=DATABASES)])
 def test_every_run_finishes_and_stands_in_both_stores(lab: Lab, executor: str) -> None:
     study = lab.run(study_data(), executor=executor, jobs=2)
     assert len(study.planned) == 8
@@ -53,6 +51,7 @@ def test_every_run_finishes_and_stands_in_both_stores(lab: Lab, executor: str) -
         assert record.seconds >= 0
 
 
+@databases
 def test_mlflow_tells_what_a_run_was_and_what_came_out(lab: Lab) -> None:
     study = lab.run(study_data(text="", x=0.25, seeds=1))
     client = MlflowClient(tracking_uri=lab.tracking_uri)
@@ -83,6 +82,7 @@ def test_mlflow_tells_what_a_run_was_and_what_came_out(lab: Lab) -> None:
     assert {artifact.path for artifact in client.list_artifacts(parent.info.run_id)} == {"study.json"}
 
 
+@databases
 def test_optuna_tells_levels_seed_and_value(lab: Lab) -> None:
     study = lab.run(study_data(seeds=[7]))
     trials = {trial.user_attrs["run"]: trial for trial in lab.trials()}
@@ -94,6 +94,7 @@ def test_optuna_tells_levels_seed_and_value(lab: Lab) -> None:
         assert trial.user_attrs["attempt"] == 1
 
 
+@databases
 @pytest.mark.parametrize(("higher", "direction"), [(True, "MAXIMIZE"), (False, "MINIMIZE")])
 def test_optuna_knows_which_way_is_better(lab: Lab, higher: bool, direction: str) -> None:
     import optuna
@@ -107,6 +108,7 @@ def test_optuna_knows_which_way_is_better(lab: Lab, higher: bool, direction: str
     storage.engine.dispose()
 
 
+@databases
 def test_the_same_command_again_has_nothing_to_do(lab: Lab) -> None:
     marks = lab.marks()
     first = lab.run(study_data(marks=str(marks)))
@@ -124,6 +126,7 @@ def test_the_same_command_again_has_nothing_to_do(lab: Lab) -> None:
     lab.assert_invariant(again)
 
 
+@databases
 def test_more_seeds_and_levels_later_compute_only_what_is_new(lab: Lab) -> None:
     marks = lab.marks()
     first = lab.run(study_data(marks=str(marks), seeds=1))
@@ -138,6 +141,7 @@ def test_more_seeds_and_levels_later_compute_only_what_is_new(lab: Lab) -> None:
     lab.assert_invariant(study)
 
 
+@databases
 def test_fewer_seeds_later_lose_nothing(lab: Lab) -> None:
     marks = lab.marks()
     lab.run(study_data(marks=str(marks), seeds=2))
@@ -168,6 +172,7 @@ def test_progress_is_told(lab: Lab) -> None:
     assert all(0 <= fraction <= 1 for fraction in diary.fractions)
 
 
+@databases
 def test_changed_settings_are_refused_naming_the_fields(lab: Lab) -> None:
     lab.run(study_data(seeds=1, cells=1, x=0.25, text="before"))
     runs = len(lab.mlflow_runs())
@@ -178,6 +183,7 @@ def test_changed_settings_are_refused_naming_the_fields(lab: Lab) -> None:
     lab.assert_invariant(lab.run(study_data(seeds=1, cells=1, x=0.25, text="before")))
 
 
+@databases
 def test_a_study_is_not_continued_with_other_labels(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     def labelled(engine: str) -> None:
         monkeypatch.setattr(fake_algorithm.Config, "labels", lambda config: {"engine": engine}, raising=False)
@@ -202,6 +208,7 @@ def test_how_arms_are_judged_may_change(lab: Lab) -> None:
     lab.assert_invariant(study)
 
 
+@databases
 def test_the_report_is_written_at_the_end_and_kept_in_mlflow(lab: Lab) -> None:
     seen = []
 
@@ -225,7 +232,8 @@ def test_a_report_that_fails_loses_no_result(lab: Lab) -> None:
 
     with pytest.raises(StoreUnavailable, match="No space"):
         lab.run(study_data(seeds=1, cells=1), report=report)
-    assert not [run for run in lab.mlflow_runs() if run.info.status == "RUNNING"]
+    assert not lab.attempts("RUNNING")
+    assert lab.ended() == "KILLED"
     lab.assert_invariant(lab.run(study_data(seeds=1, cells=1)))
 
 
@@ -235,6 +243,7 @@ def test_jobs_are_checked(lab: Lab, jobs: int) -> None:
         lab.run(study_data(), jobs=jobs)
 
 
+@databases
 def test_bad_input_writes_nothing(lab: Lab) -> None:
     with pytest.raises(BadInput):
         lab.run(study_data(x=5.0))

@@ -11,9 +11,7 @@ import pytest
 from harness import Algorithm, Observer, StoreUnavailable, Study
 from harness.mirrors.databases import sqlite_url
 from harness.record.attempt import Failure, failed_attempts
-from tests.harness.lab import DATABASES, FAKE, Lab, study_data
-
-pytestmark = DATABASES
+from tests.harness.lab import DATABASES, FAKE, Lab, databases, study_data
 
 
 class Failures(Observer):
@@ -27,23 +25,24 @@ class Failures(Observer):
 
 
 def assert_half_done(lab: Lab, study: Study, reason: str) -> None:
-    """The runs of seed 1 failed, those of seed 0 finished, and both stores say so."""
+    """The runs of seed 1 failed, those of seed 0 finished, and the stores say so."""
     assert {record.seed for record in study.records} == {0}
     assert len(study.records) == len(study.failures) == len(study.planned) / 2
     for failure in study.failures:
         assert failure.seed == 1
         assert reason in failure.reason
         assert len(failure.reason.splitlines()) == 1
-    assert lab.parent().info.status == "FAILED"
-    failed = lab.children(status="FAILED")
-    assert {run.data.tags["run"] for run in failed} == {failure.run for failure in study.failures}
-    assert all(reason in run.data.tags["reason"] for run in failed)
-    assert {run.data.tags["run"] for run in lab.children(status="FINISHED")} == {r.run for r in study.records}
-    assert {trial.user_attrs["run"] for trial in lab.trials(state="FAIL")} == {f.run for f in study.failures}
-    assert not lab.trials(state="RUNNING")
+    assert lab.ended() == "FAILED"
+    assert {run for run, _ in lab.attempts("FAILED")} == {failure.run for failure in study.failures}
+    assert {run for run, _ in lab.attempts("FINISHED")} == {record.run for record in study.records}
+    assert not lab.attempts("RUNNING")
+    if lab.has_stores:
+        assert all(reason in run.data.tags["reason"] for run in lab.children(status="FAILED"))
+        assert {trial.user_attrs["run"] for trial in lab.trials(state="FAIL")} == {f.run for f in study.failures}
+        assert not lab.trials(state="RUNNING")
 
 
-@pytest.mark.parametrize("executor", ["inline", "processes"])
+@pytest.mark.parametrize("executor", [pytest.param("inline", marks=DATABASES), "processes"])
 def test_a_run_that_raises_fails_and_the_others_go_on(lab: Lab, executor: str) -> None:
     until = lab.folder / "mended"
     data = study_data(cells=1, mode="raise", only_seed=1, until=str(until))
@@ -58,7 +57,7 @@ def test_a_run_that_raises_fails_and_the_others_go_on(lab: Lab, executor: str) -
     assert {record.run: record.attempt for record in study.records if record.seed == 1} == dict.fromkeys(
         [record.run for record in study.records if record.seed == 1], 2
     )
-    assert lab.parent().info.status == "FINISHED"
+    assert lab.ended() == "FINISHED"
     lab.assert_invariant(study)
 
 
@@ -81,9 +80,9 @@ def test_a_process_that_is_killed_is_tried_three_times(lab: Lab) -> None:
     assert Counter(path.name.rpartition("-")[0] for path in marks.iterdir()) == {
         "a-1-0": 1, "b-1-0": 1, "a-1-1": 3, "b-1-1": 3,
     }  # fmt: skip
-    attempts = [run.data.tags["attempt"] for run in lab.children(status="FAILED") if run.data.tags["arm"] == "a"]
-    assert sorted(attempts) == ["1", "2", "3"]
-    assert not [run for run in lab.mlflow_runs() if run.info.status == "RUNNING"]
+    assert sorted(attempt for run, attempt in lab.attempts("FAILED") if "__a__" in run) == [1, 2, 3]
+    assert not lab.attempts("RUNNING")
+    assert lab.ended() == "FAILED"
 
 
 @pytest.mark.fault(1, "SIGKILL of a child mid-run, once")
@@ -94,7 +93,7 @@ def test_a_process_that_dies_once_costs_one_attempt(lab: Lab) -> None:
     assert sorted(record.attempt for record in study.records) == [1] * 3 + [2]
     (failure,) = failed_attempts(study.folder)
     assert (failure.run, failure.attempt) in {(record.run, 1) for record in study.records if record.attempt == 2}
-    assert lab.parent().info.status == "FINISHED"
+    assert lab.ended() == "FINISHED"
     lab.assert_invariant(study)
 
 
@@ -104,21 +103,23 @@ def test_a_process_that_exits_says_with_which_code(lab: Lab) -> None:
     assert_half_done(lab, lab.run(data, executor="processes", jobs=2), "exited with code 7")
 
 
-@pytest.mark.parametrize("executor", ["inline", "processes"])
+@pytest.mark.parametrize("executor", [pytest.param("inline", marks=DATABASES), "processes"])
 def test_a_diverged_run_is_a_result(lab: Lab, executor: str) -> None:
     data = study_data(cells=1, mode="diverge", only_seed=1)
     data["compare"]["diverged_score"] = -0.5
     study = lab.run(data, executor=executor, jobs=2)
     assert not study.failures
     assert Counter(record.outcome for record in study.records) == {"complete": 2, "diverged": 2}
-    diverged = {record.run for record in study.records if record.outcome == "diverged"}
-    finished = lab.children(status="FINISHED")
-    assert {run.data.tags["run"] for run in finished if run.data.tags["outcome"] == "diverged"} == diverged
-    assert len(finished) == 4
-    assert {t.user_attrs["run"]: t.value for t in lab.trials(state="COMPLETE") if t.value == -0.5}.keys() == diverged
-    assert len(lab.trials(state="COMPLETE")) == 4
-    assert lab.parent().info.status == "FINISHED"
+    assert len(lab.attempts("FINISHED")) == 4
+    assert lab.ended() == "FINISHED"
     assert set(lab.table()["outcome"]) == {"complete", "diverged"}
+    if lab.has_stores:
+        diverged = {record.run for record in study.records if record.outcome == "diverged"}
+        told = [run.data.tags for run in lab.children(status="FINISHED")]
+        assert {tags["run"] for tags in told if tags["outcome"] == "diverged"} == diverged
+        complete = lab.trials(state="COMPLETE")
+        assert {trial.user_attrs["run"] for trial in complete if trial.value == -0.5} == diverged
+        assert len(complete) == 4
 
 
 @pytest.mark.parametrize("executor", ["inline", "processes"])
@@ -131,7 +132,7 @@ def test_a_run_over_its_time_limit_is_ended(lab: Lab, executor: str) -> None:
     for failure in study.failures:
         assert "OutOfTime: took longer than its time limit of 0.5 s" in failure.reason
         assert failure.attempt == 1
-    assert {run.data.tags["attempt"] for run in lab.children(status="FAILED")} == {"1"}
+    assert {attempt for _, attempt in lab.attempts("FAILED")} == {1}
     until.touch()
     data["study"]["time_limit"] = 60
     study = lab.run(data, executor=executor, jobs=2)
@@ -147,6 +148,7 @@ def test_a_run_that_returns_no_result_fails_alone(lab: Lab, executor: str) -> No
     assert all(failure.attempt == 1 for failure in study.failures), "trying again gives the same"
 
 
+@databases
 @pytest.mark.fault(4, "an error whose message is not UTF-8")
 def test_an_error_whose_message_is_not_utf_8_fails_its_run_alone(lab: Lab) -> None:
     algorithm = Algorithm(FAKE.config, "tests.harness.fake_algorithm:train_from_odd_file")
@@ -166,6 +168,7 @@ def optunas_view(lab: Lab) -> list[tuple[str, str, float | None]]:
     return sorted((trial.user_attrs["run"], trial.state.name, trial.value) for trial in lab.trials())
 
 
+@databases
 @pytest.mark.fault(15, "a run that diverged, as Optuna has it at once and told anew after its database was lost")
 def test_what_optuna_holds_of_a_diverged_run_depends_on_no_other(lab: Lab) -> None:
     data = study_data(seeds=2, cells=1, mode="diverge", only_seed=0)
@@ -180,6 +183,7 @@ def test_what_optuna_holds_of_a_diverged_run_depends_on_no_other(lab: Lab) -> No
     lab.assert_invariant(lab.run(data))
 
 
+@databases
 def test_a_figure_that_is_no_number_is_a_failed_trial_told_once(lab: Lab) -> None:
     algorithm = Algorithm(FAKE.config, "tests.harness.fake_algorithm:train_unmeasured")
     for _ in range(2):
@@ -188,6 +192,7 @@ def test_a_figure_that_is_no_number_is_a_failed_trial_told_once(lab: Lab) -> Non
         assert [trial.state.name for trial in lab.trials()] == ["FAIL"] * 2
 
 
+@databases
 def test_a_broken_optuna_store_is_named_and_leaves_nothing_running(lab: Lab) -> None:
     broken = lab.folder / "broken.db"
     broken.write_bytes(b"this is no database, whatever its name says")
@@ -198,6 +203,7 @@ def test_a_broken_optuna_store_is_named_and_leaves_nothing_running(lab: Lab) -> 
     assert not [run for run in lab.mlflow_runs() if run.info.status == "RUNNING"]
 
 
+@databases
 def test_a_broken_mlflow_store_is_named(lab: Lab) -> None:
     broken = lab.folder / "broken.db"
     broken.write_bytes(b"this is no database, whatever its name says")
@@ -206,6 +212,7 @@ def test_a_broken_mlflow_store_is_named(lab: Lab) -> None:
     assert broken.read_bytes() == b"this is no database, whatever its name says"
 
 
+@databases
 @pytest.mark.parametrize("store", ["storage", "tracking_uri"])
 def test_a_store_where_nothing_can_be_written_is_named(lab: Lab, store: str) -> None:
     file = lab.folder / "file"

@@ -16,10 +16,8 @@ from _pytest.mark.structures import ParameterSet
 from harness import StudyLocked, load_results
 from harness.record.run import finished_runs
 from harness.record.study import load_study
-from tests.harness.lab import DATABASES, PATIENCE, Lab, alive, children_of, study_data, wait_for, without_time
+from tests.harness.lab import PATIENCE, Lab, alive, children_of, databases, study_data, wait_for, without_time
 from tests.studies.command import TINY, call, start
-
-pytestmark = DATABASES
 
 SLOW = pytest.mark.slow
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: 137}
@@ -30,11 +28,10 @@ def data_of(lab: Lab) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> pd.DataFrame:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The table of the study that nobody interrupted."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    lab = Lab(folder, blank_databases)
-    (folder / "mlflow.db").write_bytes((blank_databases / "mlflow.db").read_bytes())
+    lab = Lab(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         return without_time(load_results(lab.run(study_data(seeds=3, cells=1))))
@@ -68,6 +65,7 @@ def stopped(sent: signal.Signals, moment: str, row: int, what: str, *marks: pyte
     return pytest.param(sent, moment, marks=[pytest.mark.fault(row, what), *marks])
 
 
+@databases
 @pytest.mark.parametrize(
     ("sent", "moment"),
     [
@@ -96,6 +94,7 @@ def test_a_study_stopped_at_any_moment_goes_on(
     assert_same_after_resume(lab, undisturbed)
 
 
+@databases
 @SLOW
 @pytest.mark.fault(2, "SIGKILL of the parent twice in a row")
 def test_a_study_killed_again_and_again_comes_to_an_end(lab: Lab, undisturbed: pd.DataFrame) -> None:
@@ -106,6 +105,7 @@ def test_a_study_killed_again_and_again_comes_to_an_end(lab: Lab, undisturbed: p
     assert_same_after_resume(lab, undisturbed)
 
 
+@databases
 @pytest.mark.fault(3, "SIGTERM while two runs compute")
 def test_a_waiting_run_is_stopped_at_once_and_recorded_as_killed(lab: Lab) -> None:
     data = study_data(cells=1, mode="wait", until=str(lab.folder / "never"), marks=str(lab.marks()))
@@ -152,6 +152,7 @@ def test_a_study_that_is_being_run_is_locked(lab: Lab) -> None:
     lab.assert_invariant(lab.run(data))
 
 
+@databases
 @pytest.mark.fault(3, "SIGTERM while a run is computed in the process itself")
 def test_a_study_run_inline_is_stopped_by_a_signal_too(lab: Lab) -> None:
     data = study_data(cells=1, mode="wait", until=str(lab.folder / "never"), marks=str(lab.marks()))
@@ -164,6 +165,7 @@ def test_a_study_run_inline_is_stopped_by_a_signal_too(lab: Lab) -> None:
     assert [run.info.status for run in lab.children()] == ["KILLED"]
 
 
+@databases
 @pytest.mark.fault(3, "SIGINT of a3c-bench run; the command it prints is given")
 def test_the_command_line_says_how_to_continue_and_so_it_continues(lab: Lab) -> None:
     text = TINY.replace("total_steps = 300", "total_steps = 3000")

@@ -10,9 +10,7 @@ import pytest
 
 from harness import BadInput, Observer, Study
 from harness.record.json_file import read_json
-from tests.harness.lab import DATABASES, Lab, decide_by_name, study_data, wait_for
-
-pytestmark = DATABASES
+from tests.harness.lab import Lab, databases, decide_by_name, study_data, wait_for
 
 LOOKS = {"looks": [2, 3, 5]}
 
@@ -32,6 +30,7 @@ class Diary(Observer):
         self.said.append((total, runs, why))
 
 
+@databases
 def test_decided_cells_get_no_more_seeds(lab: Lab) -> None:
     diary = Diary()
     study = lab.run(study_data(seeds=LOOKS, cells=3), judge=decide_by_name, observer=diary)
@@ -59,6 +58,7 @@ def test_looks_without_a_judge_are_refused_before_anything_runs(lab: Lab) -> Non
     assert not lab.out.exists()
 
 
+@databases
 @pytest.mark.slow
 def test_killed_at_any_time_it_asks_for_the_same_runs(lab: Lab) -> None:
     data = study_data(seeds=LOOKS, cells=3, mode="slow", seconds=0.05)
@@ -122,6 +122,7 @@ def test_seeds_exchanged_and_cells_left_out_are_noted(lab: Lab) -> None:
     assert more.revisions[-1].changes == ("cells added to 1: n-2, n-3",)
 
 
+@databases
 @pytest.mark.slow
 def test_looks_that_come_late_ask_for_no_more_than_if_they_had_been_there(lab: Lab) -> None:
     data = study_data(seeds=5, cells=3, mode="slow", seconds=0.05)

@@ -11,23 +11,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 
 from harness import expand, parse_spec
-from harness.mirrors.databases import sqlite_path
-from harness.mirrors.optuna.trials import Trials
-from harness.provenance import collect
-from harness.record.plan import study_identity
+from harness.mirrors.optuna.trials import OptunaMirror
 from tests.harness.lab import DATABASES, FAKE, Lab, study_data
 
 pytestmark = DATABASES
-
-
-def test_a_deleted_optuna_database_is_written_again(lab: Lab) -> None:
-    before = lab.run(study_data(cells=1))
-    path = sqlite_path(lab.storage)
-    assert path is not None
-    path.unlink()
-    again = lab.run(study_data(cells=1))
-    assert again.records == before.records
-    lab.assert_invariant(again)
 
 
 def test_a_deleted_mlflow_database_is_written_again(lab: Lab) -> None:
@@ -102,22 +89,13 @@ def test_an_experiment_made_elsewhere_is_used(lab: Lab) -> None:
     assert lab.parent().info.experiment_id == made
 
 
-def test_a_trial_left_open_is_closed_and_the_run_has_one_complete(lab: Lab) -> None:
-    design = expand(parse_spec(study_data(cells=1)), FAKE)
-    trials = Trials(lab.storage, design.spec, study_identity(lab.out / "tiny"))
-    trials.started(design.runs[0], 1)
-    study = lab.run(study_data(cells=1))
-    assert [trial.state.name for trial in lab.trials()].count("FAIL") == 1
-    lab.assert_invariant(study)
-
-
 def test_levels_that_are_equal_and_not_the_same_are_told_apart_in_optuna(lab: Lab) -> None:
     cases: list[tuple[list[Any], list[Any]]] = [([1, True], ["1", "true"]), ([1, 1.0], ["1", "1.0"]), ([0, True],) * 2]
     for number, (levels, expected) in enumerate(cases):
         data = study_data(f"tiny-{number}", seeds=1)
         data["sweep"] = {"anything": levels, "arm": ["a", "b"]}
         design = expand(parse_spec(data), FAKE)
-        trials = Trials(lab.storage, design.spec, "owner")
+        trials = OptunaMirror(lab.storage, design.spec, "owner")
         for run in design.runs:
             trials.started(run, 1)
         trials.close("KILLED")
@@ -142,17 +120,6 @@ def test_deaths_while_a_result_is_told_lose_no_trial(lab: Lab, monkeypatch: pyte
             with pytest.raises(Killed):
                 lab.run(data)
     lab.assert_invariant(lab.run(data))
-
-
-def test_a_run_left_open_in_mlflow_is_closed(lab: Lab) -> None:
-    from harness.mirrors.mlflow.tracker import Tracker
-
-    design = expand(parse_spec(study_data(cells=1)), FAKE)
-    tracker = Tracker(lab.tracking_uri, "tiny", lab.folder / "mlartifacts", collect(), study_identity(lab.out / "tiny"))
-    tracker.started(design.runs[0], 1)
-    study = lab.run(study_data(cells=1))
-    assert [run.info.status for run in lab.children()].count("KILLED") == 1
-    lab.assert_invariant(study)
 
 
 def test_a_draft_of_a_record_is_removed(lab: Lab) -> None:

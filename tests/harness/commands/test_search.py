@@ -12,9 +12,7 @@ import pytest
 from harness import BadInput, StudyChanged, expand, parse_spec
 from harness.record.json_file import read_json
 from tests.harness.fake_algorithm import Config, score
-from tests.harness.lab import DATABASES, FAKE, Lab, study_data, wait_for
-
-pytestmark = DATABASES
+from tests.harness.lab import FAKE, Lab, databases, study_data, wait_for
 
 SEARCH: dict[str, Any] = {
     "trials": 6,
@@ -51,6 +49,7 @@ def test_the_arms_begin_with_the_same_proposals(lab: Lab) -> None:
     assert [t.settings for t in first.trials[:2]] == [t.settings for t in second.trials[:2]]
 
 
+@databases
 def test_each_arm_has_an_optuna_study_and_tries_are_marked_in_mlflow(lab: Lab) -> None:
     study = lab.run(searching())
     for search in study.searches:
@@ -61,6 +60,7 @@ def test_each_arm_has_an_optuna_study_and_tries_are_marked_in_mlflow(lab: Lab) -
     assert len(lab.trials(state="COMPLETE")) == len(study.planned) == 8  # tries are no trials of the comparison
 
 
+@databases
 def test_a_lost_optuna_database_is_made_anew(lab: Lab) -> None:
     study = lab.run(searching())
     (lab.folder / "optuna.db").unlink()
@@ -70,6 +70,7 @@ def test_a_lost_optuna_database_is_made_anew(lab: Lab) -> None:
         assert [t.value for t in kept.trials] == [t.value for t in search.trials]
 
 
+@databases
 @pytest.mark.slow
 def test_killed_at_any_time_it_tries_the_same_settings(lab: Lab) -> None:
     undisturbed = lab.run(searching("other"))

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -93,7 +94,7 @@ def test_the_algorithm_must_be_there() -> None:
         run_single({}, Algorithm("nowhere:Config", "nowhere:train"))
 
 
-def test_a_run_whose_process_died_is_closed_by_the_next(lab: Lab) -> None:
+def test_a_run_whose_process_dies_leaves_nothing_running(lab: Lab) -> None:
     program = (
         "from tests.harness.lab import FAKE\n"
         "from harness.commands.single import run_single\n"
@@ -101,9 +102,43 @@ def test_a_run_whose_process_died_is_closed_by_the_next(lab: Lab) -> None:
     )
     died = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert died.returncode == -signal.SIGKILL
-    assert [child.info.status for child in lab.mlflow_runs("train")] == ["RUNNING"]
+    assert lab.mlflow_runs("train") == []
     run(lab, {})
-    assert sorted(child.info.status for child in lab.mlflow_runs("train")) == ["FINISHED", "KILLED"]
+    assert [child.info.status for child in lab.mlflow_runs("train")] == ["FINISHED"]
+
+
+def test_an_interrupted_run_is_killed_in_mlflow_with_its_times(lab: Lab) -> None:
+    def interrupt(progress: Progress) -> None:
+        assert not lab.mlflow_runs("train"), "nothing stands there before it has ended"
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = time.time()
+    with pytest.raises(Interrupted):
+        run(lab, {"mode": "slow", "seconds": 60.0, "seed": 5}, emit=interrupt)
+    (child,) = lab.mlflow_runs("train")
+    assert (child.info.status, child.data.tags["seed"]) == ("KILLED", "5")
+    assert before * 1000 - 1 <= child.info.start_time <= child.info.end_time <= time.time() * 1000
+
+
+def test_a_run_without_a_store_is_on_disk_alone(lab: Lab) -> None:
+    record = run(lab, {}, tracking_uri="memory:")
+    with pytest.raises(RunFailed):
+        run(lab, {"mode": "raise"}, tracking_uri="memory:")
+    assert sync_singles(lab.out, "memory:") == (1, ())
+    assert finished_runs(lab.out / "train" / "runs") == [record.run]
+    assert lab.mlflow_runs("train") == []
+
+
+@pytest.mark.fault(7, "MLflow's store gone while a single run trains that then raises; sync")
+def test_a_failed_run_that_mlflow_missed_is_delivered_later(lab: Lab) -> None:
+    with pytest.raises(RunFailed):
+        run_single({}, RAISING, out=lab.out, emit=lambda progress: away(lab))
+    back(lab)
+    for _ in range(2):
+        assert sync_singles(lab.out) == (0, ())
+        (child,) = lab.mlflow_runs("train")
+        assert child.info.status == "FAILED"
+        assert child.data.tags["reason"].startswith("ValueError: cannot reach ")
 
 
 def away(lab: Lab) -> None:
@@ -194,7 +229,7 @@ def test_what_mlflow_refuses_keeps_nothing_else_back(lab: Lab) -> None:
     for _ in range(2):
         with pytest.raises(Undelivered, match=rf"refused 1 of 2 runs, first: {first}: .*a\\tb"):
             sync_singles(lab.out)
-        assert len(lab.mlflow_runs("train")) == before, "what was begun is gone on with"
+        assert len(lab.mlflow_runs("train")) == before + 1, "what was begun is gone on with, what was missed is added"
     assert [child.data.tags["seed"] for child in lab.children("train", "FINISHED")] == ["5"]
     assert not lab.children("train", "RUNNING")
 

@@ -173,16 +173,16 @@ def test_what_holds_no_password_is_shown_as_it_is(text: str) -> None:
 OPTUNA = """
 import sys, json
 from harness import parse_spec
-from harness.mirrors.optuna.trials import Trials
+from harness.mirrors.optuna.trials import OptunaMirror
 from tests.harness.lab import study_data
-Trials(sys.argv[1], parse_spec(study_data()), "owner").close("FINISHED")
+OptunaMirror(sys.argv[1], parse_spec(study_data()), "owner").close("FINISHED")
 """
 MLFLOW = """
 import sys
 from pathlib import Path
 from harness.provenance import collect
-from harness.mirrors.mlflow.tracker import Tracker
-Tracker(sys.argv[1], "x", Path("mlartifacts"), collect(), "x").close("FINISHED")
+from harness.mirrors.mlflow.mirror import MLflowMirror
+MLflowMirror(sys.argv[1], "x", Path("mlartifacts"), collect(), "x").close("FINISHED")
 """
 
 

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from harness import parse_spec
-from harness.mirrors.optuna.trials import WITHOUT_METRIC, Trials
+from harness.mirrors.optuna.trials import WITHOUT_METRIC, OptunaMirror
 from tests.harness.lab import DATABASES, Lab, study_data
 from tests.harness.record.test_scores import TRAITS, run
 
@@ -23,11 +23,11 @@ def test_it_counts_once_a_complete_run_shows_the_scale(
     lab: Lab, shown: dict[str, float] | None, value: float | None, resumed: bool
 ) -> None:
     spec = parse_spec(study_data(cells=1))
-    trials = Trials(lab.storage, spec, "owner", metrics=TRAITS)
+    trials = OptunaMirror(lab.storage, spec, "owner", metrics=TRAITS)
     levels = {"n": 1, "arm": "a"}
     records = [run(None, levels=levels), *([] if shown is None else [run(-4.0, seed=1, levels=levels, **shown)])]
     if resumed:
-        trials.repair(records, frozenset(record.run for record in records))
+        trials.repair(records, [], frozenset(record.run for record in records))
     else:
         for record in records:
             trials.finished(record)
