@@ -116,16 +116,16 @@ def run_command(
     from studies import A3C, run_study
     from studies.catalogue import find_spec
 
-    spec = find_spec(study)
-    if seeds is not None:
-        spec = spec.with_seeds(seeds)
-    if dry_run:
-        messages.show_design(expand(spec, A3C))
-        return 0
-    from studies.terminal.study_display import StudyDisplay
-
     resume = messages.again(["run", study], jobs=jobs, seeds=seeds, out=out, storage=storage, tracking_uri=tracking_uri)
     try:
+        spec = find_spec(study)
+        if seeds is not None:
+            spec = spec.with_seeds(seeds)
+        if dry_run:
+            messages.show_design(expand(spec, A3C))
+            return 0
+        from studies.terminal.study_display import StudyDisplay
+
         with StudyDisplay(messages.console()) as display:
             result = run_study(
                 spec,
@@ -136,7 +136,7 @@ def run_command(
                 observer=display,
                 report=lambda finished: [_write_report(finished)],
             )
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):  # the latter while the study file is still being read
         print(f"stopped; what was finished is kept. To continue: {resume}", file=sys.stderr)
         raise
     except Undelivered as error:

@@ -34,7 +34,11 @@ DATA: Mapping[str, Mapping[str, Any]] = {
     "begun": study_data("begun", seeds=3, cells=1, mode="kill", only_seed=1, until="mended"),
     "searched": {**study_data("searched", seeds=2, cells=1, mode="raise", until="mended"), "search": SEARCH},
 }
-FAILED = {"begun": ("n-1__b__seed-1", 6), "searched": ("n-1_settings-tuned__a__trial-0__seed-1000000000", 1)}
+# the last that failed is in failures/, those before it in the spool
+FAILED = {
+    "begun": [("n-1__b__seed-1", attempt) for attempt in (4, 5, 6)],
+    "searched": [("n-1_settings-tuned__a__trial-0__seed-1000000000", 1)],
+}
 
 
 @pytest.fixture
@@ -91,12 +95,12 @@ def test_a_study_of_the_version_before_goes_on(place: Path, blank_databases: Pat
     assert plain(study)["searches"] == finished["searches"]
     assert contents(folder).items() >= before.items(), "what was finished is left alone"
     assert (study.failures, study.failed_trials, study.damaged) == ((), (), ())
-    assert [(failure.run, failure.attempt) for failure in failed_attempts(folder)] == [FAILED[name]]
+    assert [(failure.run, failure.attempt) for failure in failed_attempts(folder)] == FAILED[name]
     lab = Lab(place, blank_databases)
     lab.storage = sqlite_url(folder / "optuna.db")
     lab.assert_invariant(study)
     attempts = Counter((run.data.tags["run"], run.data.tags["attempt"]) for run in lab.children(name))
     assert set(attempts.values()) == {1}, attempts
-    last = FAILED[name][1]
-    assert {attempt for run, attempt in attempts if run == FAILED[name][0]} == {*map(str, range(1, last + 2))}
+    failed, last = FAILED[name][-1]
+    assert {attempt for run, attempt in attempts if run == failed} == {*map(str, range(1, last + 2))}
     assert not (folder / "spool").exists()
