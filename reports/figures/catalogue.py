@@ -1,4 +1,4 @@
-"""The tables and figures of the page, in its order: a new one is a file of this folder and a line here."""
+"""The tables and figures of the page, in its order: a new one is a file of this folder, named here."""
 
 from __future__ import annotations
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Of the page, in its order: forest and tables · learning curves · over all cells · theory beside data · search mode ·
+# throughput, where it was measured · training's own curves. A new one needs its heading in page/templates/report.html.
 Section = Literal["differences", "curves", "across", "theory", "tuning", "speed", "training"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 

@@ -7,7 +7,7 @@ import inspect
 import json
 import textwrap
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pydantic
 import typer
@@ -30,7 +30,8 @@ def add_field_options(command: Callable[..., Any], model: type[pydantic.BaseMode
     docs = _docs(model)
     for name, field in model.model_fields.items():
         default = "none" if field.default is None else json.dumps(field.default).strip('"')
-        parameters.append(_option(name, f"{docs.get(name, '')} (default: {default})".strip()))
+        choices = f"one of {', '.join(get_args(field.annotation))}; " if get_origin(field.annotation) is Literal else ""
+        parameters.append(_option(name, f"{docs.get(name, '')} ({choices}default: {default})".strip()))
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
 
@@ -57,5 +58,7 @@ def _docs(model: type) -> dict[str, str]:
     docs = {}
     for field, text in zip(body.body, body.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(field.target, ast.Name):
-            docs[field.target.id] = inspect.cleandoc(ast.literal_eval(text.value)).replace("``", "")
+            docs[field.target.id] = (
+                inspect.cleandoc(ast.literal_eval(text.value)).replace("``", "").replace(":mod:", "").replace("`", "")
+            )
     return docs

@@ -11,7 +11,7 @@ from harness.commands.observer import Observer
 from harness.record.attempt import Failure
 from harness.record.run import RunRecord
 from harness.study.design import Alias, Design, PlannedRun
-from reports.text import show
+from reports.text import count, show
 from studies.terminal.bar import WithBar
 
 LINE_SECONDS = 10.0
@@ -121,8 +121,8 @@ def alias_in_words(alias: Alias) -> str:
 def design_in_words(design: Design) -> str:
     """Return the numbers of cells, arms and seeds of a study's runs, in parentheses."""
     study, search = design.spec.study, design.spec.search
-    cells, arms = len(design.cells), len(design.arms)
-    words = f"{cells} cells × {arms} arms × {study.stages[0]} seeds"
+    numbers = (len(design.cells), "cell"), (len(design.arms), "arm"), (study.stages[0], "seed")
+    words = " × ".join(count(*number) for number in numbers)
     if later := study.stages[1:]:
         words += f", in undecided cells then {', '.join(map(str, later))}"
     if search is not None:

@@ -15,6 +15,7 @@ import pytest
 
 from a3c import WorkerFailed, train, training
 from a3c.engines.choice import make_engine, make_update
+from a3c.schedules import SCHEDULES
 from a3c.streams import Purpose, reset_seed
 from a3c.workers import store
 from tests.a3c.oracles import small_config
@@ -22,7 +23,7 @@ from tests.environments import Misbehaving
 
 WORKERS, SEED = 3, 11
 ENDLESS = 10**6  # environment steps: never reached by a run that fails as it should
-SCHEDULES = pytest.mark.parametrize("schedule", ["round_robin", "free"])
+EACH_SCHEDULE = pytest.mark.parametrize("schedule", SCHEDULES)
 EACH_WORKER = pytest.mark.parametrize("worker", range(WORKERS))
 
 

@@ -8,9 +8,9 @@ import pytest
 from a3c import Diverged, train
 from a3c.streams import Purpose, reset_seed
 from tests.a3c.failing import (
+    EACH_SCHEDULE,
     EACH_WORKER,
     ENDLESS,
-    SCHEDULES,
     SEED,
     applied,  # noqa: F401 - a fixture
     assert_finite,
@@ -51,7 +51,7 @@ def assert_trained_as_if_healthy(diverged, schedule, **env_kwargs):
 # What the environment returns
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 @EACH_WORKER
 @pytest.mark.parametrize(
     ("where", "values", "told"),
@@ -80,7 +80,7 @@ def test_what_is_not_finite_diverges_at_its_step(where, values, told, worker, sc
         assert_trained_as_if_healthy(diverged, schedule, **clothes)
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 @EACH_WORKER
 @pytest.mark.parametrize(
     "values",
@@ -131,7 +131,7 @@ def gradient(*values, at=0):
     return deed
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 @EACH_WORKER
 @pytest.mark.parametrize(
     ("deed", "told"),
@@ -171,7 +171,7 @@ def test_a_point_of_a_curve_that_is_not_finite_is_left_out(monkeypatch):
     assert_finite(result)
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 @pytest.mark.fault(15, "a learning rate under which the network blows up")
 def test_a_learning_rate_that_blows_up_ends_diverged_with_finite_parameters(schedule):
     changes = {"optimizer": "sgd", "learning_rate": 10.0, "critic_learning_rate": 10.0, "schedule": schedule}

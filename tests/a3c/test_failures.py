@@ -8,9 +8,9 @@ import pytest
 
 from a3c import Diverged, WorkerFailed, train, training
 from tests.a3c.failing import (
+    EACH_SCHEDULE,
     EACH_WORKER,
     ENDLESS,
-    SCHEDULES,
     SEED,
     WORKERS,
     Witness,
@@ -31,7 +31,7 @@ def raises(fault, cause, where):
 # Exceptions
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 @EACH_WORKER
 @pytest.mark.parametrize(
     ("fault", "cause", "where"),
@@ -64,7 +64,7 @@ def test_a_worker_that_raises_stops_everyone_and_is_named(fault, cause, where, w
         assert all(count <= most for count in Witness.after.values()), Witness.after
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 @EACH_WORKER
 @pytest.mark.parametrize("local_critic_step", [False, True])
 @pytest.mark.fault(4, "MemoryError while a worker learns: each worker, both schedules")
@@ -91,7 +91,7 @@ def test_a_result_that_cannot_be_made_hides_no_failure(monkeypatch):
     assert failed.__notes__ == ["No result could be made of it: MemoryError: no room for a table"]
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 def test_a_worker_that_fails_in_its_very_first_reset_leaves_an_untrained_result(schedule):
     config = misbehaving("reset", 0, at=1, schedule=schedule, changes={"workers": 1})
     failed = failure_of(config)
@@ -100,7 +100,7 @@ def test_a_worker_that_fails_in_its_very_first_reset_leaves_an_untrained_result(
     assert failed.result.curves == {}
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 def test_all_workers_failing_at_once_is_one_failure(schedule):
     config = misbehaving("step", at=1, schedule=schedule, only_reset_seed=None)
     failed = failure_of(config)
@@ -145,7 +145,7 @@ def test_what_was_trained_before_a_failure_is_what_a_healthy_run_trains(fault, e
 # Other ends
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 @pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
 def test_what_the_progress_callback_raises_ends_training(error, schedule):
     seen = []
@@ -163,7 +163,7 @@ def test_what_the_progress_callback_raises_ends_training(error, schedule):
         assert len(seen) == len(caught.value.result.update_log) == 5
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 @pytest.mark.parametrize("workers", [1, WORKERS])
 def test_an_interrupt_of_the_main_thread_returns_when_every_worker_is_done(workers, schedule):
     """Steps of 50 ms: whoever does not wait for the workers leaves them in the middle of one."""

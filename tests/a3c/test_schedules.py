@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from a3c import train
-from a3c.schedules import Stopped, make_schedule
+from a3c.schedules import SCHEDULES, Stopped, make_schedule
 from tests.a3c.oracles import small_config
 from tests.environments import Scripted
 
-SCHEDULES = pytest.mark.parametrize("schedule", ["round_robin", "free"])
+EACH_SCHEDULE = pytest.mark.parametrize("schedule", SCHEDULES)
 PATIENCE = 60  # seconds until a waiting thread counts as stuck
 
 
@@ -64,7 +64,7 @@ def test_stop_wakes_everyone_who_waits():
     assert outcomes == ["stopped"] * 7
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 def test_after_a_stop_nobody_gets_a_turn(schedule):
     turns = make_schedule(schedule, 3)
     turns.stop()
@@ -75,7 +75,7 @@ def test_after_a_stop_nobody_gets_a_turn(schedule):
             pytest.fail("a turn was handed out")
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 def test_an_exception_in_a_turn_ends_training(schedule):
     turns = make_schedule(schedule, 2)
     with pytest.raises(ZeroDivisionError), turns.turn(0):
@@ -164,7 +164,7 @@ def test_with_one_worker_the_schedules_are_the_same():
     assert fingerprint(results[0]) == fingerprint(results[1])
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 def test_workers_step_their_environments_at_the_same_time(schedule):
     """No environment finishes any step of three rollouts before all four are in theirs."""
     meeting, together = threading.Barrier(4), 3 * 20

@@ -86,7 +86,7 @@ def test_a_dry_run_shows_the_design_and_writes_nothing(capsys: pytest.CaptureFix
     assert text.count("\n  cell ") == 3
     assert "rollout_length=10, n_step=20" in text
     assert "comes to the same as" in text
-    assert "6 runs (3 cells × 2 arms × 1 seeds)" in text
+    assert "6 runs (3 cells × 2 arms × 1 seed)" in text
     assert [path.name for path in place.iterdir()] == ["tiny.toml"]
 
 

@@ -12,7 +12,7 @@ from a3c.evaluation import play as evaluate
 from a3c.streams import Purpose, reset_seed
 from a3c.workers import collector as rollout
 from tests.a3c.failing import (
-    SCHEDULES,
+    EACH_SCHEDULE,
     SEED,
     assert_no_thread_is_left,
     assert_partial,
@@ -39,7 +39,7 @@ def impatient(monkeypatch):
 # In training
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 @pytest.mark.parametrize(
     ("name", "steps", "cause", "said", "kwargs"),
     [
@@ -67,7 +67,7 @@ def test_a_run_that_fails_names_environment_worker_step_and_seed(name, steps, ca
     assert_partial(failed.result, "failed")
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 @pytest.mark.parametrize("rollout_length", [1, 5, "episode"])
 @pytest.mark.parametrize("ending", ["terminated", "truncated"])
 @pytest.mark.fault(14, "environment: every episode ends at its first step")
@@ -80,7 +80,7 @@ def test_episodes_of_one_step_are_trained_on_and_evaluated(ending, rollout_lengt
     assert result.metrics["final_return"] == 1
 
 
-@SCHEDULES
+@EACH_SCHEDULE
 @pytest.mark.parametrize(
     "changes",
     [
