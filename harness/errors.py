@@ -1,7 +1,7 @@
-"""What can go wrong with a study, and the exit code each failure means.
+"""Errors of the harness, and the exit code of each.
 
 HarnessError                       1
-├── BadInput                       2   a study file, option or environment is not as it must be
+├── BadInput                       2   a study file, option or environment is not valid
 ├── StoreUnavailable               3   Optuna's or MLflow's store, or the disk, cannot be used
 │   ├── Undelivered                3   all is computed and on disk, but MLflow does not know all of it yet
 │   └── DamagedRecord              3   a file on disk is not what was written
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from harness.redaction import redact
 
-MAX_PROBLEMS = 100  # told of one input
+MAX_PROBLEMS = 100  # reported of one input
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Interrupted(HarnessError):
 
 @contextmanager
 def disk_errors(folder: Path | None = None) -> Iterator[None]:
-    """Say of an error of the file system what it is and where: in ``folder``, if it does not tell itself."""
+    """Raise errors of the file system as :class:`StoreUnavailable`, with the path: ``folder`` where they name none."""
     try:
         yield
     except OSError as error:

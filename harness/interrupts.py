@@ -1,7 +1,7 @@
-"""Signals as a flag: the first asks a study to stop, the second ends it where it stands.
+"""Handling of SIGINT and SIGTERM: the first asks a study to stop, the second ends the process at once.
 
 Python runs its handlers in the main thread, which may be deep in a database that waits for a lock; so a thread of its
-own hears of signals as they come.
+own receives signals as they come.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Interrupts:
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._catch) for number in _SIGNALS}
-            heard, told = os.pipe()
-            os.set_blocking(told, False)
-            self._wakeup = told, signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+            heard, written = os.pipe()
+            os.set_blocking(written, False)
+            self._wakeup = written, signal.set_wakeup_fd(written, warn_on_full_buffer=False)
             threading.Thread(target=_listen, args=(heard,), name="interrupts", daemon=True).start()
         return self
 
@@ -43,9 +43,9 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         if self._wakeup is not None:
-            told, before = self._wakeup
+            written, before = self._wakeup
             signal.set_wakeup_fd(before)
-            os.close(told)  # which ends the thread
+            os.close(written)  # which ends the thread
 
     def check(self) -> None:
         """Raise if a signal was caught.

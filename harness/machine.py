@@ -1,4 +1,4 @@
-"""What this process may use of its machine, and who else runs there."""
+"""Limits of this process on its machine: cores, open files; and other processes by number."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def allow_open_files(wanted: int) -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine runs."""
+    """Return whether a process runs on this machine."""
     if pid <= 0:  # which stand for groups of processes
         return False
     try:

@@ -1,4 +1,4 @@
-"""Where a result comes from: commit, versions, machine. An allow-list, never the whole environment."""
+"""Provenance of a result: commit, versions, machine. An allow-list, never the whole environment."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _cpu() -> str:
 
 
 def differences(before: Iterable[Mapping[str, Any]], now: Mapping[str, Any]) -> str:
-    """Say in a sentence with what else than now finished runs were computed; empty if with the same.
+    """Describe in a sentence how the provenance of finished runs differs from this command's; empty if it does not.
 
     Args:
         before: the runs' provenances.

@@ -1,4 +1,4 @@
-"""Texts from anywhere as they may be shown and written: without passwords, and such that UTF-8 can hold them."""
+"""Redaction of texts before they are shown or written: no passwords, and nothing that UTF-8 cannot hold."""
 
 from __future__ import annotations
 

@@ -48,11 +48,11 @@ def _path(location: Sequence[str | int], kind: str) -> list[str]:
     return [str(part) for part in location if not str(part).startswith(("function-", "tagged-"))]
 
 
-def _allowed(kind: str, said: str) -> str:
+def _allowed(kind: str, message: str) -> str:
     """Return what is allowed, without pydantic's note on when a length was counted."""
     if kind in _KINDS:
         return _KINDS[kind]
     if kind == "value_error":
-        return said.removeprefix("Value error, ")
-    _, should, what = said.partition(" should ")
-    return f"must {what.partition(' after validation')[0]}" if should else said
+        return message.removeprefix("Value error, ")
+    _, should, what = message.partition(" should ")
+    return f"must {what.partition(' after validation')[0]}" if should else message

@@ -15,7 +15,7 @@ The *config type* is a frozen pydantic model with a field ``seed``. It may also 
   best, unit, chance (``lower_is_better()``, the names of those of which less is better, is the older way to state one
   of these);
 * ``problems() -> list[tuple[field, value, allowed]]``: checks too slow for construction (making the
-  environment once, say), asked before anything expensive starts, once per distinct ``problems_key() -> str``.
+  environment once), asked before anything expensive starts, once per distinct ``problems_key() -> str``.
 
 These questions are asked in :mod:`harness.algorithm.questions` alone.
 
@@ -45,7 +45,7 @@ Array = Any
 
 
 class RunResult(Protocol):
-    """What one training run returns."""
+    """The result of one training run."""
 
     @property
     def outcome(self) -> str:

@@ -1,4 +1,4 @@
-"""The optional questions to a config, each with the answer that holds where it gives none; nothing else asks them."""
+"""Ask a config the optional questions of the protocol; each has a default answer."""
 
 from __future__ import annotations
 

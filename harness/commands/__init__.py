@@ -1,1 +1,1 @@
-"""What a person does with a study: run, tune, sync, repair."""
+"""Commands on a study: run, tune, sync, repair."""

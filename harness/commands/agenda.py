@@ -30,7 +30,7 @@ Judge = Callable[[Study], Mapping[str, int]]
 
 @dataclass(frozen=True)
 class Batch:
-    """Runs to be computed.
+    """A batch of runs to compute together.
 
     Attributes:
         runs: those that are missing, in order.
@@ -90,7 +90,7 @@ class Agenda:
 
     @property
     def open_ended(self) -> bool:
-        """True if more may be asked for than :meth:`more` returns at first."""
+        """Whether more may be asked for than :meth:`more` returns at first."""
         return self._tuning is not None or len(self._design.spec.study.stages) > 1
 
     def more(self, lost: Set[str] = frozenset()) -> Batch:

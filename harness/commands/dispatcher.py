@@ -1,4 +1,4 @@
-"""The one process that decides what runs, writes the results to disk, and reports to the stores.
+"""Run a study: submit its runs to an executor, write results to disk, and report to the stores.
 
 A finished run is written to disk first; Optuna and MLflow mirror the disk and are repaired from it when a study is
 continued. So whatever breaks, the same command goes on from the disk.

@@ -1,4 +1,4 @@
-"""Faults' leftovers in a study: found without a change to anything, and made good when asked."""
+"""Examine studies after a crash without changing them, and repair them on request."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _findings(folder: Path, storage: str | None, tracking_uri: str | None) -> It
 
 
 def _or_why_not(find: Callable[[], Iterable[str]]) -> Iterator[str]:
-    """Yield the findings, and the error that cut them short."""
+    """Yield findings, and the lines of the error that cut them short."""
     try:
         yield from find()
     except HarnessError as error:
@@ -112,7 +112,7 @@ def _count(number: int, what: str) -> str:
 
 
 def repair_study(folder: Path, storage: str | None, tracking_uri: str | None, warn: Callable[[str], None]) -> None:
-    """Make good what :func:`examine_study` finds: set aside what is damaged, and deliver the rest to both stores.
+    """Repair what :func:`examine_study` finds: set aside damaged files, and deliver the rest to both stores.
 
     Runs whose records are set aside are computed again when the study is continued. Where its plan is missing, or was
     set aside, the stores are left as they are: continuing the study writes it anew and repairs them.

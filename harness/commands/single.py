@@ -1,4 +1,4 @@
-"""One run by itself, recorded and tracked like any run of a study."""
+"""Run single runs outside of any study, recorded and tracked like those of one."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def run_single(
 def single_run_mirrored(
     experiment: str, tracking_uri: str | None, origin: Mapping[str, Any], run: str, seed: int
 ) -> Iterator[Callable[[RunRecord], RunRecord]]:
-    """Open an MLflow experiment for a run by itself; yield what reports its record, which it returns.
+    """Open an MLflow experiment for a single run; yield a function that reports the run's record and returns it.
 
     A run that raises or is interrupted is reported, too: nothing stands in MLflow before a run has ended.
 

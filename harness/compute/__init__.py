@@ -1,1 +1,1 @@
-"""Executors, which compute runs: tasks in, events out."""
+"""Executors: tasks in, events out, in child processes or in this one."""

@@ -1,4 +1,4 @@
-"""The executor of child processes, which live as long as it does, each on a core of its own."""
+"""Execute runs in child processes, each on a core of its own, used again from run to run."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class _Child:
 
 
 class ProcessExecutor:
-    """An executor of ``slots`` child processes, which are used again from task to task.
+    """An executor of ``slots`` child processes, used again from task to task.
 
     Children are started as ``python -m harness.compute.child``, not forked (threads and locks do not survive a fork)
     nor spawned through the caller's main module (which would need a guard in every script).

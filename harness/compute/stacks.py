@@ -1,4 +1,4 @@
-"""The stacks of a process's threads, for a run that hangs."""
+"""Describe the stacks of this process's threads, to report where a run hangs."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def describe_stacks(ignored: Collection[int | None]) -> tuple[str, str]:
         if ident != main or len(frames) == 1:
             places.setdefault(_place(frame), []).append(str(names.get(ident, ident)))
     fewest_first = sorted(places.items(), key=lambda item: (len(item[1]), item[1]))
-    clauses = [f"{_who(who)} in {place}" for place, who in fewest_first[:MOST_PLACES]]
-    if left := sum(len(who) for _, who in fewest_first[MOST_PLACES:]):
+    clauses = [f"{_names(names)} in {place}" for place, names in fewest_first[:MOST_PLACES]]
+    if left := sum(len(names) for _, names in fewest_first[MOST_PLACES:]):
         clauses.append(f"{left} more elsewhere")
     return ", ".join(clauses), stacks
 
 
-def _who(names: list[str]) -> str:
+def _names(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} others"
 
 

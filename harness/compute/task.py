@@ -1,4 +1,4 @@
-"""Tasks and events, which go into an executor and come out of it: plain data that crosses process borders."""
+"""Tasks of an executor and the events it returns: plain data that crosses process borders."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from harness.redaction import redact
 LOCK_SECONDS = 60.0  # how long a database that another program has locked is waited for
 _TRY_SECONDS = 0.2
 _SQLITE = "sqlite:///"
-_WITH_DRIVER = "sqlite+pysqlite:///"  # which says that it is Python's own: the same
+_WITH_DRIVER = "sqlite+pysqlite:///"  # the same with its default driver named
 
 
 def sqlite_url(path: Path) -> str:
@@ -39,7 +39,7 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def is_missing(url: str) -> bool:
-    """Return whether a URL is of a SQLite file that is missing or empty: the libraries make one where they look."""
+    """Return whether a URL names a SQLite file that is missing or empty; the libraries would create it by reading."""
     path = sqlite_path(url)
     return path is not None and (not path.exists() or (path.is_file() and path.stat().st_size == 0))
 
@@ -80,7 +80,7 @@ def _create(path: Path, create: Callable[[str], None]) -> None:
     draft = path.with_name(f"{path.name}.creating-{os.getpid()}")
     draft.unlink(missing_ok=True)  # an earlier process of the same number left it
     try:
-        draft.touch()  # says at once that it cannot be made; the libraries try for minutes
+        draft.touch()  # fails at once if it cannot be made; the libraries try for minutes
         create(sqlite_url(draft))
         try:
             os.link(draft, path)

@@ -1,4 +1,4 @@
-"""A mirror in memory: for studies that need no store, and for tests. It ends with its process."""
+"""A mirror in memory, for studies that need no store, and for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mirrors of one study, or of single runs, opened where their addresses say."""
+"""Open the mirrors of a study, or of single runs, at their addresses."""
 
 from __future__ import annotations
 
@@ -137,5 +137,5 @@ def _open_optuna(
 
 
 def declared_files(folder: Path) -> list[Path]:
-    """Return the files that say what a study is made of."""
+    """Return the files that declare a study: its plan and its search."""
     return [path for path in (folder / PLAN_FILE, folder / SEARCH_FILE) if path.exists()]

@@ -1,4 +1,4 @@
-"""A mirror whose store may be away for a while: it is tried again after growing pauses, and then hears what it missed.
+"""A mirror whose store may be away for a while: it is tried again after growing pauses, and then sent what it missed.
 
 Only MLflow's store is allowed that: its server may be on another machine, and a study of hours must not end because it
 restarts. Nothing is kept for it twice: results and failed attempts are on disk, and a command that repairs the mirror
@@ -52,7 +52,7 @@ class PatientMirror:
     """A :class:`~harness.mirrors.mirror.Mirror` that goes on while its store is away.
 
     Until it is repaired the store must be there; afterwards what it misses is kept in mind, it is tried again after a
-    pause that doubles each time, and hears what it missed when it answers. What it refuses, and a record that is
+    pause that doubles each time, and is sent what it missed when it answers. What it refuses, and a record that is
     damaged, keeps nothing else back. Records reported late are read whole: much may have become of them.
 
     Args:
@@ -108,7 +108,7 @@ class PatientMirror:
         return missing
 
     def started(self, run: PlannedRun, attempt: int) -> None:
-        """See :class:`~harness.mirrors.mirror.Mirror`; never reported late: the end of an attempt says all."""
+        """See :class:`~harness.mirrors.mirror.Mirror`; never reported late: the report of its end suffices."""
         self._report(partial(self._store.started, run, attempt))
 
     def finished(self, record: RunRecord) -> None:
@@ -139,12 +139,12 @@ class PatientMirror:
             self._next = 0.0  # the last chance; who interrupts does not wait for what may be a long delivery
         self._report(partial(self._store.close, status))
         if self._why is not None:
-            raise Undelivered(f"{self.address} is away ({self._why}); {self._what_is_missing()}")
+            raise Undelivered(f"{self.address} is away ({self._why}); {self._describe_missing()}")
         if self._refused:
             damaged = any(isinstance(error, HarnessError) for error in self._refused.values())
-            raise Undelivered("; ".join(self._what_is_refused()), damaged)
+            raise Undelivered("; ".join(self._describe_refused()), damaged)
 
-    def _what_is_missing(self) -> str:
+    def _describe_missing(self) -> str:
         attempts = self._missed_attempts()
         if attempts:
             return f"{attempts} attempt{'s are' if attempts > 1 else ' is'} on disk and not in MLflow yet"
@@ -154,7 +154,7 @@ class PatientMirror:
     def _missed_attempts(self) -> int:
         return sum(key[0] != "attached" for key in self._missed)
 
-    def _what_is_refused(self) -> Iterator[str]:
+    def _describe_refused(self) -> Iterator[str]:
         damaged = [str(error) for error in self._refused.values() if isinstance(error, HarnessError)]
         refused = [explain(error) for error in self._refused.values() if not isinstance(error, HarnessError)]
         if refused:
@@ -170,7 +170,7 @@ class PatientMirror:
                 report()
             except Exception as error:
                 if self._is_refusal(error):
-                    if key:  # else the end of the attempt says all, and that may be taken
+                    if key:  # else the report of the end suffices, and that may be taken
                         self._refuse(key, error)
                     return
                 if not self._repaired:
@@ -230,7 +230,7 @@ class PatientMirror:
         self._warn(f"{self.address} is away ({self._why}): the study goes on, results wait on disk")
 
     def _is_back(self) -> bool:
-        """Return whether the store answers again, if it is time to ask; it hears all it missed then."""
+        """Return whether the store answers again, if it is time to ask; it is sent all it missed then."""
         if self._clock() < self._next:
             return False
         missed = self._missed_attempts()
@@ -240,7 +240,7 @@ class PatientMirror:
                 self._poll()
                 self._report_late(key, report)
                 del self._missed[key]
-        except Interrupted:  # the dispatcher hears of it, too, as soon as it has kept what it was about to report
+        except Interrupted:  # the dispatcher notices it, too, as soon as it has kept what it was about to report
             return False
         except Exception as error:
             self._why = explain(error)

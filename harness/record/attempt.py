@@ -1,4 +1,4 @@
-"""Every attempt at every run: ``attempts/RUN/N.json`` holds when it started, and how it failed if it did.
+"""Write and read attempts at runs: ``attempts/RUN/N.json`` holds when one started, and how it failed if it did.
 
 Studies begun by earlier versions hold ``attempts/RUN.json``, how many there were, and ``failures/RUN.json``, the last
 that failed. Both are still read: numbering goes on, and that failure counts.

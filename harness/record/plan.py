@@ -1,4 +1,4 @@
-"""The plan of a study as it was last run: ``study.json``."""
+"""Write and read the plan of a study as it was last run: ``study.json``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.study.design import Alias, Cell, Design
 from harness.study.names import label
 from harness.study.spec import StudySpec
 
-_BEFORE: Path = Path(__file__).parent / "metrics_before.json"  # what study.json left out when there was one algorithm
+_BEFORE: Path = Path(__file__).parent / "metrics_before.json"  # for plans of the first version, which have none
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _declared(spec: StudySpec) -> dict[str, str]:
 
 
 def study_identity(folder: Path) -> str:
-    """Return the text that tells this study from one of the same name elsewhere; made when first asked for.
+    """Return the identity of a study's folder, which others of the same name do not share; make it if there is none.
 
     Raises:
         DamagedRecord: if it cannot be read.

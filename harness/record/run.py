@@ -1,4 +1,4 @@
-"""The record of a run on disk, which every other store mirrors.
+"""Write and read the record of a run on disk; every other store mirrors it.
 
 ``out/<study>/runs/<run id>/`` appears by one rename, whole or not at all::
 

@@ -1,4 +1,4 @@
-"""The scores of runs in a comparison: the metric, or the worst value if a run diverged. None is silently dropped."""
+"""Score runs by the compared metric; a run that diverged counts as the worst value and is never dropped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Scale(NamedTuple):
 class Scores:
     """The scores of a study's runs by its compared metric.
 
-    A run without a result (it diverged, say) counts as the worst of what the metric is known to fall to (its traits'
+    A run without a result (one that diverged) counts as the worst of what the metric is known to fall to (its traits'
     ``worst``, a random policy's score) and of what complete runs on the same scale were seen to score. Where it stopped
     before it could show its scale, that is the scale of its cell and arm, else of its cell, else of the study.
 
@@ -55,7 +55,7 @@ class Scores:
                 self._see(record)
 
     def note(self, record: RunRecord) -> None:
-        """Note the scale of a run, which may be that of others."""
+        """Note the scale of a run, for others that cannot show theirs."""
         if (scale := self._shown(record)) is not None:
             for scope in ((record.cell, record.arm), (record.cell,), ()):
                 self._scales.setdefault(scope, scale)

@@ -1,4 +1,4 @@
-"""The record of search mode: for each arm of each cell its trials, their scores, and the best."""
+"""Read the record of search mode: for each arm of each cell its trials, their scores, and the best."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ArmSearch:
         trials: in the order proposed.
         best: number of the trial whose settings the verdict's runs take; None before the search is complete.
         importances: searched field → share of the variation in scores it explains (Optuna's default evaluator); empty
-            where that cannot be said.
+            where they are not known.
     """
 
     cell: str

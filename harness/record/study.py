@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Study:
-    """Everything a report needs, from disk or from MLflow's artifacts.
+    """A study read from disk or from MLflow's artifacts: all that a report needs.
 
     Attributes:
         spec: the study as last run.
         arms: compared levels as text, the baseline first.
         cells: the planned cells.
         aliases: combinations another cell stands for.
-        planned: ids of the runs asked for so far: of a study with looks those of the looks begun.
+        planned: ids of the runs asked for so far; in a study with interim looks, those of the looks begun.
         records: the finished planned runs, in planned order.
         failures: planned runs whose last attempt failed.
         searches: in search mode the tuning of each arm in each cell, else empty.

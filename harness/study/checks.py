@@ -1,4 +1,4 @@
-"""The one door for a study: from the tables of a study file to a checked spec, or to all that is wrong with them."""
+"""Check the tables of a study file, and return a spec or every problem found."""
 
 from __future__ import annotations
 
@@ -156,12 +156,12 @@ def _read_sweep(sweep: object) -> tuple[tuple[Factor, ...], list[Problem]]:
 
 
 def _key(value: object) -> str:
-    """A level's identity: 1, 1.0 and true are three levels."""
+    """Return a level's identity: 1, 1.0 and true are three levels."""
     return f"{type(value).__name__}:{value!r}"
 
 
 def _with_candidates(compare: object, factors: tuple[Factor, ...]) -> object:
-    """Where ``[compare]`` names no candidates, they are all levels but the baseline."""
+    """Return ``[compare]`` with candidates: where it names none, all levels but the baseline."""
     if not isinstance(compare, Mapping):
         return compare
     levels = next((factor.values for factor in factors if factor.name == compare.get("factor")), ())

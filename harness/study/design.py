@@ -20,7 +20,7 @@ from harness.algorithm.questions import effective_settings, metric_traits
 from harness.algorithm.traits import MetricTraits
 from harness.errors import MAX_PROBLEMS, BadInput, Problem, distinct
 from harness.study.names import _canonical, label, slug
-from harness.study.settings import located, quick_problems, settings_problems, slow_problems, where_set
+from harness.study.settings import located, quick_problems, settings_problems, slow_problems, swept_fields
 from harness.study.spec import TUNED, TUNING_FACTOR, Factor, Settings, StudySpec
 
 MAX_RUNS = 200_000
@@ -127,10 +127,10 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
     aliases = []
     problems = _same_but_for_case(compared.sweep)
     refused: list[Problem] = []
-    homes = where_set(spec.sweep)
+    setters = swept_fields(spec.sweep)
     for combination in itertools.product(*(factor.levels for factor in others)):
         configs, errors = _configs(spec, algorithm, [settings for _, settings in combination], arms)
-        found = located(errors, homes)
+        found = located(errors, setters)
         if found and not refused and (alone := settings_problems(compared, algorithm)):
             raise BadInput([*problems, *alone])
         refused = distinct([*refused, *found])
@@ -217,11 +217,11 @@ def _cell_id(levels: Mapping[str, Any]) -> str:
         return "all"
     text = "_".join(f"{name}-{slug(label(value))}" for name, value in levels.items())
     ambiguous = any(f"_{name}-" in label(value) for name in levels for value in levels.values())
-    return slug(text + (f" {_canonical(levels)}" if ambiguous else ""))  # then a hash tells it apart
+    return slug(text + (f" {_canonical(levels)}" if ambiguous else ""))  # then a hash makes it unique
 
 
 def _is_primary(levels: Mapping[str, Any], spec: StudySpec) -> bool:
-    """Cells are primary where a ``primary`` entry matches them; without entries all are."""
+    """Return whether a ``primary`` entry matches a cell; without entries all cells are primary."""
     chosen = spec.compare.primary
     return not chosen or any(all(levels[name] == value for name, value in entry.items()) for entry in chosen)
 

@@ -1,4 +1,4 @@
-"""Data as a study file may hold it: numbers, text, lists and tables, none too large to be shown, stored or compared."""
+"""Read study files, and refuse values that are too large to be shown, stored or compared."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def settings_problems(parts: Parts, algorithm: Algorithm, refused: bool = False)
         refused: whether the study is refused anyway.
     """
     algorithm.config_type()
-    homes = where_set(parts.sweep)
+    setters = swept_fields(parts.sweep)
     found: list[Problem] = []
     for levels in _each_level(parts):
         failed = 0
@@ -51,7 +51,7 @@ def settings_problems(parts: Parts, algorithm: Algorithm, refused: bool = False)
             try:
                 algorithm.build(settings)
             except BadInput as error:
-                found += located(error.problems, homes)
+                found += located(error.problems, setters)
                 failed += 1
             if failed > MAX_PROBLEMS:  # of one factor: there may be tens of thousands
                 break
@@ -72,7 +72,7 @@ def quick_problems(parts: Parts, config: pydantic.BaseModel) -> list[Problem]:
 
 def slow_problems(parts: Parts, configs: Iterable[pydantic.BaseModel]) -> list[Problem]:
     """Return the problems that take time to find, of searched choices too; each ``problems_key`` is asked once."""
-    homes = where_set(parts.sweep)
+    setters = swept_fields(parts.sweep)
     found: list[Problem] = []
     asked = set()
     space = {} if parts.search is None else parts.search.space
@@ -88,27 +88,29 @@ def slow_problems(parts: Parts, configs: Iterable[pydantic.BaseModel]) -> list[P
             asked.add(question)
             problems = questions.problems(tried)
             if name is None:
-                found += located(problems, homes)
+                found += located(problems, setters)
             else:
                 found += [Problem(f"search.space.{name}", _plain(value), p.allowed) for p in problems]
     return found
 
 
-def where_set(sweep: Iterable[Factor]) -> dict[str, str]:
-    """Return where ``[sweep]`` sets each config field that it sets."""
-    homes = {}
+def swept_fields(sweep: Iterable[Factor]) -> dict[str, str]:
+    """Return for each config field that ``[sweep]`` sets the key below it that does."""
+    setters = {}
     for factor in sweep:
         fields = factor.fields
-        homes.update({field: factor.name if fields == {factor.name} else f"{factor.name}.{field}" for field in fields})
-    return homes
+        setters.update(
+            {field: factor.name if fields == {factor.name} else f"{factor.name}.{field}" for field in fields}
+        )
+    return setters
 
 
-def located(problems: Iterable[Problem], homes: Mapping[str, str]) -> list[Problem]:
+def located(problems: Iterable[Problem], setters: Mapping[str, str]) -> list[Problem]:
     """Return problems of config fields as problems of the places that set them."""
 
     def place(field: str) -> str:
         head = field.split(".")[0]
-        return f"sweep.{homes[head]}" if head in homes else f"base.{field}"
+        return f"sweep.{setters[head]}" if head in setters else f"base.{field}"
 
     return [Problem(place(p.field), _plain(p.value), p.allowed) for p in problems]
 

@@ -76,7 +76,7 @@ class StudySection(Section):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _looks_in_seeds(cls, data: Any) -> Any:
-        """Read ``seeds = { looks = [...] }`` as so many seeds, looked at in stages."""
+        """Read ``seeds = { looks = [...] }`` as a number of seeds and the looks at them."""
         if not isinstance(data, Mapping) or not isinstance(data.get("seeds"), Mapping):
             return data
         given = data["seeds"]
@@ -96,7 +96,7 @@ class StudySection(Section):
 
     @property
     def stages(self) -> tuple[int, ...]:
-        """How many of the seeds each look takes in, the last look all of them."""
+        """The number of seeds each look takes in; the last look takes all."""
         return self.looks or (len(self.seeds),)
 
 

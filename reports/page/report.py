@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.record.files import write_text
+from harness.record.folder import REPORT_FILE
 from harness.record.study import Study
 from reports.comparison.control import compares_targets
 from reports.data.settings import cell_factors, counts, provenance, seeds_words, setting, settings
@@ -36,7 +37,6 @@ from reports.page.summary import summarise
 from reports.statistics.intervals import MIN_PAIRS
 from reports.text import cell_name, percent, show
 
-PAGE_FILE = "report.html"
 TABLES_FOLDER = "tables"
 
 
@@ -73,7 +73,7 @@ def write_report(study: Study, folder: Path | None = None, films: Sequence[Film]
         },
     )
     _write(folder, page, texts)
-    return folder / PAGE_FILE
+    return folder / REPORT_FILE
 
 
 def _write(folder: Path, page: str, texts: Mapping[str, str]) -> None:
@@ -83,7 +83,7 @@ def _write(folder: Path, page: str, texts: Mapping[str, str]) -> None:
         write_text(tables / f"{name}.csv", text)
     for name in {exhibit.name for exhibit in CATALOGUE} - texts.keys():
         (tables / f"{name}.csv").unlink(missing_ok=True)
-    write_text(folder / PAGE_FILE, page)
+    write_text(folder / REPORT_FILE, page)
 
 
 def _results(findings: Findings, shown: Mapping[str, Shown]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from harness.record.folder import REPORT_FILE
+
 if TYPE_CHECKING:
     from typer.exceptions import TyperException
 
@@ -105,7 +107,7 @@ def show_end(study: Study) -> None:
     print(_finished(study) + (f", {len(study.failures)} failed" if study.failures else ""))
     if study.failed_trials:
         print(f"{len(study.failed_trials)} runs of the search failed: each counts as the worst score in its trial")
-    print(f"report:    {study.folder / 'report.html'}")
+    print(f"report:    {study.folder / REPORT_FILE}")
 
 
 def _finished(study: Study) -> str:
@@ -134,7 +136,7 @@ def show_status(study: Study) -> None:
         print(f"  failed: {failure.run} (attempt {failure.attempt}): {show(failure.reason, 500)}")
     for damaged in study.damaged:
         print(f"  {damaged}: continue the study to compute it again")
-    page = study.folder / "report.html"
+    page = study.folder / REPORT_FILE
     print(f"report: {page if page.exists() else 'not written yet'}")
 
 

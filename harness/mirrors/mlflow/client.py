@@ -42,7 +42,7 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 ASK_AGAIN, ASK_AGAIN_SECONDS = 2, 5.0  # times, and for how long, a request is made anew whose answer was cut off
 PAGE = 1000
-MAX_REASON = 200  # characters of what a server says that is not MLflow's
+MAX_REASON = 200  # characters of an answer that is not MLflow's
 
 
 def search(client: MlflowClient, experiment_id: str, condition: str = "") -> Iterator[Run]:
@@ -66,14 +66,14 @@ def asked(ask: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     All that is asked may be asked twice: runs made twice are found and put aside when a command begins or ends.
 
     Raises:
-        Unanswered: if that is what went wrong, in a few words: the library says it with the whole chain of errors, or
-            with the whole of some page.
+        Unanswered: if the server did not answer, in a few words: the library's message holds the whole chain of errors,
+            or the whole of some page.
     """
     last = time.monotonic() + ASK_AGAIN_SECONDS
     for left in reversed(range(ASK_AGAIN + 1)):
         try:
             return ask(*arguments, **options)
-        except RestException:  # the server answered, and said no
+        except RestException:  # the server answered, and refused
             raise
         except Exception as error:
             if left and time.monotonic() <= last:
@@ -87,7 +87,7 @@ def asked(ask: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
 def is_refusal(error: Exception) -> bool:
     """Return whether MLflow answers that it will never take what it was given (status 4xx), not that it cannot now."""
     if not isinstance(error, MlflowException) or type(error.__cause__).__module__.startswith("sqlalchemy"):
-        return False  # of a broken database MLflow says, too, that the request was bad
+        return False  # MLflow calls a request bad where its database is broken, too
     return 400 <= error.get_http_status_code() < 500 and error.get_http_status_code() not in (408, 429)
 
 
@@ -110,7 +110,7 @@ def _wrapped(error: BaseException) -> BaseException | None:
 
 
 def upload(run: RunInfo, paths: Sequence[Path], uri: str) -> None:
-    """Send files to a run's artifacts, and ask a server which have arrived: any page looks to the library like a yes.
+    """Send files to a run's artifacts and check that a server has them: the library takes any page for success.
 
     Args:
         run: by whose address it is done; the client would read the whole run to find it.

@@ -1,4 +1,4 @@
-"""Studies read back from MLflow's artifacts, where out/ is not at hand."""
+"""Download studies from MLflow's artifacts, and list the attempts that MLflow holds."""
 
 from __future__ import annotations
 

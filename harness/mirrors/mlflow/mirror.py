@@ -19,7 +19,7 @@ OWNER_TAG = "folder"
 
 
 class MLflowMirror(MLflowExperiment):
-    """The experiment of a study, which :class:`~harness.mirrors.patient.PatientMirror` makes a mirror of.
+    """The store behind a :class:`~harness.mirrors.patient.PatientMirror`: the MLflow experiment of one study.
 
     Args:
         uri: see :class:`~harness.mirrors.mlflow.experiment.MLflowExperiment`, as the next three.

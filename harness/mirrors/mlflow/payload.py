@@ -88,7 +88,7 @@ def _blamed(path: Path) -> Iterator[None]:
 def _tags(record: RunRecord, infinite: list[str]) -> list[RunTag]:
     tags = [RunTag("outcome", record.outcome)]
     tags += [RunTag(f"label/{slug(name)}", text[:MAX_TAG_LENGTH]) for name, text in record.labels.items()]
-    if infinite:  # MLflow would say 1.8e308
+    if infinite:  # MLflow would show 1.8e308
         tags.append(RunTag("infinite", ", ".join(infinite)[:MAX_TAG_LENGTH]))
     return tags
 

@@ -1,4 +1,4 @@
-"""Optuna as the proposer of settings in search mode, and as the mirror of the trials.
+"""Propose settings in search mode with Optuna, and mirror the trials to it.
 
 Proposals and scores stand on disk (:mod:`harness.commands.tuning`); a proposal depends on them and on a
 seed alone, so that a search which was interrupted goes on as if it had not been.

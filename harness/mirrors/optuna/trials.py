@@ -1,4 +1,4 @@
-"""Optuna as the mirror of a study: a trial for each attempt.
+"""Mirror a study to Optuna: a trial for each attempt.
 
 The design is planned whole, so Optuna proposes nothing here: a run's trial is made when it starts and finished when
 its record is on disk. Both are single writes to the storage: ``Study.ask`` looks through all trials and commits every
@@ -32,7 +32,7 @@ from harness.study.spec import StudySpec
 Attempt = tuple[str, int]  # a run's id and the number of the attempt
 
 RUN, ATTEMPT = "run", "attempt"  # the user attributes that name them
-# set on failed trials of runs that finished without a figure, as of one that diverged where nothing says what is worst
+# set on failed trials of runs that finished without a figure: one diverged, say, and no worst value is known
 WITHOUT_METRIC = "without metric"
 _ENDED_BEFORE_BEGUN = sqlalchemy.text(
     "UPDATE trials SET datetime_complete = datetime_start"
@@ -156,7 +156,7 @@ class OptunaMirror:
             self._study.add_trial(
                 create_trial(
                     state=TrialState.FAIL,
-                    params={"seed": failure.seed},  # of its levels a failure says nothing
+                    params={"seed": failure.seed},  # a failure does not hold its levels
                     distributions={"seed": self._distributions["seed"]},
                     user_attrs={RUN: failure.run, ATTEMPT: failure.attempt},
                 )
