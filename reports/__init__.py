@@ -1,4 +1,4 @@
-"""Runs → one tidy table → statistics → figures → one HTML page.
+"""Reports of studies: tidy tables, statistics, figures, one HTML page.
 
 Everything here is loaded on first use, so that importing the package costs nothing.
 """

@@ -1,4 +1,4 @@
-"""How names and numbers are written for people.
+"""Format names and numbers for people.
 
 Names come from study files and may hold anything: control characters would break an SVG image, ten thousand letters
 would break a table, a right-to-left mark would turn round the rest of a sentence. Nothing is escaped here; the template

@@ -1,4 +1,4 @@
-"""The predictions of theory for missing_as_zero, to be compared with measurements.
+"""Predict the effect of missing_as_zero from theory, to be compared with measurements.
 
 A rollout of T steps, d = T - t the distance to its cut, b the value there. Targets under missing_as_zero lack γ^d·b
 where d ≤ n. Where actor and critic both learn from them, the critic comes to rest at a value that is itself too low,

@@ -1,4 +1,4 @@
-"""Studies by name: files that come with the project, files of the user's, results on disk."""
+"""Find studies by name: files that come with the project, files of the user's, results on disk."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _has_plan(folder: Path) -> bool:
 
 
 def _has_runs(folder: Path) -> bool:
-    """Check for a study's runs, which are left where its plan was lost."""
+    """Check for a study's runs: they remain where its plan was lost."""
     try:
         return folder.name not in RESERVED and bool(finished_runs(folder / RUNS_FOLDER))
     except OSError:  # its name is too long, or it is another's

@@ -363,7 +363,7 @@ def doctor(
     tracking_uri: TrackingUri = None,
     repair: Annotated[bool, typer.Option("--repair", help="Make good what is wrong with studies.")] = False,
 ) -> int:
-    """Say what is wrong: with the machine, and with studies after a crash (locks, runs left open, unsynced results)."""
+    """Find what is wrong with the machine, and with studies after a crash (locks, runs left open, unsynced results)."""
     from reports.text import show
     from studies.catalogue import find_folder, recorded_studies
     from studies.doctor import examine, examine_studies

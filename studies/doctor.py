@@ -77,7 +77,7 @@ def examine_studies(
 
 
 def _take_message(ailment: str, messages: list[str]) -> str:
-    """Remove and return a repair's message about an ailment, which says more; without one return the ailment."""
+    """Remove and return a repair's message about an ailment; return the ailment itself if there is none."""
     for number, message in enumerate(messages):
         if message.startswith(ailment):
             return messages.pop(number)

@@ -1,4 +1,4 @@
-"""The A/A check: how often the whole procedure calls arms different that are the same, on a study's own runs.
+"""The A/A check: the rate at which the whole procedure calls equal arms different, on a study's own runs.
 
 The unit is a whole study, with all its primary comparisons, its looks and its correction. It errs if any comparison
 comes out DIFFERENT. Two ways make studies without a difference out of recorded runs:
@@ -39,7 +39,7 @@ Method = Literal["redraw", "swap"]
 
 @dataclass(frozen=True)
 class FalseRate:
-    """How often studies without a difference came out with one.
+    """The rate at which studies without a difference came out with one.
 
     Attributes:
         method: how they were made.
@@ -151,7 +151,7 @@ def _primary(study: Study) -> list[tuple[str, str]]:
 
 
 def _pools(study: Study) -> list[list[Floats]]:
-    """Return for each comparison what the runs of its arms count as, an array an arm that has enough."""
+    """Return for each comparison the values its arms' runs count as, an array an arm with enough of them."""
     import numpy as np
 
     from reports.data.pairs import by_key, compared_values

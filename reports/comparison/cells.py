@@ -1,4 +1,4 @@
-"""Each cell's comparison: candidate against baseline over paired seeds, judged together with all others."""
+"""Compare candidate and baseline over paired seeds in each cell, and judge all cells together."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Comparison:
 
     @property
     def state(self) -> State:
-        """How far this cell can be compared, verdict aside."""
+        """The degree to which this cell can be compared, verdict aside."""
         if self.control is not None:
             return "vacuous"
         if self.estimate.has_interval:

@@ -1,4 +1,4 @@
-"""Cells in which the arms did the same: nothing to compare, and a control for the machinery.
+"""Check cells in which the arms did the same: nothing to compare, and a control for the machinery.
 
 Where no target differs, both arms do the same arithmetic. Under the round-robin schedule their runs must then
 agree in every bit; where they do not, something other than the compared factor got in: a bug. And where all runs

@@ -1,4 +1,4 @@
-"""Two studies' comparisons matched cell by cell, and whether their verdicts agree."""
+"""Match the comparisons of two studies cell by cell, and compare their verdicts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Match:
 
     @property
     def agreement(self) -> Agreement | None:
-        """How the two verdicts agree.
+        """The agreement of the two verdicts.
 
         ``contradict``: better in one, worse in the other. ``differ``: two other verdicts that are not the same.
         ``open``: one of them has none, or is undecided. None where only one study has the comparison.

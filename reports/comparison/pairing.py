@@ -1,4 +1,4 @@
-"""The gain of pairing runs by their seed in one comparison, beside the unpaired interval."""
+"""Describe the gain of pairing runs by their seed, beside the unpaired interval."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reports.text import interval, number
 
 @dataclass(frozen=True)
 class Pairing:
-    """How alike the two runs of a pair are.
+    """The likeness of the two runs of a pair.
 
     Attributes:
         correlation: Pearson's, of the two runs' values over pairs; None where one of them never varies.

@@ -1,1 +1,1 @@
-"""From a study's records to tidy tables."""
+"""Tidy tables made of a study's records."""

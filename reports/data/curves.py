@@ -48,7 +48,7 @@ def evaluation_curves(study: Study, files: RunFiles | None = None) -> pd.DataFra
     if not parts:
         return pd.DataFrame(columns=_WITH_STEPS)
     curves = pd.concat(parts).sort_values("record", kind="stable")
-    return _with_who(study, _fill_diverged(study, curves))[_WITH_STEPS]
+    return _with_keys(study, _fill_diverged(study, curves))[_WITH_STEPS]
 
 
 def training_curves(study: Study, files: RunFiles | None = None) -> pd.DataFrame:
@@ -63,7 +63,7 @@ def training_curves(study: Study, files: RunFiles | None = None) -> pd.DataFrame
     parts = [_stretches(study, part) for part in tables]
     if not parts:
         return pd.DataFrame(columns=TRAINING_COLUMNS)
-    return _with_who(study, pd.concat(parts).sort_values("record", kind="stable"))[TRAINING_COLUMNS]
+    return _with_keys(study, pd.concat(parts).sort_values("record", kind="stable"))[TRAINING_COLUMNS]
 
 
 def measure(curves: pd.DataFrame) -> str:
@@ -107,7 +107,7 @@ def _fill_diverged(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def _worst_values(study: Study, curves: pd.DataFrame, diverged: Sequence[int]) -> dict[int, dict[str, float]]:
-    """Return at which values of the measures the curves of diverged runs go on.
+    """Return the values of the measures at which the curves of diverged runs go on.
 
     A measure in the unit of the compared metric goes on at what such a run counts as. Any other at the worst that is
     known of it, and where nothing bounds it also seen.
@@ -131,13 +131,13 @@ def _worst_values(study: Study, curves: pd.DataFrame, diverged: Sequence[int]) -
     return found
 
 
-def _with_who(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
+def _with_keys(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
     """Return curves with the cell, arm and seed of each row's run in front."""
     import pandas as pd
 
     records = study.records
-    who = pd.DataFrame({name: [getattr(record, name) for record in records] for name in ("cell", "arm", "seed")})
-    of_rows = who.iloc[curves["record"].to_numpy()].reset_index(drop=True)
+    keys = pd.DataFrame({name: [getattr(record, name) for record in records] for name in ("cell", "arm", "seed")})
+    of_rows = keys.iloc[curves["record"].to_numpy()].reset_index(drop=True)
     return pd.concat([of_rows, curves.reset_index(drop=True)], axis=1)
 
 

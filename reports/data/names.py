@@ -1,4 +1,4 @@
-"""Names that figures of training look for in runs, and do without where there are none; no other file has them."""
+"""Names of metrics and table columns that figures of training use where runs have them."""
 
 from __future__ import annotations
 

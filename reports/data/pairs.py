@@ -1,4 +1,4 @@
-"""From a study's records to tidy tables: one row a run, one row a pair.
+"""Tidy tables of a study: one row a run, one row a pair.
 
 A run that diverged is never dropped: for the compared metric it counts as the worst value
 (:mod:`harness.record.scores`). A run that failed counts the same, unless the study declared that its pair is left out

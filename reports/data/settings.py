@@ -16,7 +16,7 @@ _IDENTITY = ("commit", "dirty", "cpu")
 
 @dataclass(frozen=True)
 class Counts:
-    """How far the study is, in runs."""
+    """The progress of a study, in runs."""
 
     planned: int
     done: int

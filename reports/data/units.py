@@ -1,4 +1,4 @@
-"""Units and words of metrics, from the traits the algorithm states."""
+"""Return units and words of metrics in the traits the algorithm states."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def arm_handles(study: Study, *, markers: bool = False) -> list[Line2D]:
 
 
 def put_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """Put a legend above a figure, in a row if there is room for one."""
+    """Put a legend above a figure, in a row where it fits."""
     inches = sum(0.7 + 0.09 * len(str(handle.get_label())) for handle in handles)
     columns = len(handles) if inches < figure.get_figwidth() else 1
     figure.legend(handles=list(handles), loc="outside upper left", ncols=columns, handlelength=3.2)

@@ -1,4 +1,4 @@
-"""Everything the tables and figures of one page are made of, gathered once."""
+"""Gather the data that the tables and figures of one page are made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The heatmap of paired differences: the study's answer on one grid."""
+"""Draw paired differences as heatmaps over two factors."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def shade_limit(comparisons: Sequence[Comparison]) -> float:
 
 
 def shade(comparison: Comparison | None, higher_is_better: bool) -> float:
-    """Return how much better the candidate did, which colours a field; NaN where that is not known."""
+    """Return the candidate's gain, by which a field is coloured; NaN where it is not known."""
     if comparison is None or comparison.estimate.mean is None or comparison.control:
         return math.nan
     return comparison.estimate.mean if higher_is_better else -comparison.estimate.mean

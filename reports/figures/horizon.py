@@ -1,6 +1,6 @@
 """The effective horizon theory gives missing_as_zero, beside the difference that was measured.
 
-Theory (:func:`reports.theory.effective_value`) says how many steps ahead an agent sees whose actor and critic both
+Theory (:func:`reports.theory.effective_value`) gives the steps that an agent sees ahead whose actor and critic both
 learn from targets that lack their tail. It predicts a direction, max_terms the better, and an order, the shorter the
 horizon the more so; it does not predict a score.
 """

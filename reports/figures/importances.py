@@ -1,4 +1,4 @@
-"""How much each searched setting mattered, in search mode."""
+"""The importance of each searched setting, in search mode."""
 
 from __future__ import annotations
 

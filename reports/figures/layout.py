@@ -1,4 +1,4 @@
-"""Where each cell stands on a grid: columns, rows, and one panel for every combination of what remains."""
+"""Arrange cells on a grid: columns, rows, and one panel for every combination of the other factors."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def _draw_panel(
     higher_is_better: bool,
     scale: float,
 ) -> None:
-    """Draw one map; ``scale`` says how much smaller than planned its fields are, and so its lines and dots."""
+    """Draw one map; ``scale`` shrinks its lines and dots with its fields."""
     from matplotlib.colors import ListedColormap, to_rgba
 
     places = [[panel.places.get((row, column)) for column in layout.columns] for row in layout.rows]

@@ -30,8 +30,8 @@ def residual_table(findings: Findings) -> pd.DataFrame:
     """Return one row per cell, arm and distance, over the second half of training.
 
     ``residual`` is the mean over runs weighted by ``count``, the targets at that distance; ``spread`` the standard
-    deviation between runs (NaN for one); ``shift`` the mean of γ^d·b where d ≤ n, else 0; ``predicted`` what theory
-    says of the arm's tail rule: -shift for missing_as_zero, 0 for max_terms and drop, (γ^(n-d) - 1)·shift for
+    deviation between runs (NaN for one); ``shift`` the mean of γ^d·b where d ≤ n, else 0; ``predicted`` the
+    prediction for the arm's tail rule: -shift for missing_as_zero, 0 for max_terms and drop, (γ^(n-d) - 1)·shift for
     wrong_gamma, NaN for any other. Runs that left no residuals are passed over.
     """
     import pandas as pd

@@ -1,4 +1,4 @@
-"""The cells shown of a study too large for the page; the tables beside the page always hold everything."""
+"""Select the cells that the page shows of a large study; its tables always hold all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The style of figures, and how they become images inside the page.
+"""The style of figures, and their conversion to images inside the page.
 
 A figure is drawn once, in the colours for a light page, on a transparent ground. The image for a dark page is the
 same drawing with every colour exchanged (:data:`_DARK`).
@@ -148,7 +148,7 @@ def better_or_worse() -> LinearSegmentedColormap:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of so many inches, whose parts find their own room."""
+    """Return an empty figure of a size in inches, with constrained layout."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

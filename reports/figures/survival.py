@@ -84,7 +84,7 @@ def survival_summary(findings: Findings) -> pd.DataFrame:
 
 
 def survival_figure(table: pd.DataFrame, findings: Findings) -> list[Picture]:
-    """Draw the selected cells' curves; nothing where no run says whether it reached a threshold."""
+    """Draw the selected cells' curves; nothing where no run records whether it reached a threshold."""
     study, table = findings.study, findings.selected(table)
     if table.empty:
         return []
@@ -109,7 +109,7 @@ def survival_figure(table: pd.DataFrame, findings: Findings) -> list[Picture]:
 
 
 def _times(study: Study) -> Iterator[Times]:
-    """Gather the runs of every cell and arm that say whether they reached a threshold, in the order of the design."""
+    """Yield the runs of every cell and arm by whether they reached the threshold, in the order of the design."""
     if (named := time_metric(study)) is None:
         return
     time, solved = named

@@ -32,7 +32,7 @@ CELLS_SHOWN = 12  # tuned cells with a picture of their own
 SETTING = "setting."  # in front of a searched field's name in the table
 _BINS = 8
 _MIN_IN_BIN = 3
-_LOG_RATIO = 50  # a range that spans more, in a space that does not say, is drawn on a log axis
+_LOG_RATIO = 50  # a range that spans more, without a declared scale, is drawn on a log axis
 _MAX_ACROSS = 3
 _STRIP = 0.5  # width of a category's strip, in categories
 

@@ -1,1 +1,1 @@
-"""From tables, figures and words to one HTML page."""
+"""The HTML page of a report: words, rows, downloads, templates."""

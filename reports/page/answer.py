@@ -1,4 +1,4 @@
-"""The study's answer in one plain sentence, and the findings behind it: counted from the verdicts, nothing else."""
+"""Write the study's answer in one plain sentence, and the findings behind it, from the verdicts alone."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def place_of(comparison: Comparison) -> str:
     return f"{count(comparison.estimate.count, 'pair')} at {cell_name(comparison.cell)}"
 
 
-def what_would_decide(comparisons: Sequence[Comparison]) -> str:
-    """Describe how many more seeds undecided primary comparisons would probably need; empty without any."""
+def needed_seeds(comparisons: Sequence[Comparison]) -> str:
+    """Describe how many more seeds would probably settle undecided primary comparisons; empty without any."""
     still_open = [c for c in comparisons if c.cell.primary and c.verdict is Verdict.UNDECIDED]
     if not still_open:
         return ""
@@ -189,7 +189,7 @@ def _pairs(group: Sequence[Comparison]) -> str:
 
 
 def _no_verdict(study: Study, primary: Sequence[Comparison]) -> str:
-    """Explain why no primary cell has a verdict, and what the differences look like until then."""
+    """Explain why no primary cell has a verdict, and which way the means point until then."""
     so_far = _leaning(study, primary)
     if all(c.lost for c in primary):
         how = "diverged" if not any(c.failed for c in primary) else "diverged or failed"
@@ -207,7 +207,7 @@ def _no_verdict(study: Study, primary: Sequence[Comparison]) -> str:
 
 
 def _leaning(study: Study, primary: Sequence[Comparison]) -> str:
-    """Describe which way the mean differences point where there is no verdict."""
+    """Describe the direction of the mean differences, for want of a verdict."""
     known = [c for c in primary if c.estimate.mean is not None]
     if not known:
         return ""

@@ -1,4 +1,4 @@
-"""Two studies laid side by side on one page: what differs between them, and where their verdicts agree."""
+"""Write the page that compares two studies: what differs between them, and where their verdicts agree."""
 
 from __future__ import annotations
 
@@ -123,13 +123,15 @@ def agreement_sentence(a: Study, b: Study, matches: Sequence[Match]) -> str:
 
 def comparable(a: Study, b: Study) -> bool:
     """Return whether both compare something with the same baseline by the same metric."""
-    return all(_asked(a)[name] == _asked(b)[name] for name in ("compare.factor", "compare.baseline", "compare.metric"))
+    return all(
+        _declared(a)[name] == _declared(b)[name] for name in ("compare.factor", "compare.baseline", "compare.metric")
+    )
 
 
 def differences(a: Study, b: Study) -> list[tuple[str, str, str]]:
-    """Return what the two declare, train with and come from where it is not the same: name and both values."""
+    """Return the declarations, settings and provenance in which two studies differ: name and both values."""
     rows = []
-    for of in (_asked, _settings, _provenance):
+    for of in (_declared, _settings, _provenance):
         ours, theirs = of(a), of(b)
         for name in dict.fromkeys([*ours, *theirs]):
             one, other = ours.get(name, "–"), theirs.get(name, "–")
@@ -200,7 +202,7 @@ def _caveats(a: Study, b: Study) -> list[str]:
             f"{count(shared, 'run')} have the same arm, settings and seed in both studies, and {equal} of them gave "
             "the same result: where runs are the same runs, that verdicts agree is no replication."
         )
-    rules = [name for name in ("compare.margin", "compare.level") if _asked(a)[name] != _asked(b)[name]]
+    rules = [name for name in ("compare.margin", "compare.level") if _declared(a)[name] != _declared(b)[name]]
     if rules:
         caveats.append(f"The two judge by different rules ({listing(name.split('.')[1] for name in rules)}).")
     return caveats
@@ -227,7 +229,7 @@ def _side(comparison: Comparison | None) -> tuple[Sign | None, Value]:
 
 
 def _filters(names: Sequence[str], rows: Sequence[Row]) -> list[Filter]:
-    """Return what rows can be filtered by: levels and agreement, where there is a choice."""
+    """Return the filters of the rows: levels and agreement, each if it has more than one value."""
     several = len({row.candidate for row in rows}) > 1
     return filters_of(
         ("agreement", len(names) + several, [row.agreement for row in sorted(rows, key=lambda row: row.order)]),
@@ -235,8 +237,8 @@ def _filters(names: Sequence[str], rows: Sequence[Row]) -> list[Filter]:
     )
 
 
-def _asked(study: Study) -> dict[str, str]:
-    """Return what the study declares: seeds and looks, factors with their levels, how arms are compared."""
+def _declared(study: Study) -> dict[str, str]:
+    """Return the declarations of a study: seeds and looks, factors with their levels, how arms are compared."""
     sweep = {f"sweep.{factor.name}": label(list(factor.values)) for factor in study.spec.sweep}
     compare = {f"compare.{k}": label(v) for k, v in study.spec.compare.model_dump(mode="json").items()}
     return {"seeds": seeds_words(study), **sweep, **compare, "unit": unit_of(study)}

@@ -1,4 +1,4 @@
-"""Tables as files: CSV that a spreadsheet opens without running anything."""
+"""Format tables as CSV in which a spreadsheet finds no formula."""
 
 from __future__ import annotations
 

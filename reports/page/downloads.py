@@ -1,4 +1,4 @@
-"""The tables behind the page as CSV: beside it, and inside it where small, so that a copy alone has them too."""
+"""Embed the tables behind the page in it where they are small, so that a copy of the page alone has them too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Films of trained policies, as the page shows them; they are made above this package."""
+"""A film of trained policies as the page shows it; :mod:`studies.film` makes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From figures and words to a page: the templates, and the one script that may run in it."""
+"""Render a page from a template, with the one script that may run in it."""
 
 from __future__ import annotations
 

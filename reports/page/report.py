@@ -1,4 +1,4 @@
-"""The report: one HTML page that fetches nothing, and its tables as CSV."""
+"""Write the report: one HTML page that fetches nothing, and its tables as CSV."""
 
 from __future__ import annotations
 

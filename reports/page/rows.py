@@ -1,4 +1,4 @@
-"""The page's tables as rows of text: what is shown, in which words. The template only lays them out."""
+"""Format the page's tables as rows of text, which the template lays out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Value:
 
     @property
     def sort_by(self) -> str:
-        """The number as the page's script reads it; empty where there is none."""
+        """The number as the page's script reads it; empty without one."""
         return "" if self.key is None or not math.isfinite(self.key) else repr(self.key)
 
 
@@ -122,7 +122,7 @@ def interval_of(comparison: Comparison) -> Value:
 
 
 def cell_filters(study: Study, rows: Sequence[CellRow]) -> list[Filter]:
-    """Return what the rows can be filtered by: levels, candidate, verdict, group, where there is a choice."""
+    """Return the filters of the rows: levels, candidate, verdict, group, each if it has more than one value."""
     factors, several = cell_factors(study), len(study.arms) > 2
     verdict = len(factors) + several
     return filters_of(
@@ -134,7 +134,7 @@ def cell_filters(study: Study, rows: Sequence[CellRow]) -> list[Filter]:
 
 
 def filters_of(*columns: tuple[str, int, Iterable[str]]) -> list[Filter]:
-    """Return a filter for each column, given as name, place and values, that holds more than one value."""
+    """Return a filter for each column (name, place, values) with more than one value."""
     found = [Filter(name, place, tuple((v, v) for v in dict.fromkeys(values))) for name, place, values in columns]
     return [one for one in found if len(one.options) > 1]
 

@@ -1,4 +1,4 @@
-"""Verdicts as signs: symbol, word and colour, and the grounds in words."""
+"""Format verdicts as signs (symbol, word, side) and their grounds in words."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Sign:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many comparisons came to one verdict."""
+    """The number of comparisons that came to one verdict."""
 
     symbol: str
     words: str

@@ -1,4 +1,4 @@
-"""The results and how sure they are, in plain sentences computed from the verdicts."""
+"""Summarise the results and how sure they are, in plain sentences computed from the verdicts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reports.comparison.calibration import Calibration, read_calibration
 from reports.comparison.cells import Comparison
 from reports.comparison.evidence import declared_rules
 from reports.figures.findings import Findings
-from reports.page.answer import exploratory_answer, largest, left_out, overall_answer, what_would_decide
+from reports.page.answer import exploratory_answer, largest, left_out, needed_seeds, overall_answer
 from reports.statistics.intervals import MIN_VERDICT_PAIRS
 from reports.statistics.verdicts import Verdict
 from reports.text import cell_name, count, listing, percent, show
@@ -41,7 +41,7 @@ def summarise(findings: Findings) -> Summary:
     answer = overall_answer(study, comparisons)
     behind = [
         largest(study, comparisons),
-        what_would_decide(comparisons),
+        needed_seeds(comparisons),
         exploratory_answer(study, comparisons),
         *(left_out(comparisons) if study.records or study.failures else ()),
     ]

@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 RESAMPLES = 10_000
 MIN_RESAMPLED = 20
 MAX_RESAMPLED = 1_000  # above this Student's t alone: by then the two hardly differ, and the weights would fill memory
-TRUSTED = 20 / RESAMPLES  # the smallest error level at which 10,000 resamples say something
+TRUSTED = 20 / RESAMPLES  # the smallest error level that 10,000 resamples resolve
 _SEED = 20_260_101
 _BLOCK = 200  # samples resampled together: 16 MB for each array of one figure a resample
 _EQUAL = 1e-12  # values that differ by less, relative to the largest, differ by rounding alone
-_TIE = 1 - 1e-9  # statistics closer than this are ties, whatever rounding says
+_TIE = 1 - 1e-9  # statistics closer than this are ties: they differ by rounding
 
 
 @dataclass(frozen=True)

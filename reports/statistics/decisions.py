@@ -1,4 +1,4 @@
-"""Deciding whole families of comparisons, look by look: for one study, or for thousands of simulated ones at once.
+"""Decide families of comparisons, look by look: of one study, or of thousands of simulated ones at once.
 
 A family is what Holm's correction is made over (Holm 1979, Scand. J. Statist. 6). At each look, every comparison that
 is still open gains that look's evidence; a comparison that is decided keeps its p-values and takes no further data.
@@ -29,14 +29,14 @@ RARE: Final = 0.05  # a failure so frequent that n pairs would show none at most
 
 @dataclass(frozen=True)
 class Rules:
-    """How a study declared, before it ran, that it would be judged.
+    """The rules of judgement that a study declared before it ran.
 
     Attributes:
         level: confidence level, in (0, 1).
         margin: Δ: a difference smaller than this does not matter, in units of the compared metric.
         looks: pairs at each look, rising, the last being the most there can be; one look for a fixed number of seeds.
-        span: r, the best score there can be minus the worst a run can fall to, in units of the metric; ∞ where nothing
-            says how far that is: then no number of pairs rules out a rare failure.
+        span: r, the best score there can be minus the worst a run can fall to, in units of the metric; ∞ where it is
+            not known: then no number of pairs rules out a rare failure.
         higher_is_better: whether more of the metric is better.
     """
 
@@ -59,7 +59,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Grounds:
-    """What comparisons show at each look: arrays [..., looks, comparisons].
+    """The evidence of comparisons at each look: arrays [..., looks, comparisons].
 
     Attributes:
         different: two-sided p-value of "no difference"; NaN where there is no such look, or nothing to judge by.
@@ -182,7 +182,7 @@ def decide(grounds: Grounds, rules: Rules) -> Decisions:
 
 
 def holm(p: ArrayLike) -> Floats:
-    """Return p-values adjusted for how many there are, by Holm's step-down rule.
+    """Return p-values adjusted for their number by Holm's step-down rule.
 
     Args:
         p: [..., comparisons]; NaN stays NaN and counts as 1 among the others.

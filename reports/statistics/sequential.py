@@ -1,4 +1,4 @@
-"""Looking several times at growing data without erring more often: O'Brien-Fleming bounds and repeated p-values.
+"""Bound the error over several looks at growing data: O'Brien-Fleming bounds and repeated p-values.
 
 With n_k pairs at look k of K, and t_k = n_k / n_K, the evidence of look k stands on a Brownian walk: S_k = z_k·√t_k has
 covariance min(t_j, t_k). O'Brien and Fleming (1979, Biometrics 35) stop where |S_k| ≥ c, one c for all looks. So

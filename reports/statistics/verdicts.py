@@ -1,4 +1,4 @@
-"""DIFFERENT, EQUIVALENT, UNDECIDED or VACUOUS: one verdict for each comparison of a study, all of them together."""
+"""Judge all comparisons of a study together: DIFFERENT, EQUIVALENT, UNDECIDED or VACUOUS for each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from statistics import stdev
 from typing import TYPE_CHECKING
 
 from reports.statistics.decisions import (
@@ -21,6 +22,7 @@ from reports.statistics.decisions import (
     look_grounds,
 )
 from reports.statistics.intervals import MIN_PAIRS, MIN_VERDICT_PAIRS, Estimate, interval_at
+from reports.statistics.sequential import nominal_levels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,7 +179,7 @@ class _Ruling:
 
 
 def _grounds(family: Sequence[Evidence], rules: Rules) -> Grounds:
-    """Return what a family shows at each look; looks with equally many pairs are worked out together.
+    """Return the grounds of a family at each look; looks with equally many pairs are computed together.
 
     Equal differences bound no mean. But where they are equal because one arm lost every run and the other none, what
     varies from run to run is which arm's is lost: as likely either's, it is n times the same one's once in 2^(n-1).
@@ -218,7 +220,7 @@ def _judgement(evidence: Evidence, ruling: _Ruling, rules: Rules, family: int) -
         verdict = Verdict.NONE
     more = None
     if verdict is Verdict.UNDECIDED:
-        more = pairs_to_settle(estimate, _spread(differences), rules, family)
+        more = pairs_to_settle(estimate, stdev(differences), rules, family)
     return Judgement(
         verdict=verdict,
         look=look,
@@ -262,8 +264,6 @@ def _vacuous(evidence: Evidence, rules: Rules) -> Judgement:
 
 def _repeated_interval(differences: Sequence[float], rules: Rules, look: int, family: int) -> Estimate:
     """Return the mean with its interval at the look's own level, under the level that holds over all looks."""
-    from reports.statistics.sequential import nominal_levels
-
     alpha = rules.alpha / family
     nominal = nominal_levels(rules.looks, alpha)[max(look, 1) - 1]
     return interval_at(differences, nominal, 1 - alpha)
@@ -320,12 +320,6 @@ def _nothing(estimate: Estimate) -> str:
 
 def _inside(estimate: Estimate, margin: float) -> bool:
     return estimate.low is not None and estimate.high is not None and -margin < estimate.low and estimate.high < margin
-
-
-def _spread(differences: Sequence[float]) -> float:
-    from statistics import stdev
-
-    return stdev(differences)
 
 
 def _known(figure: float) -> float | None:

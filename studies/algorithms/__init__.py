@@ -1,1 +1,1 @@
-"""Algorithms as the harness meets them."""
+"""Config types of algorithms, with their answers to the harness."""

@@ -1,11 +1,11 @@
-"""This project's A3C, as a study trains it."""
+"""The config type of this project's A3C in studies, with the traits of its metrics."""
 
 from __future__ import annotations
 
 from a3c import TrainConfig
 from harness.algorithm.traits import MetricTraits
 
-# A metric of the second is there, or the setting given, exactly where something says what solved is.
+# A metric of the second is there, or the setting given, exactly where it is defined what solved is.
 _SCALED = ("solved", "steps_to_threshold", "evaluation_scale")
 _RETURN = MetricTraits(unit="return", chance="random_return")
 _SCORE = MetricTraits(

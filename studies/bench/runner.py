@@ -125,7 +125,7 @@ def _measure_all(
 ) -> tuple[list[Row], list[PairRow], list[str]]:
     """Measure round by round: in each all contestants, in an order of its own, in fresh processes.
 
-    A contestant that fails is left out from then on; the sentences returned say how.
+    A contestant that fails is left out from then on; the sentences returned describe its failure.
 
     Raises:
         RunFailed: if no contestant is left.

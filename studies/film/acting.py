@@ -1,4 +1,4 @@
-"""Policies acted out and drawn, in a child process: what an environment does there ends no report."""
+"""Film policies in a child process, so that no failure of an environment ends a report."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ HOW_TO_INSTALL = "pip install 'a3c-bench[film]'"
 
 
 class NoFilm(Exception):
-    """The reason, in one line, why there is nothing to show, or nothing to show it with."""
+    """There is nothing to show, or nothing to show it with; the message is the reason."""
 
 
 class FilmFailed(NoFilm):
-    """The failure of an environment that was to be shown."""
+    """An environment failed while it was filmed."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def filmed(parts: Sequence[Part]) -> Footage:
 
 
 def _reported(failure: Failed, env_id: str) -> NoFilm:
-    """Return what :func:`act` raised in a child, or an error that says how the child ended."""
+    """Return what :func:`act` raised in a child, or an error about the child's end."""
     kind, _, why = failure.reason.partition(": ")
     known = {error.__name__: error for error in (NoFilm, FilmFailed)}
     return known[kind](why) if kind in known else FilmFailed(f"drawing {env_id}: {failure.reason}")

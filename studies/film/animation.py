@@ -1,4 +1,4 @@
-"""Episodes as an animated GIF: panels side by side, with what each is and its running return written above."""
+"""Encode episodes as an animated GIF: panels side by side, each with its title and running return."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def shrunk(frame: NDArray[np.uint8]) -> Image:
 
 
 def animate(episodes: Sequence[Episode]) -> Animation | None:
-    """Draw episodes side by side, whole, at an even pace; one that is over stays on its last frame and says so.
+    """Draw episodes side by side, whole, at an even pace; one that is over stays on its last frame.
 
     Returns:
         None if even the smallest is larger than :data:`MOST_BYTES`.

@@ -1,4 +1,4 @@
-"""The film of a study: in one cell, each arm's trained policy acts in the environment, side by side."""
+"""Choose the cell and the runs of a study's film, and caption it."""
 
 from __future__ import annotations
 

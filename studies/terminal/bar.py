@@ -1,4 +1,4 @@
-"""Displays with a progress bar, which ends with the display, however that ends."""
+"""The base of displays with a progress bar."""
 
 from __future__ import annotations
 

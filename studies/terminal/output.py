@@ -1,4 +1,4 @@
-"""Standard output and standard error that never end a command: text that cannot be written is dropped.
+"""Make standard output and standard error drop text that cannot be written, instead of ending the command.
 
 A study runs for hours. Meanwhile its reader may be gone (``| head``, a terminal that was closed), or read in an
 encoding that lacks a letter.
