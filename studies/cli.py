@@ -201,14 +201,14 @@ def report(
     from studies.catalogue import find_folder, find_name, named_studies
 
     if tracking_uri is None:
-        page = _write_report(load_study(find_folder(study, out), verify=True))
+        page = _write_report(load_study(find_folder(study, out)), verify=True)
     else:
         from harness.mirrors.mlflow.download import download_study
 
         name = find_name(study) if study in named_studies() or study.endswith(".toml") else study
         with tempfile.TemporaryDirectory() as folder:
             downloaded = download_study(name, tracking_uri, Path(folder))
-            page = _write_report(downloaded, study_folder(name, out))
+            page = _write_report(downloaded, study_folder(name, out), verify=True)
     messages.show_page(page, open_page)
 
 
@@ -377,14 +377,25 @@ def doctor(
     return 0 if healthy else 1
 
 
-def _write_report(study: Study, folder: Path | None = None) -> Path:
-    for damaged in study.damaged:
-        messages.warn(f"{damaged}: left out; continue the study to compute it again")
+def _write_report(study: Study, folder: Path | None = None, verify: bool = False) -> Path:
+    """Write a study's report; where that finds a damaged record, of the others."""
+    from harness.errors import DamagedRecord
+    from harness.record.study import load_study
     from reports import write_report
     from studies.film.choosing import make_film
 
-    film = make_film(study)
-    return write_report(study, folder, films=[film] if film is not None else [])
+    def write() -> Path:
+        film = make_film(study)
+        return write_report(study, folder, films=[film] if film is not None else [], verify=verify)
+
+    try:
+        page = write()
+    except DamagedRecord:  # seldom; only then every file is read twice
+        study, verify = load_study(study.folder, verify=True), False
+        page = write()
+    for damaged in study.damaged:
+        messages.warn(f"{damaged}: left out; continue the study to compute it again")
+    return page
 
 
 if __name__ == "__main__":

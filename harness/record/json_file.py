@@ -50,7 +50,7 @@ def read_as(path: Path, kind: TypeAdapter[T]) -> T:
     Raises:
         DamagedRecord: if it cannot be read, or is none.
     """
-    return _parsed(path, path.read_bytes(), kind)
+    return parse_json(path, path.read_bytes(), kind)
 
 
 def read_versioned(path: Path, kind: TypeAdapter[T]) -> T:
@@ -62,9 +62,9 @@ def read_versioned(path: Path, kind: TypeAdapter[T]) -> T:
     """
     content = path.read_bytes()
     try:
-        return _parsed(path, content, kind)
+        return parse_json(path, content, kind)
     except HarnessError:
-        if (schema := _parsed(path, content, _VERSION).schema) != SCHEMA:
+        if (schema := parse_json(path, content, _VERSION).schema) != SCHEMA:
             raise StudyConflict(f"{path}: schema {schema!r}, must be {SCHEMA}: another version wrote it") from None
         raise
 
@@ -77,7 +77,12 @@ class _Version:
 _VERSION = TypeAdapter(_Version)
 
 
-def _parsed(path: Path, content: bytes, kind: TypeAdapter[T]) -> T:
+def parse_json(path: Path, content: bytes, kind: TypeAdapter[T]) -> T:
+    """Return the content of a file as :func:`read_as` does.
+
+    Raises:
+        DamagedRecord: if it is not of the type.
+    """
     try:
         return kind.validate_json(_unwrapped(content), strict=True)
     except ValidationError as error:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import math
 import os
 import shutil
@@ -29,7 +30,7 @@ from harness.algorithm.output import CURVES_FILE, RunOutput
 from harness.errors import DamagedRecord
 from harness.record.files import draft_of, sync_folder, write_synced
 from harness.record.folder import CONFIG_FILE, RECORD_FILE
-from harness.record.json_file import SCHEMA, read_as, read_versioned, to_json
+from harness.record.json_file import SCHEMA, parse_json, read_versioned, to_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,7 @@ class RunRecord:
         trial: in search mode the proposal it tried; None for a run the verdict rests on.
         config: every setting it trained with.
         folder: where its files are; set when it is written.
+        files: size and SHA-256 of its other files, by name; set when it is read.
     """
 
     run: str
@@ -76,6 +78,7 @@ class RunRecord:
     trial: int | None = None
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     folder: Path = Path()
+    files: Mapping[str, tuple[int, str]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -141,9 +144,22 @@ class RunRecord:
         """
         return read_arrays(self.folder / f"{name}.npz")
 
+    def check(self, name: str, content: bytes) -> None:
+        """Compare the content of one of the run's files with its recorded digest.
 
-def read_arrays(path: Path) -> dict[str, Any]:
+        Raises:
+            DamagedRecord: if it is not what was written.
+        """
+        if name in self.files and _digest(content) != self.files[name][1]:
+            raise DamagedRecord(self.folder / name, "must be what was written")
+
+
+def read_arrays(path: Path, content: bytes | None = None) -> dict[str, Any]:
     """Read a file of plain arrays; nothing is unpickled.
+
+    Args:
+        path: the file.
+        content: its bytes, if they have been read.
 
     Raises:
         DamagedRecord: as :meth:`RunRecord.arrays`.
@@ -151,7 +167,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
     import numpy as np
 
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path if content is None else io.BytesIO(content)) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_ARRAY_BYTES:
                 raise ValueError(f"it unpacks to more than {MAX_ARRAY_BYTES} bytes")
             found = {}
@@ -175,7 +191,7 @@ def write_record(runs: Path, record: RunRecord, output: RunOutput) -> RunRecord:
         contents = {**output.files, CONFIG_FILE: to_json(record.config)}
         for name, content in contents.items():
             write_synced(draft / name, content)
-        body = {key: value for key, value in vars(record).items() if key not in ("config", "folder")}
+        body = {key: value for key, value in vars(record).items() if key not in ("config", "folder", "files")}
         files = {name: (len(content), _digest(content)) for name, content in contents.items()}
         write_synced(draft / RECORD_FILE, to_json({"schema": SCHEMA, **body, "files": files}))
         sync_folder(draft)
@@ -189,13 +205,26 @@ def write_record(runs: Path, record: RunRecord, output: RunOutput) -> RunRecord:
 
 
 def read_record(folder: Path) -> RunRecord:
-    """Read one run's record, and compare the sizes of its files.
+    """Read one run's record, and compare the sizes of its files, and its config's digest.
 
     Raises:
         DamagedRecord: if something of it is missing, torn or truncated.
         StudyConflict: if it was written by another version of this format.
     """
-    return _read(folder)[0]
+    try:
+        body = dict(vars(read_versioned(folder / RECORD_FILE, _RECORD)))
+        del body["schema"]
+        for name, (size, _) in body["files"].items():
+            if (found := os.stat(f"{folder}/{name}").st_size) != size:  # noqa: PTH116 - one for every file there is
+                raise DamagedRecord(folder / name, f"{found} bytes, must be {size}")
+        config = (folder / CONFIG_FILE).read_bytes()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a name no file can have
+        raise DamagedRecord(folder, f"{type(error).__name__}: {error}") from error
+    body["provenance"] = _PROVENANCES.setdefault(str(body["provenance"]), body["provenance"])
+    body["config"] = parse_json(folder / CONFIG_FILE, config, _CONFIG)
+    record = RunRecord(**{**body, "folder": folder})
+    record.check(CONFIG_FILE, config)
+    return record
 
 
 def verify_record(folder: Path) -> RunRecord:
@@ -205,35 +234,18 @@ def verify_record(folder: Path) -> RunRecord:
         DamagedRecord: if a file is not what was written.
         StudyConflict: if it was written by another version of this format.
     """
-    record, files = _read(folder)
-    for name, (_, digest) in files.items():
-        if _digest((folder / name).read_bytes()) != digest:
-            raise DamagedRecord(folder / name, "must be what was written")
+    record = read_record(folder)
+    for name in record.files:
+        if name != CONFIG_FILE:  # which is checked already
+            record.check(name, (folder / name).read_bytes())
     return record
-
-
-def _read(folder: Path) -> tuple[RunRecord, Mapping[str, tuple[int, str]]]:
-    """Return a run's record, and size and digest of its other files by name."""
-    try:
-        body = dict(vars(read_versioned(folder / RECORD_FILE, _RECORD)))
-        del body["schema"]
-        files: Mapping[str, tuple[int, str]] = body.pop("files")
-        for name, (size, _) in files.items():
-            if (found := os.stat(f"{folder}/{name}").st_size) != size:  # noqa: PTH116 - one for every file there is
-                raise DamagedRecord(folder / name, f"{found} bytes, must be {size}")
-        body["config"] = read_as(folder / CONFIG_FILE, _CONFIG)
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a name no file can have
-        raise DamagedRecord(folder, f"{type(error).__name__}: {error}") from error
-    body["provenance"] = _PROVENANCES.setdefault(str(body["provenance"]), body["provenance"])
-    return RunRecord(**{**body, "folder": folder}), files
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Recorded(RunRecord):
-    """A record's file: what it says of its run, and size and digest of the run's other files by name."""
+    """The content of a record's file."""
 
     schema: Literal[1]
-    files: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
 _RECORD = TypeAdapter(_Recorded)

@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.record.run import RunRecord
+from harness.record.folder import CONFIG_FILE
+from harness.record.run import RunRecord, read_arrays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,10 +23,17 @@ _NOT_A_LINE_A_ROW = re.compile(rb'"|\n\r?\n')
 
 
 class RunFiles:
-    """Reader of the runs' tables and arrays; of a file once read it keeps a digest, never the content."""
+    """Reader of the runs' tables and arrays; of a file once read it keeps a digest, never the content.
 
-    def __init__(self, records: Sequence[RunRecord]) -> None:
+    Args:
+        records: of the runs.
+        verify: whether to compare what is read with the digests in the records; what differs is raised as
+            :class:`~harness.errors.DamagedRecord`.
+    """
+
+    def __init__(self, records: Sequence[RunRecord], verify: bool = False) -> None:
         self._records = records
+        self._verify = verify
         self._digests: dict[tuple[str, str], bytes | None] = {}
 
     def tables(self, name: str, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
@@ -59,19 +67,29 @@ class RunFiles:
     def parameters(self, record: RunRecord) -> bytes | None:
         """Return a digest of a run's final parameters, to the bit; None where it left none."""
         key = record.run, "parameters.npz"
-        if key not in self._digests:
-            try:
-                array = record.arrays("parameters")["parameters"]
-                self._digests[key] = _digest(f"{array.dtype} {array.shape} ".encode() + array.tobytes())
-            except FileNotFoundError:
-                self._digests[key] = None
+        if key not in self._digests and (content := self._read(record, "parameters.npz")) is not None:
+            array = read_arrays(record.folder / "parameters.npz", content)["parameters"]
+            self._digests[key] = _digest(f"{array.dtype} {array.shape} ".encode() + array.tobytes())
         return self._digests[key]
+
+    def verify_unread(self) -> None:
+        """Read the files of all runs that were not read so far, and compare them with the digests in the records.
+
+        Raises:
+            DamagedRecord: if one is not what was written.
+        """
+        for record in self._records:
+            for file in record.files:
+                if (record.run, file) not in self._digests and file != CONFIG_FILE:  # which the record was read with
+                    record.check(file, (record.folder / file).read_bytes())
 
     def _read(self, record: RunRecord, file: str) -> bytes | None:
         try:
             content = (record.folder / file).read_bytes()
         except FileNotFoundError:
             content = None
+        if self._verify and content is not None:
+            record.check(file, content)
         self._digests[record.run, file] = None if content is None else _digest(content)
         return content
 

@@ -59,9 +59,15 @@ class Findings:
         return table[table["cell"].isin([cell.id for cell in self.selection.cells])]
 
 
-def find(study: Study, comparisons: Sequence[Comparison] | None = None) -> Findings:
-    """Gather the findings of a study; its comparisons too, where they are not given."""
-    files = RunFiles(study.records)
+def find(study: Study, comparisons: Sequence[Comparison] | None = None, verify: bool = False) -> Findings:
+    """Gather the findings of a study.
+
+    Args:
+        study: the study, finished or not.
+        comparisons: its comparisons; None: made here.
+        verify: see :class:`~reports.data.reading.RunFiles`.
+    """
+    files = RunFiles(study.records, verify)
     evaluations = evaluation_curves(study, files)  # first, so that comparing evaluations reads no file again
     if comparisons is None:
         comparisons = compare_cells(study, files)

@@ -40,20 +40,22 @@ from reports.text import cell_name, percent, show
 TABLES_FOLDER = "tables"
 
 
-def write_report(study: Study, folder: Path | None = None, films: Sequence[Film] = ()) -> Path:
+def write_report(study: Study, folder: Path | None = None, films: Sequence[Film] = (), verify: bool = False) -> Path:
     """Write ``report.html`` and ``tables/*.csv``, each file whole or not at all; return the page's path.
 
     Args:
         study: the study, finished or not.
         folder: where to write; the study's own folder by default.
         films: of trained policies, to be shown on the page.
+        verify: whether to compare every file of its runs with the digest in its record; each is read once all the same.
 
     Raises:
+        DamagedRecord: if a file of a run cannot be read, or is found not to be what was written; nothing is written.
         OSError: if the disk takes no more; files that were there stay as they were.
     """
     folder = study.folder if folder is None else folder
     (folder / TABLES_FOLDER).mkdir(parents=True, exist_ok=True)
-    findings = find(study)
+    findings = find(study, verify=verify)
     shown = {exhibit.name: show_exhibit(exhibit, findings) for exhibit in CATALOGUE}
     texts = {name: csv_text(one.table) for name, one in shown.items() if len(one.table) or not one.exhibit.optional}
     page = render(
@@ -72,6 +74,8 @@ def write_report(study: Study, folder: Path | None = None, films: Sequence[Film]
             ],
         },
     )
+    if verify:
+        findings.files.verify_unread()
     _write(folder, page, texts)
     return folder / REPORT_FILE
 

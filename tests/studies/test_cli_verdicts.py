@@ -13,6 +13,7 @@ from harness import load_study
 from reports.comparison.calibration import read_calibration
 from studies.cli import run
 from tests.harness.lab import DATABASES
+from tests.opened import counting
 from tests.sharing import made_once
 from tests.studies.command import TINY
 
@@ -61,6 +62,24 @@ def test_the_calibration_stands_in_the_report(place: Path, capsys: pytest.Captur
     page = (place / "out" / "one" / "report.html").read_text(encoding="utf-8")
     assert "Checked on arms that are the same (A/A)" in page
     assert "Checked on arms" not in (place / "out" / "two" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_report_reads_every_file_once_and_leaves_out_a_run_that_is_damaged(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [path.resolve() for path in (place / "out" / "one" / "runs").glob("*/*")]
+    with counting() as opened:
+        assert run(["report", "one"]) == 0
+    assert {opened[str(path)] for path in files} == {1}
+    assert capsys.readouterr().err == ""
+    damaged = min(path for path in files if path.name == "evaluations.csv")
+    damaged.write_bytes(damaged.read_bytes()[:-2] + b"9\n")
+    assert run(["report", "one"]) == 0
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert "evaluations.csv is damaged: must be what was written: left out" in warning
+    left = pd.read_csv(place / "out" / "one" / "tables" / "runs.csv")["run"]
+    assert damaged.parent.name not in set(left)
+    assert len(left) == 19
 
 
 def test_two_studies_side_by_side(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

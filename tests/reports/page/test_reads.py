@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import shutil
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from harness.errors import DamagedRecord
 from harness.record.study import load_study
 from reports import write_report
 from reports.figures import findings
@@ -21,28 +19,9 @@ from reports.figures.catalogue import CATALOGUE
 from reports.figures.exhibit import SECTIONS, Exhibit, Words
 from reports.figures.style import drawing, new_figure, picture
 from reports.page import report
+from tests.opened import counting
 from tests.reports.synthetic import plan, write_study
 from tests.reports.theories import with_residuals
-
-_opened: list[Counter[str]] = []  # where opened files are counted, while any are
-
-
-def _note(event: str, arguments: tuple[Any, ...]) -> None:
-    if _opened and event == "open" and isinstance(arguments[0], str | os.PathLike):
-        _opened[-1][os.fspath(arguments[0])] += 1
-
-
-sys.addaudithook(_note)
-
-
-@contextmanager
-def counting() -> Iterator[Counter[str]]:
-    """Count how often each file is opened, by whatever means."""
-    _opened.append(Counter())
-    try:
-        yield _opened[-1]
-    finally:
-        _opened.clear()
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +50,29 @@ def test_a_report_opens_every_file_of_a_run_once_at_most(folder: Path) -> None:
         assert {name for name, count in counts.items() if count} == drawn | (
             {"parameters.npz"} if "episode" in run.name else set()
         )
+
+
+def test_a_report_that_verifies_opens_every_file_of_a_run_once(folder: Path, tmp_path: Path) -> None:
+    with counting() as opened:
+        write_report(load_study(folder), tmp_path, verify=True)
+    assert {opened[str(path)] for path in folder.glob("runs/*/*")} == {1}
+
+
+@pytest.mark.parametrize("name", ["config.json", "curves.csv", "evaluations.csv", "episodes.csv", "parameters.npz"])
+def test_damage_of_the_same_size_is_found_while_a_report_is_written(folder: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(folder, tmp_path / "study")
+    before = [path.read_bytes() for path in sorted((tmp_path / "study").glob("*.html"))]
+    path = next((tmp_path / "study" / "runs").glob(f"*max_terms*/{name}"))
+    content = path.read_bytes()
+    path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+    study = load_study(tmp_path / "study")
+    if name == "config.json":
+        assert [message for message in study.damaged if str(path) in message]
+        return
+    with pytest.raises(DamagedRecord, match="must be what was written") as caught:
+        write_report(study, verify=True)
+    assert caught.value.path == path
+    assert before == [path.read_bytes() for path in sorted((tmp_path / "study").glob("*.html"))]
 
 
 def test_a_report_builds_every_table_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
