@@ -19,7 +19,7 @@ from harness.algorithm.protocol import Algorithm, with_changes
 from harness.algorithm.questions import effective_settings, metric_traits
 from harness.algorithm.traits import MetricTraits
 from harness.errors import MAX_PROBLEMS, BadInput, Problem, distinct
-from harness.study.names import _canonical, label, slug
+from harness.study.names import canonical, label, slug
 from harness.study.settings import located, quick_problems, settings_problems, slow_problems, swept_fields
 from harness.study.spec import TUNED, TUNING_FACTOR, Factor, Settings, StudySpec
 
@@ -142,7 +142,7 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
         cell = Cell(_cell_id(levels), levels, _is_primary(levels, spec))
         # where settings are still to be found, what makes no difference now may make one then
         effect = _settings if is_tuned(cell) else effective_settings
-        identity = _canonical([is_tuned(cell), {arm: effect(config) for arm, config in configs.items()}])
+        identity = canonical([is_tuned(cell), {arm: effect(config) for arm, config in configs.items()}])
         if identity in kept:  # equal settings arm by arm: the same runs under another name
             aliases.append(Alias(levels, kept[identity][0].id))
         else:
@@ -217,7 +217,7 @@ def _cell_id(levels: Mapping[str, Any]) -> str:
         return "all"
     text = "_".join(f"{name}-{slug(label(value))}" for name, value in levels.items())
     ambiguous = any(f"_{name}-" in label(value) for name in levels for value in levels.values())
-    return slug(text + (f" {_canonical(levels)}" if ambiguous else ""))  # then a hash makes it unique
+    return slug(text + (f" {canonical(levels)}" if ambiguous else ""))  # then a hash makes it unique
 
 
 def _is_primary(levels: Mapping[str, Any], spec: StudySpec) -> bool:

@@ -13,12 +13,12 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 def label(value: object) -> str:
     """Return a level as text: a string as it is unless it is valid JSON, anything else as JSON."""
     if not isinstance(value, str):
-        return _canonical(value)
+        return canonical(value)
     try:
         json.loads(value)
     except (ValueError, RecursionError):
         return value
-    return _canonical(value)  # the text "1" is not the number 1
+    return canonical(value)  # the text "1" is not the number 1
 
 
 def slug(text: str) -> str:
@@ -32,5 +32,6 @@ def slug(text: str) -> str:
     return f"{safe}-{digest}" if safe else digest
 
 
-def _canonical(value: object) -> str:
+def canonical(value: object) -> str:
+    """Return a value as JSON in one form: keys sorted, no spaces."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)

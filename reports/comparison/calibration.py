@@ -21,8 +21,12 @@ from typing import TYPE_CHECKING, Literal
 from harness.errors import BadInput, Problem
 from harness.record.json_file import read_json, write_json
 from harness.record.study import Study
+from reports.comparison.cells import compare_cells
+from reports.comparison.evidence import declared_rules, gather
+from reports.data.pairs import by_key, compared_values
 from reports.statistics.decisions import DIFFERENT, Grounds, Rules, decide, stacked_grounds
 from reports.statistics.intervals import MIN_PAIRS, MIN_VERDICT_PAIRS, clopper_pearson
+from reports.statistics.verdicts import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,8 +106,6 @@ def calibrate(study: Study, replicates: int = 2000, seed: int = 0) -> Calibratio
     """
     import numpy as np
 
-    from reports.comparison.evidence import declared_rules
-
     rules = declared_rules(study)
     if rules.looks[-1] < MIN_VERDICT_PAIRS:
         allowed = f"must be {MIN_VERDICT_PAIRS} or more: with fewer pairs there are no verdicts to check"
@@ -142,9 +144,6 @@ def read_calibration(folder: Path) -> Calibration | None:
 
 def _primary(study: Study) -> list[tuple[str, str]]:
     """Return (cell, candidate) of the comparisons that are judged; of all primary ones if none is."""
-    from reports.comparison.cells import compare_cells
-    from reports.statistics.verdicts import Verdict
-
     primary = [comparison for comparison in compare_cells(study) if comparison.cell.primary]
     judged = [comparison for comparison in primary if comparison.verdict is not Verdict.VACUOUS]
     return [(comparison.cell.id, comparison.candidate) for comparison in judged or primary]
@@ -153,8 +152,6 @@ def _primary(study: Study) -> list[tuple[str, str]]:
 def _pools(study: Study) -> list[list[Floats]]:
     """Return for each comparison the values its arms' runs count as, an array an arm with enough of them."""
     import numpy as np
-
-    from reports.data.pairs import by_key, compared_values
 
     found: dict[tuple[str, str], list[float]] = {}
     for (cell, arm, _), value in compared_values(study).items():
@@ -170,8 +167,6 @@ def _pools(study: Study) -> list[list[Floats]]:
 def _differences(study: Study) -> list[Floats]:
     """Return the real paired differences of each comparison that reaches a look with a verdict."""
     import numpy as np
-
-    from reports.comparison.evidence import declared_rules, gather
 
     first = min(look for look in declared_rules(study).looks if look >= MIN_VERDICT_PAIRS)
     gathered = gather(study)
