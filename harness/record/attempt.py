@@ -64,6 +64,7 @@ class Started:
     ended: float | None = None
 
 
+AttemptKey = tuple[str, int]  # a run's id and the number of the attempt
 Attempt = Failure | Started
 _ATTEMPT: TypeAdapter[Attempt] = TypeAdapter(
     Annotated[

@@ -11,9 +11,9 @@ from harness.errors import BadInput, Problem, StoreUnavailable
 from harness.mirrors.addresses import checked_tracking_uri, default_tracking_uri
 from harness.mirrors.databases import is_missing, sqlite_path
 from harness.mirrors.mlflow.client import MlflowClient, Run, asked, impatient, search, store_errors
-from harness.mirrors.mlflow.experiment import Attempt, attempt_of
+from harness.mirrors.mlflow.experiment import attempt_of
 from harness.mirrors.mlflow.mirror import OWNER_TAG, is_parent
-from harness.record.attempt import Failure, write_failure
+from harness.record.attempt import AttemptKey, Failure, write_failure
 from harness.record.folder import PLAN_FILE, RUNS_FOLDER, SEARCH_FILE
 from harness.record.study import Study, load_study
 from harness.redaction import redact
@@ -88,7 +88,7 @@ def _download_run(client: MlflowClient, run: Run, name: str, folder: Path) -> No
         write_failure(folder, failure)
 
 
-def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list[Attempt]]:
+def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list[AttemptKey]]:
     """Return by status the attempts that stand in a study's experiment; the study's own run has an empty id.
 
     Args:
@@ -100,7 +100,7 @@ def attempts_in_mlflow(name: str, uri: str | None, owner: str) -> dict[str, list
         StoreUnavailable: if the store cannot be used.
     """
     uri = uri or default_tracking_uri()
-    found: dict[str, list[Attempt]] = {}
+    found: dict[str, list[AttemptKey]] = {}
     if is_missing(uri):
         return found
     with store_errors(uri), impatient():

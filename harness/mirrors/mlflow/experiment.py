@@ -29,14 +29,12 @@ from harness.mirrors.mlflow.client import (
     upload_text,
 )
 from harness.mirrors.mlflow.payload import MAX_TAG_LENGTH, FinishedRun, countable, milliseconds, source_tags, who
-from harness.record.attempt import Failure
+from harness.record.attempt import AttemptKey, Failure
 from harness.record.run import RunRecord
 from harness.redaction import redact
 from harness.study.names import slug
 
 TRACEBACK_FILE = "traceback.txt"
-
-Attempt = tuple[str, int]  # a run's id and the number of the attempt
 
 
 class MLflowExperiment:
@@ -65,10 +63,10 @@ class MLflowExperiment:
         self._uri = uri
         self._source = source_tags(provenance)
         self._common = {"study": experiment}
-        self._open: dict[Attempt, RunInfo] = {}  # begun by this command and not ended
-        self._left: dict[Attempt, RunInfo] = {}  # begun by a process that died
+        self._open: dict[AttemptKey, RunInfo] = {}  # begun by this command and not ended
+        self._left: dict[AttemptKey, RunInfo] = {}  # begun by a process that died
         self._complete: set[str] = set()
-        self._failed: set[Attempt] = set()
+        self._failed: set[AttemptKey] = set()
         with store_errors(uri):
             ensure_database(uri, _touch, waiting)
             self._client = MlflowClient(tracking_uri=uri)
@@ -94,10 +92,10 @@ class MLflowExperiment:
         """See :class:`~harness.mirrors.patient.Store`."""
         return isinstance(error, DamagedRecord) or is_refusal(error)
 
-    def settle(self, on_disk: Set[str], failed: Set[Attempt]) -> Set[str]:
+    def settle(self, on_disk: Set[str], failed: Set[AttemptKey]) -> Set[str]:
         """See :class:`~harness.mirrors.patient.Store`."""
         self._complete, self._failed = set(), set()
-        finished: set[Attempt] = set()
+        finished: set[AttemptKey] = set()
         unsettled: list[Run] = []
         for run in self._runs():
             if "run" not in run.data.tags or not self._is_ours(run, on_disk, failed):
@@ -114,7 +112,7 @@ class MLflowExperiment:
             self._take_up(run, finished)
         return self._complete
 
-    def _take_up(self, run: Run, finished: Set[Attempt]) -> None:
+    def _take_up(self, run: Run, finished: Set[AttemptKey]) -> None:
         """End a run that a process left open, and keep it in mind for what was not reported of its attempt."""
         attempt = attempt_of(run)
         if run.info.status == "RUNNING" and (attempt in finished or attempt in self._failed or attempt in self._left):
@@ -165,7 +163,7 @@ class MLflowExperiment:
         """See :class:`~harness.mirrors.patient.Store`."""
         return (failure.run, failure.attempt) in self._failed
 
-    def _begin(self, attempt: Attempt, tags: Mapping[str, str], started: int | None = None) -> RunInfo:
+    def _begin(self, attempt: AttemptKey, tags: Mapping[str, str], started: int | None = None) -> RunInfo:
         """Create the run that stands for an attempt, or go on with the one that was begun before.
 
         Args:
@@ -192,7 +190,7 @@ class MLflowExperiment:
         ended = max(ended or milliseconds(time.time()), run.start_time)
         asked(self._client.set_terminated, run.run_id, status, end_time=ended)
 
-    def _is_ours(self, run: Run, on_disk: Set[str], failed: Set[Attempt]) -> bool:
+    def _is_ours(self, run: Run, on_disk: Set[str], failed: Set[AttemptKey]) -> bool:
         """Return whether a run stands for one of these attempts: other folders may share the experiment."""
         return run.data.tags["run"] in on_disk or attempt_of(run) in failed
 
@@ -216,7 +214,7 @@ class MLflowExperiment:
         return found
 
 
-def attempt_of(run: Run) -> Attempt:
+def attempt_of(run: Run) -> AttemptKey:
     """Return the attempt a run stands for."""
     number = run.data.tags.get("attempt", "")
     return run.data.tags["run"], int(number) if number.isdecimal() else 0

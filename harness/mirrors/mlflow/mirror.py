@@ -9,8 +9,9 @@ from typing import Any
 
 from harness.mirrors.databases import sqlite_path
 from harness.mirrors.mlflow.client import Run, RunInfo, RunTag, asked, store_errors, upload
-from harness.mirrors.mlflow.experiment import Attempt, MLflowExperiment
+from harness.mirrors.mlflow.experiment import MLflowExperiment
 from harness.mirrors.mlflow.payload import who
+from harness.record.attempt import AttemptKey
 from harness.record.search import ArmSearch
 from harness.study.design import PlannedRun
 
@@ -75,7 +76,7 @@ class MLflowMirror(MLflowExperiment):
             if twin_of_parent or self._is_child(run):
                 self._put_aside(run.info)
 
-    def _is_ours(self, run: Run, on_disk: Set[str], failed: Set[Attempt]) -> bool:
+    def _is_ours(self, run: Run, on_disk: Set[str], failed: Set[AttemptKey]) -> bool:
         return self._is_child(run)
 
     def _is_child(self, run: Run) -> bool:

@@ -20,7 +20,7 @@ from harness.algorithm.traits import MetricTraits
 from harness.errors import StudyConflict
 from harness.mirrors.databases import LOCK_SECONDS, ensure_database, explained, is_missing, sqlite_path
 from harness.mirrors.optuna.proposals import mirror
-from harness.record.attempt import Failure
+from harness.record.attempt import AttemptKey, Failure
 from harness.record.run import RunRecord
 from harness.record.scores import Scores
 from harness.record.search import ArmSearch
@@ -28,8 +28,6 @@ from harness.redaction import redact
 from harness.study.design import PlannedRun
 from harness.study.names import label
 from harness.study.spec import StudySpec
-
-Attempt = tuple[str, int]  # a run's id and the number of the attempt
 
 RUN, ATTEMPT = "run", "attempt"  # the user attributes that name them
 # set on failed trials of runs that finished without a figure: one diverged, say, and no worst value is known
@@ -69,8 +67,8 @@ class OptunaMirror:
         self._search = spec.search
         self._distributions = _distributions(spec)
         self._levels = {factor.name: _levels(factor.values) for factor in spec.sweep}
-        self._open: dict[Attempt, int] = {}
-        self._known: set[Attempt] = set()
+        self._open: dict[AttemptKey, int] = {}
+        self._known: set[AttemptKey] = set()
         self._complete: set[str] = set()
         self._scores = Scores(spec.compare, metrics or {})
         self._unsettled: list[RunRecord] = []
@@ -239,14 +237,14 @@ class OptunaMirror:
         return self._scores.of(record) if self._scores.is_settled(record) else None
 
 
-def attempts_in_optuna(url: str, name: str) -> dict[str, list[Attempt]]:
+def attempts_in_optuna(url: str, name: str) -> dict[str, list[AttemptKey]]:
     """Return by state the attempts that the trials of a study stand for; those without a figure count as complete.
 
     Raises:
         StoreUnavailable: if the storage cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    found: dict[str, list[Attempt]] = {}
+    found: dict[str, list[AttemptKey]] = {}
     if is_missing(url):
         return found
     with explained(f"Optuna cannot use {redact(url)}"):
@@ -260,7 +258,7 @@ def attempts_in_optuna(url: str, name: str) -> dict[str, list[Attempt]]:
     return found
 
 
-def _attempt_of(trial: FrozenTrial) -> Attempt:
+def _attempt_of(trial: FrozenTrial) -> AttemptKey:
     return str(trial.user_attrs.get(RUN, "")), int(trial.user_attrs.get(ATTEMPT, 0))
 
 
