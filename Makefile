@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN_OPTIONS := $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS))
 
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal# hundreds of processes: compile once
 .DEFAULT_GOAL := help
 .PHONY: help setup study smoke report ui bench audit test faults lint check format clean
 
@@ -46,10 +47,10 @@ audit: $(READY) ## look the pinned packages up among known vulnerabilities (need
 	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(PYTEST)
 
 faults: $(READY) ## run the long tests, too: every write killed, a hundred kills, a full disk, a soak (about an hour)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
+	$(PYTEST) -m slow
 
 lint: $(READY) ## format, lint and strict types
 	$(BIN)/ruff format --check .

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def files(package: str) -> Iterator[Path]:
     return (ROOT / package).rglob("*.py")
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Names of the top-level packages a file imports, wherever in it."""
     found = set()

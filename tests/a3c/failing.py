@@ -24,7 +24,14 @@ from tests.environments import Misbehaving
 WORKERS, SEED = 3, 11
 ENDLESS = 10**6  # environment steps: never reached by a run that fails as it should
 EACH_SCHEDULE = pytest.mark.parametrize("schedule", SCHEDULES)
-EACH_WORKER = pytest.mark.parametrize("worker", range(WORKERS))
+QUICK = ((0, "free"), (1, "round_robin"), (2, "round_robin"))  # each worker, each schedule; the others are slow
+EACH_WORKER_AND_SCHEDULE = pytest.mark.parametrize(
+    ("worker", "schedule"),
+    [
+        pytest.param(*pair, marks=[] if pair in QUICK else pytest.mark.slow)
+        for pair in itertools.product(range(WORKERS), SCHEDULES)
+    ],
+)
 
 
 def misbehaving(fault, worker=1, at=7, schedule="round_robin", changes=None, **env_kwargs):

@@ -9,7 +9,7 @@ from a3c import Diverged, train
 from a3c.streams import Purpose, reset_seed
 from tests.a3c.failing import (
     EACH_SCHEDULE,
-    EACH_WORKER,
+    EACH_WORKER_AND_SCHEDULE,
     ENDLESS,
     SEED,
     applied,  # noqa: F401 - a fixture
@@ -51,8 +51,7 @@ def assert_trained_as_if_healthy(diverged, schedule, **env_kwargs):
 # What the environment returns
 
 
-@EACH_SCHEDULE
-@EACH_WORKER
+@EACH_WORKER_AND_SCHEDULE
 @pytest.mark.parametrize(
     ("where", "values", "told"),
     [
@@ -80,8 +79,7 @@ def test_what_is_not_finite_diverges_at_its_step(where, values, told, worker, sc
         assert_trained_as_if_healthy(diverged, schedule, **clothes)
 
 
-@EACH_SCHEDULE
-@EACH_WORKER
+@EACH_WORKER_AND_SCHEDULE
 @pytest.mark.parametrize(
     "values",
     [
@@ -131,8 +129,7 @@ def gradient(*values, at=0):
     return deed
 
 
-@EACH_SCHEDULE
-@EACH_WORKER
+@EACH_WORKER_AND_SCHEDULE
 @pytest.mark.parametrize(
     ("deed", "told"),
     [

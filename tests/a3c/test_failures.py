@@ -9,7 +9,7 @@ import pytest
 from a3c import Diverged, WorkerFailed, train, training
 from tests.a3c.failing import (
     EACH_SCHEDULE,
-    EACH_WORKER,
+    EACH_WORKER_AND_SCHEDULE,
     ENDLESS,
     SEED,
     WORKERS,
@@ -31,8 +31,7 @@ def raises(fault, cause, where):
 # Exceptions
 
 
-@EACH_SCHEDULE
-@EACH_WORKER
+@EACH_WORKER_AND_SCHEDULE
 @pytest.mark.parametrize(
     ("fault", "cause", "where"),
     [
@@ -64,8 +63,7 @@ def test_a_worker_that_raises_stops_everyone_and_is_named(fault, cause, where, w
         assert all(count <= most for count in Witness.after.values()), Witness.after
 
 
-@EACH_SCHEDULE
-@EACH_WORKER
+@EACH_WORKER_AND_SCHEDULE
 @pytest.mark.parametrize("local_critic_step", [False, True])
 @pytest.mark.fault(4, "MemoryError while a worker learns: each worker, both schedules")
 def test_a_worker_that_raises_while_it_learns_is_named(worker, schedule, local_critic_step, monkeypatch):

@@ -17,7 +17,6 @@ from selenium.webdriver.common.by import By
 
 from harness import Study, load_study
 from harness.mirrors.databases import sqlite_url
-from harness.mirrors.mlflow.download import experiment_page
 from tests.browser.conftest import Browser
 from tests.harness.lab import DATABASES
 from tests.sharing import copy_place
@@ -75,6 +74,8 @@ def server(browser: Browser, recorded: Study) -> Iterator[str]:
 
 
 def test_the_experiment_shows_the_studys_runs_by_name(browser: Browser, server: str, recorded: Study) -> None:
+    from harness.mirrors.mlflow.download import experiment_page  # MLflow takes seconds to import: not at collection
+
     uri = sqlite_url(recorded.folder.parents[1] / "mlflow.db")
     browser.open(server + experiment_page("tiny", uri), width=1600, height=1200)
 

@@ -117,7 +117,7 @@ usage = st.sampled_from([None, None, 0.0, 0.1, 0.5, 1.0])
 # Gradients
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     cases(),
     lengths,
@@ -201,7 +201,7 @@ def sizes(steps):
     return np.linalg.norm(steps, axis=1).sum()
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(cases(), lengths)
 def test_all_steps_are_used_where_nothing_is_said(case, T):
     observations, actions = case.observations(T), case.random.integers(case.layout.actions, size=T)
@@ -214,7 +214,7 @@ def test_all_steps_are_used_where_nothing_is_said(case, T):
         assert found[0] == found[1]
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(cases(), lengths)
 def test_values(case, T):
     observations = case.observations(T)
@@ -243,7 +243,7 @@ def optimizers(draw):
     }
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(
     optimizers(),
     st.integers(1, 40),
@@ -296,7 +296,7 @@ def thresholds(act, observation, actions):
     return np.array(found)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(cases())
 def test_the_probabilities_of_actions(case):
     observation = case.observations(1)[0]
@@ -307,7 +307,7 @@ def test_the_probabilities_of_actions(case):
         assert thresholds(act, observation, case.layout.actions) == pytest.approx(cumulative, abs=1e-6)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(cases(), lengths)
 def test_the_same_number_leads_to_the_same_action_and_all_is_recorded(case, T):
     observations, uniforms = case.observations(T), case.random.random(T)
@@ -399,7 +399,7 @@ def assert_signal(signal, expected, *largest):
 
 
 @engines
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(learnings())
 def test_signals_are_the_references_by_the_engines_own_values(name, learning):
     case, rollout, changes = learning
@@ -409,7 +409,7 @@ def test_signals_are_the_references_by_the_engines_own_values(name, learning):
     assert_signal(engine.signal(rollout), expected, values, np.abs(rollout.rewards).sum())
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(learnings(n_step_convention="textbook"))
 def test_signals_are_the_formula(learning):
     case, rollout, changes = learning
@@ -427,7 +427,7 @@ def test_signals_are_the_formula(learning):
 
 
 @engines
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(learnings())
 def test_learning(name, learning):
     """Against float64 by the engine's own signal; values are float32, so advantages keep the rounding of both terms."""
@@ -455,7 +455,7 @@ def test_learning(name, learning):
 
 
 @engines
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(learnings())
 def test_learning_at_once_is_learning_by_parts(name, learning):
     case, rollout, changes = learning
@@ -474,7 +474,7 @@ def assert_learn_alike(engine, other, rollout, expected):
 
 
 @engines
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(learnings(), st.integers(0, 200))
 def test_residuals_are_those_of_the_rollout_alone(name, learning, before):
     """Whatever rollout, longer or shorter, was learnt from before."""
@@ -502,7 +502,7 @@ def test_rollouts_of_any_length_may_follow_one_another(name, head, random):
 
 @pytest.mark.parametrize("rule", ["half_of_the_complete", "drop", "wrong_gamma"])
 @pytest.mark.usefixtures("half_of_the_complete")
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(learnings())
 def test_a_rule_that_is_not_built_in_teaches_the_same(rule, learning):
     case, rollout, changes = learning
@@ -626,11 +626,11 @@ RUNS = {
 
 @pytest.mark.parametrize("run", RUNS)
 def test_a_run_is_the_same_while_rounding_allows(run):
-    assert_same_run(small_config(**{"total_steps": 1500, "evaluations": 2} | RUNS[run]))
+    assert_same_run(small_config(**{"total_steps": 800, "evaluations": 2} | RUNS[run]))
 
 
 def test_the_published_programs_way_is_the_same_while_rounding_allows():
-    assert_same_run(TrainConfig.preset("seed", schedule="round_robin", total_steps=1500, evaluations=0))
+    assert_same_run(TrainConfig.preset("seed", schedule="round_robin", total_steps=800, evaluations=0))
 
 
 def initial_parameters(config):
