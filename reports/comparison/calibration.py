@@ -18,8 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import TypeAdapter
+
 from harness.errors import BadInput, Problem
-from harness.record.json_file import read_json, write_json
+from harness.record.json_file import read_as, write_json
 from harness.record.study import Study
 from reports.comparison.cells import compare_cells
 from reports.comparison.evidence import declared_rules, gather
@@ -93,6 +95,9 @@ class Calibration:
         return any(rate.low > self.alpha for rate in self.rates)
 
 
+_CALIBRATION = TypeAdapter(Calibration)
+
+
 def calibrate(study: Study, replicates: int = 2000, seed: int = 0) -> Calibration:
     """Run the procedure on studies without a difference, made of this one's runs.
 
@@ -133,13 +138,13 @@ def write_calibration(folder: Path, calibration: Calibration) -> Path:
 
 
 def read_calibration(folder: Path) -> Calibration | None:
-    """Read what :func:`write_calibration` wrote; None where there is none."""
+    """Read the A/A check in a study's folder; None where there is none.
+
+    Raises:
+        DamagedRecord: if it cannot be read.
+    """
     path = folder / CALIBRATION_FILE
-    if not path.is_file():
-        return None
-    data = read_json(path)
-    rates = tuple(FalseRate(**rate) for rate in data["rates"])
-    return Calibration(**{**data, "looks": tuple(data["looks"]), "rates": rates})
+    return read_as(path, _CALIBRATION) if path.is_file() else None
 
 
 def _primary(study: Study) -> list[tuple[str, str]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.errors import DamagedRecord
 from harness.record.study import Study
-from reports.comparison.calibration import Calibration, read_calibration
+from reports.comparison.calibration import read_calibration
 from reports.comparison.cells import Comparison
 from reports.comparison.evidence import declared_rules
 from reports.figures.findings import Findings
@@ -57,7 +58,7 @@ def summarise(findings: Findings) -> Summary:
 def _sureness(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
     """Describe the error control of the verdicts; without verdicts, the worth of the intervals."""
     comparable = [c for c in comparisons if c.control is None]
-    calibrated = _calibrated(study, read_calibration(study.folder))
+    calibrated = _calibrated(study)
     if not any(c.verdict is not Verdict.NONE for c in comparable):
         alone = sum(c.state == "compared" for c in comparable)
         text = "The intervals stand each for itself and bear no verdict" if alone else ""
@@ -98,8 +99,12 @@ def _looks(study: Study) -> str:
     )
 
 
-def _calibrated(study: Study, calibration: Calibration | None) -> str:
+def _calibrated(study: Study) -> str:
     """Describe how often the whole procedure calls arms different that are the same (A/A), on the study's own runs."""
+    try:
+        calibration = read_calibration(study.folder)
+    except DamagedRecord as error:
+        return f"The A/A check cannot be read ({error}): `a3c-bench calibrate` makes it anew."
     if calibration is None or not calibration.rates:
         return ""
     rules = declared_rules(study)

@@ -11,7 +11,14 @@ import pytest
 from scipy import stats
 
 from harness import BadInput
-from reports.comparison.calibration import Calibration, calibrate, read_calibration, write_calibration
+from reports import write_report
+from reports.comparison.calibration import (
+    CALIBRATION_FILE,
+    Calibration,
+    calibrate,
+    read_calibration,
+    write_calibration,
+)
 from tests.reports.synthetic import FakeConfig, plan, write_study
 
 SEEDS = {"name": "example", "seeds": {"looks": [10, 20]}}
@@ -54,6 +61,14 @@ def test_the_same_seed_gives_the_same_answer_and_it_reads_back(tmp_path: Path) -
     write_calibration(tmp_path, first)
     assert read_calibration(tmp_path) == first
     assert other.seed == 2
+
+
+def test_a_torn_check_is_named_on_the_page_and_ends_no_report(tmp_path: Path) -> None:
+    study = write_study(tmp_path, plan(study=SEEDS), score=noisy(0), points=1)
+    (tmp_path / CALIBRATION_FILE).write_text('{"alpha": 0.05', encoding="utf-8")
+    page = write_report(study).read_text(encoding="utf-8")
+    assert "The A/A check cannot be read" in page
+    assert "calibration.json is damaged" in page
 
 
 def test_what_cannot_be_calibrated_is_refused(tmp_path: Path) -> None:
