@@ -19,7 +19,7 @@ from reports.data.wallclock import time_curves
 from reports.figures.exhibit import Exhibit, Words
 from reports.figures.facets import Frame, Limits, arm_handles, facet_pictures
 from reports.figures.findings import Findings
-from reports.figures.style import MUTED, Picture, arm_styles, legend_line
+from reports.figures.style import MUTED, Picture, Style, arm_styles, legend_line
 from reports.figures.thinning import Thinning
 from reports.statistics.intervals import MIN_PAIRS, Estimate, mean_interval
 from reports.text import number, percent, show
@@ -81,46 +81,42 @@ _MARK: Mapping[str, Any] = {"color": MUTED, "linewidth": 0.9, "linestyle": (0, (
 
 def _draw_cell(axes: Axes, study: Study, curves: pd.DataFrame, thinning: Thinning, style: CurveStyle) -> None:
     """Draw a cell: thin lines for what was measured, the mean over that and what stands in for it."""
-    import seaborn as sns
-
     for value in style.marks:
         axes.axhline(value, **_MARK, zorder=1)
     arms = arm_styles(study.arms)
-    common: dict[str, Any] = {
-        "x": "at",
-        "y": style.measure,
-        "hue": "arm",
-        "hue_order": list(arms),
-        "palette": {arm: own.colour for arm, own in arms.items()},
-        "legend": False,
-        "ax": axes,
-    }
     shown = thinning.thin_seeds(curves)
     measured = shown[~shown["filled"].astype(bool)] if "filled" in shown else shown
-    sns.lineplot(measured, **common, units="seed", estimator=None, linewidth=0.7, alpha=0.4)
+    for arm, own in arms.items():
+        for _, line in _finite(measured, arm, style).sort_values("at", kind="stable").groupby("seed"):
+            axes.plot(line["at"], line[style.measure], color=own.colour, linewidth=0.7, alpha=0.4)
     if curves.groupby("arm")["seed"].nunique().max() > 1:
-        sns.lineplot(
-            curves,
-            **common,
-            style="arm",
-            style_order=list(arms),
-            dashes=[own.dashes or "" for own in arms.values()],
-            estimator=lambda values: _middle(values, style),
-            errorbar=lambda values: _band(values, style),
-            err_kws={"alpha": 0.16, "linewidth": 0},
-            linewidth=1.9,
-        )
+        for arm, own in arms.items():
+            _draw_mean(axes, _finite(curves, arm, style), own, style)
+
+
+def _finite(curves: pd.DataFrame, arm: str, style: CurveStyle) -> pd.DataFrame:
+    """Return the points of an arm that can be drawn."""
+    import numpy as np
+
+    own = curves[curves["arm"] == arm]
+    finite: pd.DataFrame = own[np.isfinite(own[["at", style.measure]].to_numpy(float)).all(axis=1)]
+    return finite
+
+
+def _draw_mean(axes: Axes, points: pd.DataFrame, own: Style, style: CurveStyle) -> None:
+    """Draw the mean over seeds and its interval, point by point."""
+    if points.empty:
+        return
+    by_point = {float(str(at)): _estimate(values, style) for at, values in points.groupby("at")[style.measure]}
+    at, estimates = list(by_point), list(by_point.values())
+    axes.plot(at, [estimate.mean or 0.0 for estimate in estimates], color=own.colour, linewidth=1.9, linestyle=own.line)
+    low = [math.nan if estimate.low is None else estimate.low for estimate in estimates]
+    high = [math.nan if estimate.high is None else estimate.high for estimate in estimates]
+    axes.fill_between(at, low, high, color=own.colour, alpha=0.16, linewidth=0)
 
 
 def _middle(values: pd.Series[float], style: CurveStyle) -> float:
     return _estimate(values, style).mean or 0.0
-
-
-def _band(values: pd.Series[float], style: CurveStyle) -> tuple[float, float]:
-    estimate = _estimate(values, style)
-    if estimate.low is None or estimate.high is None:
-        return math.nan, math.nan
-    return estimate.low, estimate.high
 
 
 def _estimate(values: pd.Series[float], style: CurveStyle) -> Estimate:

@@ -217,6 +217,12 @@ def drawing() -> Iterator[None]:
 
 def picture(figure: Figure, title: str, alt: str) -> Picture:
     """Turn a drawn figure into images that need nothing from outside; call it inside :func:`drawing`."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    FigureCanvasSVG(figure)  # texts are measured as they will be drawn
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)  # or saving would draw everything twice, the first time for the layout alone
     buffer = io.StringIO()
     # Without dates and creator the same records give the same bytes.
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

@@ -97,10 +97,9 @@ def half_widths(sample: Moments, error: float) -> Floats:
         error: error level, 1 less the confidence level; it may be as small as a first look's.
     """
     import numpy as np
-    from scipy import stats
 
     n = sample.ordered.shape[-1]
-    quantile = np.full(sample.mean.shape, float(stats.t.isf(error / 2, n - 1)))
+    quantile = np.full(sample.mean.shape, _student(n, error))
     if MIN_RESAMPLED <= n <= MAX_RESAMPLED:
         share = max(error, TRUSTED)
         beyond = int(share * (RESAMPLES + 1) * (1 + 1e-12)) - 1  # resamples that may lie beyond the quantile
@@ -145,6 +144,14 @@ def t_quantile(n: int, level: float) -> float:
     from scipy import stats
 
     return float(stats.t.ppf(0.5 + level / 2, n - 1))
+
+
+@functools.cache
+def _student(n: int, error: float) -> float:
+    """Return Student's two-sided quantile for the mean of ``n`` values at an error level."""
+    from scipy import stats
+
+    return float(stats.t.isf(error / 2, n - 1))
 
 
 def _resampled(sample: Moments) -> Iterator[tuple[slice, Floats]]:
