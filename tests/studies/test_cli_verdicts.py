@@ -19,6 +19,7 @@ from tests.studies.command import TINY
 
 pytestmark = DATABASES
 
+IN_MEMORY = ("--storage", "memory:", "--tracking-uri", "memory:")
 LOOKS = "{ looks = [10, 12] }"
 SMALL = (
     TINY.replace("seeds = 1", f"seeds = {LOOKS}")
@@ -29,17 +30,15 @@ SMALL = (
 
 
 @pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path, workplace: Path) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, workplace: Path) -> Path:
     """A working directory in which two studies were run."""
 
     def make(place: Path) -> None:
-        for name in ("mlflow.db", "optuna.db"):
-            shutil.copy(blank_databases / name, place)
         for name, margin in (("one", 0.5), ("two", 0.001)):
             text = SMALL.replace('name = "tiny"', f'name = "{name}"') + f"margin = {margin}\n"
             (place / f"{name}.toml").write_text(text, encoding="utf-8")
             with contextlib.chdir(place):
-                assert run(["run", f"{name}.toml", "--jobs", "1", "--storage", "sqlite:///optuna.db"]) == 0
+                assert run(["run", f"{name}.toml", "--jobs", "1", *IN_MEMORY]) == 0
 
     shutil.copytree(made_once(tmp_path_factory, "verdicts", make) / "out", workplace / "out")
     return workplace
