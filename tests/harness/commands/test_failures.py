@@ -97,6 +97,7 @@ def test_a_process_that_dies_once_costs_one_attempt(lab: Lab) -> None:
     lab.assert_invariant(study)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(6, "a child that exits in every attempt")
 def test_a_process_that_exits_says_with_which_code(lab: Lab) -> None:
     data = study_data(cells=1, mode="exit", only_seed=1)
@@ -122,7 +123,7 @@ def test_a_diverged_run_is_a_result(lab: Lab, executor: str) -> None:
         assert len(complete) == 4
 
 
-@pytest.mark.parametrize("executor", ["inline", "processes"])
+@pytest.mark.parametrize("executor", ["inline", pytest.param("processes", marks=pytest.mark.slow)])
 def test_a_run_over_its_time_limit_is_ended(lab: Lab, executor: str) -> None:
     until = lab.folder / "released"
     data = study_data(cells=1, mode="wait", only_seed=1, until=str(until))
@@ -140,7 +141,7 @@ def test_a_run_over_its_time_limit_is_ended(lab: Lab, executor: str) -> None:
     lab.assert_invariant(study)
 
 
-@pytest.mark.parametrize("executor", ["inline", "processes"])
+@pytest.mark.parametrize("executor", ["inline", pytest.param("processes", marks=pytest.mark.slow)])
 def test_a_run_that_returns_no_result_fails_alone(lab: Lab, executor: str) -> None:
     algorithm = Algorithm(FAKE.config, "tests.harness.fake_algorithm:train_badly")
     study = lab.run(study_data(cells=1, mode="rubbish", only_seed=1), algorithm, executor=executor, jobs=2)
