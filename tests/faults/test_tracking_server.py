@@ -105,6 +105,7 @@ def test_a_server_that_is_away_at_the_start_is_named_within_ten_seconds(
     assert_delivered(lab, mlflow_server, lab.run(study_data(name, cells=1), tracking_uri=proxy.uri))
 
 
+@pytest.mark.slow
 @pytest.mark.fault(7, "at start: a host that neither accepts nor refuses connections")
 def test_a_host_that_does_not_answer_at_all_is_named_within_ten_seconds(lab: Lab, name: str) -> None:
     with socket.create_server((HOST, 0), backlog=0) as deaf, socket.socket() as one, socket.socket() as two:

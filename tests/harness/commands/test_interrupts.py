@@ -77,7 +77,7 @@ def stopped(sent: signal.Signals, moment: str, row: int, what: str, *marks: pyte
         stopped(
             signal.SIGKILL, "planned", 2, "SIGKILL of the parent when the plan is written, children starting", SLOW
         ),
-        stopped(signal.SIGKILL, "a run began", 2, "SIGKILL of the parent while two children compute"),
+        stopped(signal.SIGKILL, "a run began", 2, "SIGKILL of the parent while two children compute", SLOW),
         stopped(signal.SIGKILL, "all is done", 2, "SIGKILL of the parent after the last run, before its end", SLOW),
     ],
 )
@@ -141,6 +141,7 @@ def test_a_second_signal_ends_the_process_at_once(lab: Lab) -> None:
     wait_for(lambda: not any(map(alive, children)), "the children to end", 5)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(11, "a second runner on a study that is being run")
 def test_a_study_that_is_being_run_is_locked(lab: Lab) -> None:
     gate = lab.folder / "gate"
@@ -176,7 +177,7 @@ def test_a_study_run_inline_is_stopped_by_a_signal_too(lab: Lab) -> None:
 def test_the_command_line_says_how_to_continue_and_so_it_continues(
     lab: Lab, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = TINY.replace("total_steps = 300", "total_steps = 3000").replace('[10, "episode"]', "[10]")
+    text = TINY.replace("total_steps = 300", "total_steps = 15000").replace('[10, "episode"]', "[10]")
     (lab.folder / "tiny.toml").write_text(text, encoding="utf-8")
     stores = ("--storage", lab.storage, "--tracking-uri", lab.tracking_uri)
     process = start("run", "tiny.toml", "--jobs", "1", *stores, cwd=lab.folder)
