@@ -13,7 +13,6 @@ from harness.mirrors.databases import sqlite_url
 from harness.record.attempt import Failure, failed_attempts
 from tests.harness.lab import DATABASES, FAKE, Lab, databases, study_data
 
-
 # What a child reports is what the executor's own tests hold; the study does the same with it wherever it comes from.
 PROCESSES = pytest.param("processes", marks=pytest.mark.slow)
 EITHER = pytest.mark.parametrize("executor", [pytest.param("inline", marks=DATABASES), PROCESSES])
