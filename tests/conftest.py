@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.servers import MlflowServer
 from tests.sharing import made_once
 from tests.studies.command import ANSWER, THREE_SEEDS, call
 
@@ -62,6 +63,16 @@ def tiny_place(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) 
         (place / ANSWER).write_text(json.dumps(answer), encoding="utf-8")
 
     return made_once(tmp_path_factory, "tiny", make)
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> Iterator[MlflowServer]:
+    """A tracking server of this process's own; each test has an experiment of its own in it."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(blank_databases / "mlflow.db", folder)
+    server = MlflowServer(folder)
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
-"""Where faults are injected: a lab of the test's own, and a tracking server shared by all of them."""
+"""Where faults are injected: a lab of the test's own, and a proxy before the tracking server all share."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,16 +17,6 @@ pytest.register_assert_rewrite("tests.faults.delivery")
 def lab(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """Studies of the fake algorithm in a folder of the test's own; see :func:`tests.harness.lab.make_lab`."""
     return make_lab(request, tmp_path, monkeypatch)
-
-
-@pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> Iterator[MlflowServer]:
-    """A tracking server of this process's own; each test has an experiment of its own in it."""
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(blank_databases / "mlflow.db", folder)
-    server = MlflowServer(folder)
-    yield server
-    server.close()
 
 
 @pytest.fixture

@@ -51,10 +51,10 @@ def assert_delivered(lab: Lab, server: MlflowServer, study: Study) -> None:
     """The server holds every planned run once and whole."""
     from mlflow import MlflowClient
 
-    lab.tracking_uri = server.uri
+    lab.tracking_uri = server.database
     lab.assert_invariant(study)
     assert_attempts_told_once(lab, study)
-    client = MlflowClient(tracking_uri=server.uri)
+    client = MlflowClient(tracking_uri=server.database)
     parent = lab.parent(study.spec.name)
     assert parent.info.status == "FINISHED"
     kept = server.artifacts / parent.info.experiment_id / parent.info.run_id / "artifacts" / "study.json"
@@ -105,7 +105,7 @@ def deleted_runs(lab: Lab, name: str) -> list[Run]:
 
 def unsynced(lab: Lab, server: MlflowServer, study: Study) -> set[str]:
     """The finished runs of a study that are on disk and not in MLflow."""
-    lab.tracking_uri = server.uri
+    lab.tracking_uri = server.database
     there = {run for run, _ in lab.attempts("FINISHED", study.spec.name)}
     return {record.run for record in study.records} - there
 

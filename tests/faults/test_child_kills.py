@@ -224,6 +224,7 @@ if "harness.compute.child" in sys.orig_argv:
     assert_all_done(lab, study)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(1, "SIGKILL of all children at once, mid-run")
 def test_children_killed_mid_run_cost_an_attempt_each(lab: Lab) -> None:
     until = lab.folder / "released"
@@ -272,6 +273,7 @@ def test_a_result_that_was_half_sent_is_computed_again(lab: Lab) -> None:
     assert_all_done(lab, study)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(1, "SIGKILL of all children while they idle between two looks")
 def test_children_killed_while_idle_are_replaced(lab: Lab) -> None:
     killed: list[int] = []

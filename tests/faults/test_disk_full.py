@@ -41,14 +41,6 @@ def filled(namespace: list[str], place: Path, blank: Path, variant: str, *kib: i
     return told
 
 
-@pytest.mark.fault(9, "the disk with all stores is full, at three moments (every few KiB: below)")
-def test_a_study_on_a_full_disk_goes_on_when_there_is_room(
-    tmp_path: Path, blank_databases: Path, namespace: list[str]
-) -> None:
-    told = filled(namespace, tmp_path / "place", blank_databases, "everything", 40, 260, 110)
-    assert [end["code"] for end in told] == [3] * 3
-
-
 WHAT = {
     "everything": "the disk with all stores is full, at every other page",
     "looks": "the disk of a study that looks twice is full, at every other page",

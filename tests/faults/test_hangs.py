@@ -83,7 +83,8 @@ def test_a_hang_that_lets_nobody_run_is_ended_too(executor: ProcessExecutor) -> 
 
 
 @pytest.mark.fault(5, "a child that is stopped and can do nothing for itself")
-def test_a_process_that_cannot_end_itself_is_killed() -> None:
+def test_a_process_that_cannot_end_itself_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.compute.processes.KILL_SECONDS", 0.5)
     executor = ProcessExecutor(1)
     try:
         stop_and_watch(executor)
@@ -110,12 +111,13 @@ def stop_and_watch(executor: ProcessExecutor) -> None:
 @pytest.mark.fault(5, "a run of a study hangs: the others go on, its mirrors have it as failed")
 def test_a_study_goes_on_when_a_run_hangs(lab: Lab) -> None:
     data = study_data(cells=1, mode="wait", until=str(lab.folder / "released"), only_seed=1)
-    data["study"]["time_limit"] = 2
+    data["study"]["time_limit"] = LIMIT
     study = lab.run(data, executor="processes", jobs=2)
     assert {record.seed for record in study.records} == {0}
     assert {failure.seed for failure in study.failures} == {1}
     for failure in study.failures:
         assert failure.attempt == 1
+        assert failure.reason.startswith(f"OutOfTime: took longer than its time limit of {LIMIT:g} s: ")
         assert "MainThread in misbehave (fake_algorithm.py:" in failure.reason
     assert len(lab.attempts("FAILED")) == 2
     (lab.folder / "released").touch()

@@ -27,6 +27,7 @@ def artifact(lab: Lab, run_id: str, name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.fault(19, "1500 metrics, 5000 points a curve, 160 params, a param of 10 kB, a label of 12 kB in one run")
 def test_a_run_larger_than_a_request_arrives_whole(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> None:
     study = lab.run(large_study(), LARGE)

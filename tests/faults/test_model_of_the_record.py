@@ -552,13 +552,13 @@ BAD_DAY: Sequence[Callable[[Record], None]] = [
 
 
 @pytest.mark.fault(2, "a bad day: deaths at writes, a stop, damage, an outage, a clock jump, a second runner")
-@pytest.mark.parametrize("deaths", [DEATHS[::3], pytest.param(DEATHS, marks=pytest.mark.slow)], ids=["three", "eight"])
-def test_the_record_is_what_a_dictionary_says_after_a_bad_day(machine: type[Record], deaths: Sequence[int]) -> None:
+@pytest.mark.slow
+def test_the_record_is_what_a_dictionary_says_after_a_bad_day(machine: type[Record]) -> None:
     study = machine()
     study.prepare()
     study.grow("kinds")
     try:
-        for write in deaths:
+        for write in DEATHS:
             study.die_at(write)
             study.the_disk_agrees_with_the_dictionary()
         for happen in BAD_DAY:

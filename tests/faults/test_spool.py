@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.commands.sync import sync_study
 from harness.errors import StudyConflict
 from harness.mirrors.databases import sqlite_url
 from tests.faults.delivery import assert_delivered
+from tests.faults.kill_points import CrashingExecutor
 from tests.faults.locks import Holder, shorten_mlflows_patience
 from tests.faults.servers import MlflowServer, Proxy, Way
 from tests.harness.lab import DATABASES, FAKE, Lab, study_data
@@ -70,6 +72,7 @@ def test_each_store_hears_what_it_missed_itself(lab: Lab, away: Away) -> None:
     leave_untold(lab, away)
     missing = lab.attempts("FINISHED")
     warned = Warnings()
+    shutil.copy(lab.blank / "mlflow.db", lab.folder / "other.db")
     first, lab.tracking_uri = lab.tracking_uri, sqlite_url(lab.folder / "other.db")
     lab.assert_invariant(lab.run(study_data(seeds=2, cells=1), tracking_uri=lab.tracking_uri, observer=warned))
     assert any("tracked at" in what for what in warned.heard)
@@ -163,12 +166,13 @@ def test_a_study_has_one_parent_whichever_of_twins_was_gone_on_with(
 
 
 @pytest.mark.fault(10, "the last attempt at a run is torn: it failed before")
-def test_an_attempt_is_never_counted_twice(lab: Lab) -> None:
-    data = study_data(seeds=1, cells=1, mode="kill", until=str(lab.folder / "mended"))
-    lab.run(data, executor="processes", jobs=1)
+def test_an_attempt_is_never_counted_twice(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.compute.choice.InlineExecutor", CrashingExecutor)
+    data = study_data(seeds=1, cells=1, mode="raise")
+    lab.run(data)
     for attempt in (lab.out / "tiny" / "attempts").glob("*/3.json"):
         attempt.write_text("{", encoding="utf-8")
-    lab.run(data, executor="processes", jobs=1)
+    lab.run(data)
     attempts = Counter((run.data.tags["run"], run.data.tags["attempt"]) for run in lab.children())
     assert attempts == {(f"n-1__{arm}__seed-0", str(number)): 1 for arm in "ab" for number in range(1, 7)}
     assert {run.info.status for run in lab.children()} == {"FAILED"}

@@ -105,6 +105,7 @@ def test_a_server_that_is_away_at_the_start_is_named_within_ten_seconds(
     assert_delivered(lab, mlflow_server, lab.run(study_data(name, cells=1), tracking_uri=proxy.uri))
 
 
+@pytest.mark.slow
 @pytest.mark.fault(7, "at start: a host that neither accepts nor refuses connections")
 def test_a_host_that_does_not_answer_at_all_is_named_within_ten_seconds(lab: Lab, name: str) -> None:
     with socket.create_server((HOST, 0), backlog=0) as deaf, socket.socket() as one, socket.socket() as two:
@@ -132,7 +133,7 @@ def test_a_server_that_is_away_when_a_study_is_continued_costs_nothing_that_is_d
 
 
 @pytest.mark.fault(7, "at start: the answers that the experiment and the study's run are made get lost")
-@pytest.mark.parametrize("request_", ["experiments/create", "runs/create"])
+@pytest.mark.parametrize("request_", [pytest.param("experiments/create", marks=pytest.mark.slow), "runs/create"])
 @pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.slow), TRIES])
 def test_what_is_made_at_the_start_is_made_once(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, request_: str, times: int
@@ -152,9 +153,9 @@ def test_what_is_made_at_the_start_is_made_once(
 def test_a_server_that_is_back_before_the_end_is_told_what_it_missed(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, way: Way
 ) -> None:
-    outage = Outage(proxy, way, after=2, until=5)
-    study = lab.run(study_data(name, seeds=3, cells=1), tracking_uri=proxy.uri, observer=outage)
-    assert outage.finished_runs == 6, "the study goes on"
+    outage = Outage(proxy, way, after=1, until=3)
+    study = lab.run(study_data(name, seeds=2, cells=1), tracking_uri=proxy.uri, observer=outage)
+    assert outage.finished_runs == 4, "the study goes on"
     assert proxy.mistreated or way is Way.REFUSE
     assert_delivered(lab, mlflow_server, study)
 
@@ -173,15 +174,14 @@ def test_results_are_kept_for_a_server_that_stays_away_and_sync_delivers_them(
     outage = Outage(proxy, way, after=2)
     with pytest.raises(Undelivered) as caught:
         lab.run(
-            study_data(name, seeds=3, cells=1), tracking_uri=with_password(proxy.uri), observer=outage, report=report
+            study_data(name, seeds=2, cells=1), tracking_uri=with_password(proxy.uri), observer=outage, report=report
         )
     study = lab.study(name)
     assert sorted(record.run for record in study.records) == sorted(study.planned)
-    assert [page.read_text(encoding="utf-8") for page in pages] == ["6 runs"]
-    assert len(unsynced(lab, mlflow_server, study)) == 5, "all but the first of six"
+    assert [page.read_text(encoding="utf-8") for page in pages] == ["4 runs"]
+    assert len(unsynced(lab, mlflow_server, study)) == 3, "all but the first of four"
     assert_one_line(str(caught.value), proxy.uri, lab)
-    assert re.search(r"\b5\b", str(caught.value))
-    assert "5 attempts are on disk and not in MLflow yet" in str(caught.value)
+    assert "3 attempts are on disk and not in MLflow yet" in str(caught.value)
     proxy.recover()
     sync(lab, study, proxy.uri)
     assert_delivered(lab, mlflow_server, study)
@@ -212,7 +212,7 @@ def test_a_server_that_comes_back_is_told_what_it_missed_while_the_study_goes_on
             if self.finished_runs == 12:
                 self.told = len(lab.children(name, "FINISHED"))
 
-    lab.tracking_uri = mlflow_server.uri
+    lab.tracking_uri = mlflow_server.database
     watch = Watch(proxy, Way.REFUSE, after=1, until=3)
     data = study_data(name, seeds=6, cells=1, mode="slow", seconds=1.0)
     study = lab.run(data, tracking_uri=proxy.uri, observer=watch)
@@ -224,7 +224,7 @@ def test_a_server_that_comes_back_is_told_what_it_missed_while_the_study_goes_on
     ("request_", "way", "times"),
     [
         pytest.param("runs/create", Way.RESET_AFTER_COMMIT, 1, marks=pytest.mark.slow),
-        ("runs/create", Way.RESET_AFTER_COMMIT, TRIES),
+        pytest.param("runs/create", Way.RESET_AFTER_COMMIT, TRIES, marks=pytest.mark.slow),
         pytest.param("runs/create", Way.TRUNCATE, 1, marks=pytest.mark.slow),
         pytest.param("runs/log-batch", Way.RESET_AFTER_COMMIT, 1, marks=pytest.mark.slow),
         ("runs/log-batch", Way.TRUNCATE, 1),
@@ -264,7 +264,7 @@ def test_failures_wait_with_their_tracebacks(lab: Lab, mlflow_server: MlflowServ
     assert len(study.records) == len(study.failures) == 2
     proxy.recover()
     sync(lab, study, proxy.uri)
-    lab.tracking_uri = mlflow_server.uri
+    lab.tracking_uri = mlflow_server.database
     assert_attempts_told_once(lab, study)
     assert lab.parent(name).info.status == "FAILED"
     assert {run.data.tags["run"] for run in lab.children(name, "FINISHED")} == {r.run for r in study.records}
@@ -289,6 +289,7 @@ def test_each_try_of_a_run_is_told(lab: Lab, mlflow_server: MlflowServer, proxy:
     assert tries == {"1": "FAILED", "2": "FINISHED"}
 
 
+@pytest.mark.slow
 @pytest.mark.fault(7, "for good, then back: the study is continued, not synced")
 def test_the_same_command_delivers_too(lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str) -> None:
     study = run_undelivered(lab, study_data(name, cells=1), proxy, Way.REFUSE, after=1)
@@ -373,7 +374,7 @@ def test_what_a_stopped_study_had_not_told_is_delivered_when_it_is_continued(
     assert code == 128 + stop
     proxy.recover()
     sync_study(lab.out / name, lab.storage, proxy.uri)
-    lab.tracking_uri = mlflow_server.uri
+    lab.tracking_uri = mlflow_server.database
     assert_attempts_told_once(lab, load_study(lab.out / name))
     finished = {path.name for path in runs.glob("n-1*")}
     assert len(finished) < 16

@@ -69,12 +69,14 @@ def decide_by_name(study: Study) -> Mapping[str, int]:
 
 
 def wait_for(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    """Poll until a condition holds."""
+    """Poll until a condition holds; one that is dear to check, as by asking a database, is checked less often."""
     deadline = time.monotonic() + patience
+    began = time.monotonic()
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {patience:g} s for {what}")
-        time.sleep(0.005)
+        time.sleep(max(0.005, 5 * (time.monotonic() - began)))
+        began = time.monotonic()
 
 
 def without_time(table: pd.DataFrame) -> pd.DataFrame:

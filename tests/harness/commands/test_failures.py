@@ -13,6 +13,11 @@ from harness.mirrors.databases import sqlite_url
 from harness.record.attempt import Failure, failed_attempts
 from tests.harness.lab import DATABASES, FAKE, Lab, databases, study_data
 
+# What a child reports is what the executor's own tests hold; the study does the same with it wherever it comes from.
+PROCESSES = pytest.param("processes", marks=pytest.mark.slow)
+EITHER = pytest.mark.parametrize("executor", [pytest.param("inline", marks=DATABASES), PROCESSES])
+EITHER_IN_MEMORY = pytest.mark.parametrize("executor", ["inline", PROCESSES])
+
 
 class Failures(Observer):
     """Writes down what fails."""
@@ -42,7 +47,7 @@ def assert_half_done(lab: Lab, study: Study, reason: str) -> None:
         assert not lab.trials(state="RUNNING")
 
 
-@pytest.mark.parametrize("executor", [pytest.param("inline", marks=DATABASES), "processes"])
+@EITHER
 def test_a_run_that_raises_fails_and_the_others_go_on(lab: Lab, executor: str) -> None:
     until = lab.folder / "mended"
     data = study_data(cells=1, mode="raise", only_seed=1, until=str(until))
@@ -97,13 +102,14 @@ def test_a_process_that_dies_once_costs_one_attempt(lab: Lab) -> None:
     lab.assert_invariant(study)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(6, "a child that exits in every attempt")
 def test_a_process_that_exits_says_with_which_code(lab: Lab) -> None:
     data = study_data(cells=1, mode="exit", only_seed=1)
     assert_half_done(lab, lab.run(data, executor="processes", jobs=2), "exited with code 7")
 
 
-@pytest.mark.parametrize("executor", [pytest.param("inline", marks=DATABASES), "processes"])
+@EITHER
 def test_a_diverged_run_is_a_result(lab: Lab, executor: str) -> None:
     data = study_data(cells=1, mode="diverge", only_seed=1)
     data["compare"]["diverged_score"] = -0.5
@@ -122,7 +128,7 @@ def test_a_diverged_run_is_a_result(lab: Lab, executor: str) -> None:
         assert len(complete) == 4
 
 
-@pytest.mark.parametrize("executor", ["inline", "processes"])
+@EITHER_IN_MEMORY
 def test_a_run_over_its_time_limit_is_ended(lab: Lab, executor: str) -> None:
     until = lab.folder / "released"
     data = study_data(cells=1, mode="wait", only_seed=1, until=str(until))
@@ -140,7 +146,7 @@ def test_a_run_over_its_time_limit_is_ended(lab: Lab, executor: str) -> None:
     lab.assert_invariant(study)
 
 
-@pytest.mark.parametrize("executor", ["inline", "processes"])
+@EITHER_IN_MEMORY
 def test_a_run_that_returns_no_result_fails_alone(lab: Lab, executor: str) -> None:
     algorithm = Algorithm(FAKE.config, "tests.harness.fake_algorithm:train_badly")
     study = lab.run(study_data(cells=1, mode="rubbish", only_seed=1), algorithm, executor=executor, jobs=2)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +15,12 @@ import pandas as pd
 import pytest
 from _pytest.mark.structures import ParameterSet
 
-from harness import StudyLocked, load_results
+from harness import Interrupted, StudyLocked, load_results
 from harness.record.run import finished_runs
 from harness.record.study import load_study
+from studies.cli import run as run_command
 from tests.harness.lab import PATIENCE, Lab, alive, children_of, databases, study_data, wait_for, without_time
-from tests.studies.command import TINY, call, start
+from tests.studies.command import TINY, start
 
 SLOW = pytest.mark.slow
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: 137}
@@ -74,7 +77,7 @@ def stopped(sent: signal.Signals, moment: str, row: int, what: str, *marks: pyte
         stopped(
             signal.SIGKILL, "planned", 2, "SIGKILL of the parent when the plan is written, children starting", SLOW
         ),
-        stopped(signal.SIGKILL, "a run began", 2, "SIGKILL of the parent while two children compute"),
+        stopped(signal.SIGKILL, "a run began", 2, "SIGKILL of the parent while two children compute", SLOW),
         stopped(signal.SIGKILL, "all is done", 2, "SIGKILL of the parent after the last run, before its end", SLOW),
     ],
 )
@@ -110,6 +113,7 @@ def test_a_study_killed_again_and_again_comes_to_an_end(lab: Lab, undisturbed: p
 def test_a_waiting_run_is_stopped_at_once_and_recorded_as_killed(lab: Lab) -> None:
     data = study_data(cells=1, mode="wait", until=str(lab.folder / "never"), marks=str(lab.marks()))
     process = lab.start(data)
+    wait_for(lambda: len([*lab.marks().iterdir()]) == 2, "two runs to begin")
     wait_for(lambda: len(lab.children(status="RUNNING")) == 2, "two runs in MLflow")
     code, errors = lab.finish(process, signal.SIGTERM)
     assert code == 143
@@ -137,6 +141,7 @@ def test_a_second_signal_ends_the_process_at_once(lab: Lab) -> None:
     wait_for(lambda: not any(map(alive, children)), "the children to end", 5)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(11, "a second runner on a study that is being run")
 def test_a_study_that_is_being_run_is_locked(lab: Lab) -> None:
     gate = lab.folder / "gate"
@@ -155,22 +160,27 @@ def test_a_study_that_is_being_run_is_locked(lab: Lab) -> None:
 @databases
 @pytest.mark.fault(3, "SIGTERM while a run is computed in the process itself")
 def test_a_study_run_inline_is_stopped_by_a_signal_too(lab: Lab) -> None:
-    data = study_data(cells=1, mode="wait", until=str(lab.folder / "never"), marks=str(lab.marks()))
-    process = lab.start(data, executor="inline")
-    wait_for(lambda: lab.children(status="RUNNING"), "a run in MLflow")
-    wait_for(lambda: [*lab.marks().iterdir()], "a run to begin")
-    code, errors = lab.finish(process, signal.SIGTERM)
-    assert code == 143
-    assert "Traceback" not in errors
+    def stop() -> None:
+        wait_for(lambda: [*lab.marks().iterdir()], "a run to begin")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    with pytest.raises(Interrupted) as caught:
+        lab.run(study_data(cells=1, mode="wait", until=str(lab.folder / "never"), marks=str(lab.marks())))
+    stopping.join()
+    assert caught.value.exit_code == 143
     assert [run.info.status for run in lab.children()] == ["KILLED"]
 
 
-@databases
 @pytest.mark.fault(3, "SIGINT of a3c-bench run; the command it prints is given")
-def test_the_command_line_says_how_to_continue_and_so_it_continues(lab: Lab) -> None:
-    text = TINY.replace("total_steps = 300", "total_steps = 3000")
+def test_the_command_line_says_how_to_continue_and_so_it_continues(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = TINY.replace("total_steps = 300", "total_steps = 15000").replace('[10, "episode"]', "[10]")
     (lab.folder / "tiny.toml").write_text(text, encoding="utf-8")
-    process = start("run", "tiny.toml", "--jobs", "2", "--storage", lab.storage, cwd=lab.folder)
+    stores = ("--storage", lab.storage, "--tracking-uri", lab.tracking_uri)
+    process = start("run", "tiny.toml", "--jobs", "1", *stores, cwd=lab.folder)
     wait_for(finished(lab, 1), "a finished run", 2 * PATIENCE)
     code, errors = lab.finish(process, signal.SIGINT)
     assert code == 130
@@ -179,8 +189,8 @@ def test_the_command_line_says_how_to_continue_and_so_it_continues(lab: Lab) -> 
     assert told == "a3c-bench: interrupted by signal 2"
     command = shlex.split(said.partition("To continue: ")[2])
     assert Path(command[0]).name == "a3c-bench"
-    code, _, errors = call(*command[1:], cwd=lab.folder)
-    assert (code, errors) == (0, "")
+    assert run_command(command[1:]) == 0
+    assert capsys.readouterr().err == ""
     lab.assert_invariant(load_study(lab.out / "tiny"))
 
 

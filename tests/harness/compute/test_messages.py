@@ -66,7 +66,7 @@ def pair() -> Iterator[Pair]:
 
 
 @given(message)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_message_arrives_as_it_was(sent: Message) -> None:
     ours, theirs = connected()
     try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,12 +23,15 @@ from harness.record.attempt import Failure, failed_attempts, write_failure
 from harness.record.run import RECORD_FILE, finished_runs
 from harness.record.study import read_records
 from harness.study.design import PlannedRun
-from tests.faults.servers import MlflowServer
 from tests.harness.lab import DATABASES, FAKE, Lab, study_data
 
 pytestmark = DATABASES
 
 Attempt = tuple[str, int]
+# Of the laws behind a server two are quick: every report there is goes its way, and what was not reported is made good.
+HERE = ("memory", "optuna", "mlflow")
+EVERYWHERE = pytest.mark.parametrize("bench", [*HERE, "server"], indirect=True)
+REPORTED, TELLING = (0, 1, 2, 3, 5, -1), 3
 
 
 class Reader(Protocol):
@@ -181,16 +185,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return study.folder
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> Iterator[MlflowServer]:
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(blank_databases / "mlflow.db", folder)
-    made = MlflowServer(folder)
-    yield made
-    made.close()
-
-
-@pytest.fixture(params=["memory", "optuna", "mlflow", "server"])
+@pytest.fixture(params=[*HERE, pytest.param("server", marks=pytest.mark.slow)])
 def bench(request: pytest.FixtureRequest, lab: Lab, template: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     name = f"study-{abs(hash(request.node.name))}"
     folder = shutil.copytree(template, lab.out / name)
@@ -209,7 +204,7 @@ def bench(request: pytest.FixtureRequest, lab: Lab, template: Path, monkeypatch:
         reader = Optuna(lab)
         lab.trials = _trials_of(lab, name)  # type: ignore[method-assign]
     else:
-        lab.tracking_uri = request.getfixturevalue("server").uri if kind == "server" else lab.tracking_uri
+        lab.tracking_uri = request.getfixturevalue("mlflow_server").uri if kind == "server" else lab.tracking_uri
         stores["tracking_uri"] = lab.tracking_uri
         reader = MLflow(lab, name)
     return Bench(lab, spec, folder, stores, reader)
@@ -220,6 +215,7 @@ def _trials_of(lab: Lab, name: str) -> Callable[..., Any]:
     return lambda state=None: trials(name, state)
 
 
+@EVERYWHERE
 def test_all_that_is_reported_stands_once_however_often_it_is_repeated(bench: Bench) -> None:
     mirror = bench.open()
     for _ in range(2):
@@ -245,7 +241,14 @@ def test_each_report_of_a_command_may_be_repeated(bench: Bench) -> None:
     bench.assert_whole()
 
 
-@pytest.mark.parametrize("reported", [0, 1, 2, 3, 5, -1])
+@pytest.mark.parametrize(
+    ("bench", "reported"),
+    [
+        *product(HERE, REPORTED),
+        *(pytest.param("server", n, marks=[] if n == TELLING else pytest.mark.slow) for n in REPORTED),
+    ],
+    indirect=["bench"],
+)
 def test_repair_makes_good_what_a_command_did_not_report_wherever_it_died(bench: Bench, reported: int) -> None:
     mirror = bench.open()
     mirror.repair([], [], frozenset())

@@ -7,13 +7,27 @@ from pathlib import Path
 import pytest
 
 from harness import load_results
+from harness.mirrors.addresses import MEMORY
 from harness.mirrors.mlflow.download import download_study
-from tests.harness.lab import DATABASES, Lab, study_data
+from tests.harness.lab import DATABASES, Lab, databases, study_data
 from tests.harness.study.test_design import NASTY
 
-pytestmark = DATABASES
+STUDIES = [
+    "../../x",
+    "<script>alert(1)</script>",
+    "a\0b",
+    "🙂/\u202e",
+    "x" * 200,
+    "=cmd()",
+    ".",
+    "CON",
+    "a\n'\"b",
+    "/etc/x",
+]
+HARDEST = ("../../x", "a\0b", "🙂/\u202e")  # for a store; the others are quick in memory alone
 
 
+@databases
 @pytest.mark.fault(17, "levels that hold paths, markup, NUL, right-to-left marks, emoji, 10 kB: run, stored, read back")
 def test_nasty_levels_run_and_are_read_back(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> None:
     data = study_data(seeds=1, cells=1)
@@ -27,6 +41,7 @@ def test_nasty_levels_run_and_are_read_back(lab: Lab, tmp_path_factory: pytest.T
     assert load_results(found).equals(load_results(study))
 
 
+@databases
 def test_long_names_are_read_back(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> None:
     data = study_data(seeds=1, cells=1)
     data["sweep"] = {"text": ["t" * 90, "u"], "arm": ["a" * 90, "b"]}
@@ -36,6 +51,7 @@ def test_long_names_are_read_back(lab: Lab, tmp_path_factory: pytest.TempPathFac
     assert [record.run for record in found.records] == [record.run for record in study.records]
 
 
+@databases
 @pytest.mark.fault(17, "levels and seeds as long as they may be: a run's name fills a file's")
 def test_names_as_long_as_can_be_run_fail_and_are_set_aside(lab: Lab) -> None:
     data = study_data(seeds=1, cells=1, mode="raise", until=str(lab.folder / "mended"))
@@ -56,27 +72,33 @@ def test_names_as_long_as_can_be_run_fail_and_are_set_aside(lab: Lab) -> None:
 )
 @pytest.mark.parametrize(
     "name",
-    ["../../x", "<script>alert(1)</script>", "a\0b", "🙂/\u202e", "x" * 200, "=cmd()", ".", "CON", "a\n'\"b", "/etc/x"],
+    [
+        *(pytest.param(name, id=f"memory-{name}") for name in STUDIES if name not in HARDEST),
+        *(pytest.param(name, marks=DATABASES) for name in HARDEST),
+        *(pytest.param(name, marks=[pytest.mark.slow, *DATABASES]) for name in STUDIES if name not in HARDEST),
+    ],
 )
 def test_nasty_study_names_stay_in_the_output_folder(lab: Lab, name: str) -> None:
     study = lab.run(study_data(name=name, seeds=1, cells=1))
     lab.assert_invariant(study)
     assert study.folder.parent == lab.out
-    assert_within(lab.folder, study.folder)
+    assert_within(lab.folder, study.folder, lab.has_stores)
     assert load_results(name, lab.out).equals(load_results(study))
 
 
 @pytest.mark.fault(17, "study names that differ only in what a file name cannot hold")
 def test_study_names_that_look_the_same_in_a_file_name_have_folders_of_their_own(lab: Lab) -> None:
     names = ["a/b", "a b", "a-b", "a\\b", "a?b", "a\u00e9b", "ae\u0301b"]
-    folders = {lab.run(study_data(name=name, seeds=1, cells=1)).folder for name in names}
+    stores = {"storage": MEMORY, "tracking_uri": MEMORY}
+    folders = {lab.run(study_data(name=name, seeds=1, cells=1), **stores).folder for name in names}
     assert len(folders) == len(names)
     for name in names:
         assert len(load_results(name, lab.out)) == 2
 
 
-@pytest.mark.parametrize("folder", ["with space", "ünï", "100% a#b=c&d"])
-def test_a_working_directory_of_any_name_will_do(lab: Lab, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+@databases
+def test_a_working_directory_of_any_name_will_do(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = "with space, ünï, 100% a#b=c&d"
     place = lab.folder / folder
     place.mkdir()
     monkeypatch.chdir(place)
@@ -88,8 +110,10 @@ def test_a_working_directory_of_any_name_will_do(lab: Lab, monkeypatch: pytest.M
     assert {path.name for path in lab.folder.iterdir()} == {folder, "mlflow.db", "optuna.db"}
 
 
-def assert_within(place: Path, folder: Path) -> None:
+def assert_within(place: Path, folder: Path, stores: bool = True) -> None:
     """Nothing was written beside the study's folder and the stores."""
-    assert {path.name for path in place.iterdir()} == {"mlartifacts", "mlflow.db", "optuna.db", "out"}
+    beside = {"mlartifacts", "mlflow.db", "optuna.db"} if stores else set()
+    assert {path.name for path in place.iterdir()} == {"out", *beside}
     assert [path.name for path in (place / "out").iterdir()] == [folder.name]
-    assert len([*(place / "mlartifacts").iterdir()]) == 1
+    if stores:
+        assert len([*(place / "mlartifacts").iterdir()]) == 1
