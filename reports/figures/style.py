@@ -220,7 +220,7 @@ def picture(figure: Figure, title: str, alt: str) -> Picture:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     FigureCanvasSVG(figure)  # texts are measured as they will be drawn
-    if (engine := figure.get_layout_engine()) is not None:
+    if figure.axes and (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)
         figure.set_layout_engine(None)  # or saving would draw everything twice, the first time for the layout alone
     buffer = io.StringIO()

@@ -21,7 +21,8 @@ from tests.browser.conftest import Browser
 from tests.harness.lab import DATABASES
 from tests.sharing import copy_place
 
-pytestmark = DATABASES
+# a server that imports MLflow, and a browser for one page: half a minute
+pytestmark = [*DATABASES, pytest.mark.slow]
 PATIENCE = 60.0
 
 

@@ -168,7 +168,7 @@ def test_a_study_in_mlflow_is_named_by_its_file_too(
 ) -> None:
     written: list[tuple[Study, Path]] = []
 
-    def write(study: Study, folder: Path) -> Path:
+    def write(study: Study, folder: Path, verify: bool) -> Path:
         written.append((study, folder))
         return folder / "report.html"
 

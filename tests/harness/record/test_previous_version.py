@@ -63,6 +63,8 @@ def plain(study: Study) -> dict[str, Any]:
     """A study as JSON holds it."""
     data = {**vars(study), "spec": study.spec.to_toml_data()}
     data["records"] = [{**vars(record), "folder": record.folder.name} for record in study.records]
+    for record in data["records"]:
+        del record["files"]  # which only this version keeps in mind
     del data["folder"]
     return dict(json.loads(to_json(data)))
 

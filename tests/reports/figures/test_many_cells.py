@@ -177,8 +177,8 @@ def test_invented_runs_are_written_as_real_ones_are(tmp_path: Path) -> None:
     for name in files:
         quick, proper = tmp_path / "quickly" / name, properly.folder / name
         if name == "record.json":  # but for the digests of the others
-            theirs = {key: value for key, value in read_json(proper).items() if key != "files"}
-            assert read_json(quick) == theirs
+            ours, theirs = ({k: v for k, v in read_json(path).items() if k != "files"} for path in (quick, proper))
+            assert ours == theirs
         elif name.endswith(".npz"):  # however hard they were pressed
             with np.load(quick) as ours, np.load(proper) as pressed:
                 assert ours.files == pressed.files
