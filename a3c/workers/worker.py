@@ -92,8 +92,8 @@ class Worker:
             if push is None:
                 push = self._learn(rollout, self._version)
             self._version, late = self._push_and_pull(push, self._parameters)
-            self.residual_sums.add(self._residuals, late)
             if self._pushed is not None:
                 self._pushed(push)
             if self._store.finished:
                 self._schedule.stop()
+        self.residual_sums.add(self._residuals, late)  # out of turn: the next worker need not wait for it
