@@ -39,11 +39,6 @@ def to_json(data: object) -> bytes:
     return _CONSTANT.sub(r'{"float": "\1"}\2', text).encode()
 
 
-def read_json(path: Path) -> Any:
-    """Read what :func:`write_json` wrote, untyped."""
-    return json.loads(_unwrapped(path.read_bytes()))
-
-
 def read_as(path: Path, kind: TypeAdapter[T]) -> T:
     """Read what :func:`write_json` wrote as a value of some type; keys that the type does not have are left out.
 

@@ -56,14 +56,15 @@ class Range(Section):
         return (self.low, self.high)
 
 
-def _as_tuple(value: object) -> object:
+def as_tuple(value: object) -> object:
+    """Return a list, which is all that TOML has, as a tuple; anything else as it is."""
     return tuple(value) if isinstance(value, list) else value
 
 
 class Choices(Section):
     """One of several values."""
 
-    choices: Annotated[tuple[Any, ...], pydantic.BeforeValidator(_as_tuple), Field(min_length=2, max_length=1000)]
+    choices: Annotated[tuple[Any, ...], pydantic.BeforeValidator(as_tuple), Field(min_length=2, max_length=1000)]
 
     @pydantic.field_validator("choices")
     @classmethod

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from harness.errors import BadInput, Problem
 from harness.study.names import label
-from harness.study.search_space import SearchSection, Section
+from harness.study.search_space import SearchSection, Section, as_tuple
 
 MAX_SEEDS = 100_000
 TUNING_FACTOR = "settings"  # search mode's own: arms at shared settings, and each at its best
@@ -68,7 +68,7 @@ class StudySection(Section):
     ]
     looks: Annotated[
         tuple[int, ...],
-        pydantic.BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v),
+        pydantic.BeforeValidator(as_tuple),
         Field(max_length=20, description="how many of the seeds each look takes in; empty: one look, at all of them"),
     ] = ()
     time_limit: Annotated[float, Field(gt=0, le=7 * 24 * 3600, description="seconds one run may take")] = 1800.0
@@ -105,7 +105,7 @@ class CompareSection(Section):
 
     factor: str
     baseline: Any
-    candidates: Annotated[tuple[Any, ...], pydantic.BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
+    candidates: Annotated[tuple[Any, ...], pydantic.BeforeValidator(as_tuple)]
     metric: str = "auc"
     higher_is_better: bool = True
     diverged_score: Annotated[float | None, Field(description="what a diverged run counts as; None: the worst")] = None
@@ -115,9 +115,7 @@ class CompareSection(Section):
     ] = "worst"
     margin: Annotated[float, Field(gt=0, description="a difference smaller than this does not matter")] = 0.1
     level: Annotated[float, Field(ge=0.5, lt=1, description="confidence level")] = 0.95
-    primary: Annotated[
-        tuple[dict[str, Any], ...], pydantic.BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
-    ] = ()
+    primary: Annotated[tuple[dict[str, Any], ...], pydantic.BeforeValidator(as_tuple)] = ()
 
 
 class Factor(Section):

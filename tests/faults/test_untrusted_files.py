@@ -160,7 +160,8 @@ def test_no_artifact_is_a_link_to_elsewhere(lab: Lab, study: Study) -> None:
 @pytest.mark.fault(18, "a folder of runs among whose names some lead elsewhere")
 def test_a_plan_that_names_runs_elsewhere_reads_none_of_them(lab: Lab, study: Study) -> None:
     from harness import load_study
-    from harness.record.json_file import read_json, write_json
+    from harness.record.json_file import write_json
+    from tests.harness.lab import read_json
 
     elsewhere = lab.folder / "elsewhere"
     shutil.copytree(study.records[0].folder, elsewhere)

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
+from pydantic import TypeAdapter
 
 from harness import Algorithm, Study, load_results, load_study, parse_spec, run_study
 from harness.mirrors.addresses import MEMORY
 from harness.mirrors.databases import sqlite_url
 from harness.mirrors.memory import MemoryMirror
+from harness.record.json_file import read_as
 
 if TYPE_CHECKING:
     import optuna
@@ -53,6 +55,11 @@ def study_data(name: str = "tiny", seeds: Any = 2, cells: int = 2, **base: Any) 
         "sweep": {"n": list(range(1, cells + 1)), "arm": ["a", "b"]},
         "compare": {"factor": "arm", "baseline": "a", "candidates": ["b"], "metric": "score"},
     }
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of a study, untyped."""
+    return read_as(path, TypeAdapter(Any))
 
 
 def decide_by_name(study: Study) -> Mapping[str, int]:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from harness import BadInput, Observer, Study
-from harness.record.json_file import read_json
-from tests.harness.lab import Lab, databases, decide_by_name, study_data, wait_for
+from tests.harness.lab import Lab, databases, decide_by_name, read_json, study_data, wait_for
 
 LOOKS = {"looks": [2, 3, 5]}
 

@@ -10,9 +10,8 @@ import optuna
 import pytest
 
 from harness import BadInput, StudyChanged, expand, parse_spec
-from harness.record.json_file import read_json
 from tests.harness.fake_algorithm import Config, score
-from tests.harness.lab import FAKE, Lab, databases, study_data, wait_for
+from tests.harness.lab import FAKE, Lab, databases, read_json, study_data, wait_for
 
 SEARCH: dict[str, Any] = {
     "trials": 6,

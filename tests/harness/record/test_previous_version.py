@@ -23,8 +23,8 @@ import pytest
 from harness import Study, load_study, parse_spec, run_study
 from harness.mirrors.databases import sqlite_url
 from harness.record.attempt import failed_attempts
-from harness.record.json_file import read_json, to_json
-from tests.harness.lab import DATABASES, FAKE, Lab, study_data
+from harness.record.json_file import to_json
+from tests.harness.lab import DATABASES, FAKE, Lab, read_json, study_data
 
 pytestmark = DATABASES
 

@@ -21,9 +21,9 @@ from pydantic import TypeAdapter
 from harness.algorithm.output import PlainResult, RunOutput
 from harness.errors import DamagedRecord, StudyConflict
 from harness.record.files import remove_drafts
-from harness.record.json_file import read_as, read_json, to_json, write_json
+from harness.record.json_file import read_as, to_json, write_json
 from harness.record.run import RunRecord, finished_runs, read_record, write_record
-from tests.harness.lab import NOBODY, ROOT, wait_for
+from tests.harness.lab import NOBODY, ROOT, read_json, wait_for
 
 
 def record_of(folder: Path, **changes: Any) -> RunRecord:

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from harness.algorithm.output import RunOutput
-from harness.record.json_file import read_json
 from harness.record.run import write_record
 from harness.record.study import load_study
 from harness.study.checks import parse_spec
@@ -20,6 +19,7 @@ from harness.study.design import expand
 from reports import write_report
 from reports.figures.thinning import MAX_POINTS, Thinning
 from studies import A3C
+from tests.harness.lab import read_json
 from tests.reports import many_runs
 from tests.reports.synthetic import plan, write_study
 
