@@ -141,10 +141,13 @@ levels = st.one_of(
 )
 
 
+INTEGERS = st.integers(-(2**63), 2**63 - 1)  # others are refused, which test_study_file_hazards asserts
+
+
 @given(
     name=names,
     seeds=st.one_of(st.integers(1, 20), st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=5, unique=True)),
-    base=st.dictionaries(st.sampled_from(["b1", "b2"]), st.one_of(st.integers(), st.text(max_size=5), st.booleans())),
+    base=st.dictionaries(st.sampled_from(["b1", "b2"]), st.one_of(INTEGERS, st.text(max_size=5), st.booleans())),
     compared=levels,
     other=levels.filter(lambda value: not isinstance(value, dict)),
     margin=st.floats(0.001, 10),
