@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from a3c.config import TrainConfig
 from a3c.engines.choice import choose_engine
-from a3c.engines.residuals import ResidualSums, residual_table
+from a3c.engines.residuals import Residuals, residual_table
 from a3c.evaluation.measures import training_curve
 from a3c.evaluation.snapshots import EVALUATION_COLUMNS, Evaluation
 from a3c.networks.layout import Vector
@@ -104,7 +104,7 @@ def make_result(
     outcome: Outcome,
     evaluation: Evaluation | None,
     timings: dict[str, float],
-    residuals: Sequence[ResidualSums],
+    residuals: Sequence[Residuals],
 ) -> TrainResult:
     """Make the result of a run.
 
@@ -114,7 +114,7 @@ def make_result(
         outcome: how it ended.
         evaluation: of its snapshots, if there was one.
         timings: ``train_seconds``, and what else was clocked.
-        residuals: the sums of its workers.
+        residuals: those of its workers.
     """
     updates, episodes = store.log.updates(), pd.DataFrame(store.log.episodes())
     train_seconds = timings["train_seconds"]

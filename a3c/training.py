@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from a3c.config import TrainConfig
 from a3c.engines.choice import make_engine, single_threaded
-from a3c.engines.residuals import ResidualSums
+from a3c.engines.residuals import Residuals
 from a3c.environments.making import Spaces, close, make, spaces_of
 from a3c.environments.probing import require_same_spaces
 from a3c.errors import Diverged, EvaluationFailed, WorkerFailed
@@ -99,7 +99,7 @@ def _train(config: TrainConfig, emit: Emit | None, profile: Profile | None) -> T
         }
     if profile is not None:
         timings |= profile.seconds()
-    residuals = [worker.residual_sums for worker in workers]
+    residuals = [worker.residuals() for worker in workers]
     error = None if failure is None else _failure(config, *failure)
     return _conclude(config, spaces, layout, store, error, timings, residuals)
 
@@ -123,7 +123,7 @@ def _conclude(
     store: ParameterStore,
     error: Diverged | WorkerFailed | EvaluationFailed | None,
     timings: dict[str, float],
-    residuals: Sequence[ResidualSums],
+    residuals: Sequence[Residuals],
 ) -> TrainResult:
     """Evaluate a run that did not fail; return its result, or raise what stopped it with the result so far."""
     evaluation = None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from a3c.config import TrainConfig
 from a3c.engines.base import ActorLoss, Floats, Learned, Use, learn_by_parts
-from a3c.engines.residuals import SHAPE
+from a3c.engines.residuals import Residuals
 from a3c.engines.signal import Signal, reference_signal
 from a3c.networks.actor_critic import ActorCritic
 from a3c.networks.layout import Layout
@@ -22,7 +22,7 @@ class AutogradEngine:
     def __init__(self, config: TrainConfig, layout: Layout) -> None:
         self.parameters = np.zeros(layout.size, dtype=np.float32)
         self.gradient = np.zeros(layout.size, dtype=np.float32)
-        self.residuals = np.zeros(SHAPE)
+        self.residuals = Residuals()
         self._config = config
         self._spans = layout.spans
         self._network = ActorCritic(layout, config.activation, self.parameters, self.gradient)

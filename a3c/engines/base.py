@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from a3c.engines.residuals import write_residuals
+from a3c.engines.residuals import Residuals
 from a3c.engines.signal import Signal
 from a3c.networks.layout import Vector
 from a3c.rollout import Act, Rollout, Steps
@@ -54,13 +54,12 @@ class Engine(Protocol):
     Attributes:
         parameters: the local network, float32 ``[size]``; write into it, between rollouts, to change the network.
         gradient: what the last gradients were, float32 ``[size]``, the heads at their spans of the layout.
-        residuals: those of the rollout learnt from last, float64 ``[3, 64]``, see
-            :func:`a3c.engines.residuals.write_residuals`.
+        residuals: of the rollouts learnt from; each was pushed when the next is learnt from.
     """
 
     parameters: Vector
     gradient: Vector
-    residuals: NDArray[np.float64]
+    residuals: Residuals
 
     def acting(self, steps: Steps) -> Act:
         """Bind the policy to where rollouts are written, and return ``act(observation, t) -> action``.
@@ -118,5 +117,5 @@ def learn_by_parts(engine: Engine, head: str, rollout: Rollout, between: Callabl
         signal = engine.signal(rollout)
     targets, use = (signal.returns, None) if head == "critic" else (signal.n_step, signal.use)
     actor_loss, entropy = engine.actor_gradient(observations, rollout.actions, targets - signal.values, use)
-    write_residuals(signal, engine.residuals)
+    engine.residuals.write(signal)
     return Learned(critic_loss, actor_loss, entropy, signal.differing, signal.shift)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from a3c.config import TrainConfig
 from a3c.engines.base import ActorLoss, Floats, Learned, Use, learn_by_parts
-from a3c.engines.residuals import SHAPE
+from a3c.engines.residuals import Residuals
 from a3c.engines.signal import Signal, bootstrap_is_zero, reference_signal
 from a3c.errors import Diverged
 from a3c.kernels import acting, layers, learning, updates
@@ -53,7 +53,7 @@ class CompiledEngine:
         self._size = layout.size
         self.parameters = self._memory[: layout.size]
         self.gradient = np.zeros(layout.size, dtype=np.float32)
-        self.residuals = np.zeros(SHAPE)
+        self.residuals = Residuals()
         self._config = config
         rule = RULES.get(find_tail_rule(config.target))
         self._targets = (
@@ -142,7 +142,7 @@ class CompiledEngine:
             self.gradient,
             np.empty((4, capacity)),
             np.ones(capacity, dtype=np.bool_),
-            self.residuals,
+            self.residuals.arrays,
             *self._targets,
             HEADS_THAT_USE_N_STEP[config.n_step_head],
             config.entropy_coef,

@@ -19,49 +19,52 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DISTANCES = 64  # with figures of their own; steps further from their cut are not counted
-SHAPE = (3, DISTANCES)
 
 
-def write_residuals(signal: Signal, out: Floats) -> None:
-    """Write a rollout's residuals by distance to the cut.
+class Residuals:
+    """One worker's sums by distance to the cut, over the rollouts it has pushed.
 
-    Args:
-        signal: of the rollout.
-        out: float64 ``[3, 64]``; column d − 1 receives 1, G_t − v_t and the shift (see :attr:`Signal.shifts`) of the
-            step at distance d, or 0 where there is none, or it is not used.
-    """
-    out[...] = 0
-    reach = min(len(signal.values), DISTANCES)
-    steps = slice(None, -reach - 1, -1)  # by distance: the last step first
-    used = signal.use[steps]
-    residuals = signal.n_step[steps] - signal.values[steps]
-    out[:, :reach] = np.where(used, (used, residuals, signal.shifts[steps]), 0.0)
-
-
-class ResidualSums:
-    """One worker's residuals, summed over the rollouts it has pushed.
+    A rollout is written when it is learnt from and counted once it is known to have been pushed, which is when the
+    next is learnt from, or at the end: so the compiled engine counts it on the way, in machine code.
 
     Attributes:
-        all: sums over all of them, float64 ``[3, 64]``, see :func:`write_residuals`.
+        arrays: float64 ``[2, 3, 64]``, :attr:`sums` and :attr:`latest`.
+        sums: ``[3, 64]`` over the rollouts counted; rows as in :attr:`latest`.
+        latest: ``[3, 64]`` of the rollout written last; column d − 1 holds 1, G_t − v_t and the shift (see
+            :attr:`Signal.shifts`) of the step at distance d, or 0 where there is none, or it is not used.
     """
 
     def __init__(self) -> None:
-        self.all = np.zeros(SHAPE)
+        self.arrays = np.zeros((2, 3, DISTANCES))
+        self.sums, self.latest = self.arrays
         self._early: Floats | None = None
 
-    def add(self, residuals: Floats, late: bool) -> None:
-        """Count a rollout, pushed in the second half of the budget or in the first; the first half comes first."""
-        if late and self._early is None:
-            self._early = self.all.copy()
-        self.all += residuals
+    def write(self, signal: Signal) -> None:
+        """Count the rollout written before and write this one."""
+        self.count()
+        reach = min(len(signal.values), DISTANCES)
+        steps = slice(None, -reach - 1, -1)  # by distance: the last step first
+        used = signal.use[steps]
+        residuals = signal.n_step[steps] - signal.values[steps]
+        self.latest[:, :reach] = np.where(used, (used, residuals, signal.shifts[steps]), 0.0)
+
+    def count(self) -> None:
+        """Count the rollout written last, which was pushed."""
+        self.sums += self.latest
+        self.latest[...] = 0
+
+    def turn_late(self) -> None:
+        """Let the rollout written last begin the second half of the budget, unless one before has."""
+        if self._early is None:
+            self._early = self.sums.copy()
 
     @property
     def late(self) -> Floats:
         """The sums over the second half of the budget, ``[3, 64]``."""
-        return np.zeros_like(self.all) if self._early is None else self.all - self._early
+        return np.zeros_like(self.sums) if self._early is None else self.sums - self._early
 
 
-def residual_table(workers: Sequence[ResidualSums]) -> pd.DataFrame:
+def residual_table(workers: Sequence[Residuals]) -> pd.DataFrame:
     """Return means over the rollouts of all workers, one row per distance up to the largest there was, at most 64.
 
     Columns: ``distance`` (d), ``count`` (steps at that distance whose target enters a loss), ``residual`` (mean of
@@ -70,7 +73,7 @@ def residual_table(workers: Sequence[ResidualSums]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    sums = np.sum([(worker.all, worker.late) for worker in workers], axis=0)
+    sums = np.sum([(worker.sums, worker.late) for worker in workers], axis=0)
     seen = np.flatnonzero(sums[0, 0])
     rows = int(seen[-1]) + 1 if seen.size else 0
     columns = {"distance": np.arange(1, rows + 1)}

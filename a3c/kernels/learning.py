@@ -211,22 +211,26 @@ def n_step(
 
 @helper
 def write_residuals(out: Any, length: int, residuals: Any) -> None:
-    """Write a rollout's residuals, every step used, from what :func:`n_step` leaves in ``out``."""
-    reach = min(length, residuals.shape[1])
-    for i in range(reach):
+    """Count the residuals of the rollout before and write this one's, every step used.
+
+    Args:
+        out: what :func:`n_step` leaves in it.
+        length: T.
+        residuals: ``[2, 3, 64]``, see :class:`a3c.engines.residuals.Residuals`.
+    """
+    sums, latest = residuals
+    sums += latest
+    latest[...] = 0.0
+    for i in range(min(length, latest.shape[1])):
         t = length - 1 - i
-        residuals[0, i] = 1.0
-        residuals[1, i] = out[1, t] - out[0, t]
-        residuals[2, i] = out[3, t]
-    for i in range(reach, residuals.shape[1]):
-        if residuals[0, i] == 0:  # the rollout before was no longer
-            break
-        residuals[:, i] = 0.0
+        latest[0, i] = 1.0
+        latest[1, i] = out[1, t] - out[0, t]
+        latest[2, i] = out[3, t]
 
 
 TARGETS = "float64, intp, boolean, intp"  # gamma, n, seed_convention, rule
 LEARN = (
-    f"UniTuple(float64, 5)({NET}, {PLAN_TYPE}, {VECTOR}, float64[:, ::1], {FLAGS}, float64[:, ::1], {TARGETS}, intp,"
+    f"UniTuple(float64, 5)({NET}, {PLAN_TYPE}, {VECTOR}, float64[:, ::1], {FLAGS}, float64[:, :, ::1], {TARGETS}, intp,"
     f" float64, float64, {MATRIX}, {INTEGERS}, {DOUBLES}, boolean)"
 )
 
@@ -263,7 +267,7 @@ def learn(
         gradient: receives both gradients.
         out: ``[4, ≥ T + 1]``: receives v, G, the discounted returns, and the advantages.
         use: ``[≥ T]``, all true.
-        residuals: ``[3, 64]``, see :func:`a3c.engines.residuals.write_residuals`.
+        residuals: see :func:`write_residuals`.
         gamma: see :func:`n_step`, as for the next three.
         n: rewards in a complete window.
         seed_convention: how n counts.

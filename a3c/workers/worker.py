@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from a3c.engines.base import Engine
-from a3c.engines.residuals import ResidualSums
+from a3c.engines.residuals import Residuals
+from a3c.rollout import Rollout
 from a3c.schedules import Schedule, Stopped
 from a3c.workers.collector import Collector
 from a3c.workers.learner import Learner
@@ -49,7 +50,7 @@ class Worker:
         self._turn = schedule.turn(number)
         self._parameters = engine.parameters
         self._residuals = engine.residuals
-        self.residual_sums = ResidualSums()
+        self._all_pushed = True
         self._collector = collector
         self._collect = timed("collect", collector.collect)
         self._learn = timed("learn", learner.learn)
@@ -62,6 +63,12 @@ class Worker:
     def steps(self) -> int:
         """Environment steps this worker has taken."""
         return self._collector.steps
+
+    def residuals(self) -> Residuals:
+        """Return those of all rollouts this worker has pushed; ask when it no longer works."""
+        if self._all_pushed:
+            self._residuals.count()
+        return self._residuals
 
     def pull(self) -> None:
         """Copy version 0; done for all workers before any starts."""
@@ -82,7 +89,7 @@ class Worker:
     def _update(self) -> None:
         try:
             rollout = self._collect(self._schedule)
-            push = None if self._turn_before_learning else self._learn(rollout, self._version)
+            push = None if self._turn_before_learning else self._learn_from(rollout)
         except Stopped:
             raise
         except BaseException:
@@ -90,10 +97,16 @@ class Worker:
                 raise
         with self._turn:
             if push is None:
-                push = self._learn(rollout, self._version)
+                push = self._learn_from(rollout)
             self._version, late = self._push_and_pull(push, self._parameters)
+            self._all_pushed = True
+            if late:
+                self._residuals.turn_late()
             if self._pushed is not None:
                 self._pushed(push)
             if self._store.finished:
                 self._schedule.stop()
-        self.residual_sums.add(self._residuals, late)  # out of turn: the next worker need not wait for it
+
+    def _learn_from(self, rollout: Rollout) -> Push:
+        self._all_pushed = False
+        return self._learn(rollout, self._version)

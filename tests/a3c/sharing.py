@@ -19,7 +19,7 @@ import a3c.workers.store
 import a3c.workers.worker
 from a3c.engines.base import Learned
 from a3c.engines.choice import make_engine
-from a3c.engines.residuals import SHAPE
+from a3c.engines.residuals import Residuals
 from a3c.errors import Diverged
 from a3c.networks.layout import Layout
 from a3c.rollout import Episode
@@ -344,7 +344,7 @@ def run_workers(parts, collects, budget=6):
                 wait_until(lambda: store.version or quiet(others, doors))
             collects[number]()
 
-        engine = SimpleNamespace(parameters=filled(0), residuals=np.zeros(SHAPE))
+        engine = SimpleNamespace(parameters=filled(0), residuals=Residuals())
         collector = SimpleNamespace(collect=collect, steps=0)
         learner = SimpleNamespace(learn=lambda _, pulled: push_of(1, number, pulled))
         worker = parts.worker.Worker(number, store, schedule, engine, collector, learner, False, None)

@@ -21,7 +21,7 @@ from a3c.engines import compiled
 from a3c.engines.base import learn_by_parts
 from a3c.engines.choice import ENGINES, make_engine, make_update
 from a3c.engines.compiled import CompiledUpdate
-from a3c.engines.residuals import write_residuals
+from a3c.engines.residuals import Residuals
 from a3c.engines.signal import bootstrap_is_zero, reference_signal
 from a3c.environments.making import make, spaces_of
 from a3c.networks.layout import HEADS, Layout
@@ -468,24 +468,23 @@ def assert_learn_alike(engine, other, rollout, expected):
     learned, signal = engine.learn(rollout), other.signal(rollout)
     largest = 1 + max(float(np.abs(array).max()) for array in signal[:3])
     assert learned == pytest.approx(expected, rel=1e-6, abs=1e-6 * largest**2)
-    np.testing.assert_array_equal(engine.residuals[0], other.residuals[0])
-    assert engine.residuals == close(other.residuals, largest)
+    np.testing.assert_array_equal(engine.residuals.latest[0], other.residuals.latest[0])
+    assert engine.residuals.latest == close(other.residuals.latest, largest)
     assert np.linalg.norm(engine.gradient - other.gradient) <= 1e-6 * (np.linalg.norm(other.gradient) + largest)
 
 
 @engines
 @settings(max_examples=12)
 @given(learnings(), st.integers(0, 200))
-def test_residuals_are_those_of_the_rollout_alone(name, learning, before):
-    """Whatever rollout, longer or shorter, was learnt from before."""
+def test_residuals_are_those_of_the_rollout_and_of_what_was_learnt_before(name, learning, before):
+    """Whether that was longer or shorter."""
     case, rollout, changes = learning
-    engine = case.engine(name, **changes)
-    expected = np.full_like(engine.residuals, np.nan)
-    write_residuals(engine.signal(rollout), expected)
-    engine.learn(random_rollout(case.random, 1 + before, case.layout))
-    engine.learn(rollout)
-    np.testing.assert_array_equal(engine.residuals[0], expected[0])
-    assert engine.residuals == close(expected, expected)
+    engine, expected = case.engine(name, **changes), Residuals()
+    for one in (random_rollout(case.random, 1 + before, case.layout), rollout):
+        engine.learn(one)
+        expected.write(engine.signal(one))
+    np.testing.assert_array_equal(engine.residuals.arrays[:, 0], expected.arrays[:, 0])
+    assert engine.residuals.arrays == close(expected.arrays, expected.arrays)
 
 
 @engines
@@ -516,7 +515,7 @@ def test_a_rule_that_is_not_built_in_teaches_the_same(rule, learning):
         assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-5 * largest)
     learned = reference.learn(rollout)
     assert engine.learn(rollout) == pytest.approx(learned, rel=1e-5, abs=1e-5 * largest**2)
-    assert engine.residuals == pytest.approx(reference.residuals, rel=1e-5, abs=1e-5 * largest)
+    assert engine.residuals.latest == pytest.approx(reference.residuals.latest, rel=1e-5, abs=1e-5 * largest)
     for head, span in case.layout.spans.items():
         apart = np.linalg.norm(engine.gradient[span] - reference.gradient[span])
         assert apart <= 1e-5 * (np.linalg.norm(reference.gradient[span]) + largest), head
@@ -544,7 +543,9 @@ def rollouts_of(layout, seed, count=6):
 
 def tape_of(engine, rollouts):
     """Bit for bit what comes of learning these, one after the other."""
-    return [(engine.learn(rollout), engine.gradient.tobytes(), engine.residuals.tobytes()) for rollout in rollouts]
+    return [
+        (engine.learn(rollout), engine.gradient.tobytes(), engine.residuals.latest.tobytes()) for rollout in rollouts
+    ]
 
 
 @pytest.mark.parametrize("hidden_sizes", [(8,), (40,), (33, 17), (5, 40, 3)])

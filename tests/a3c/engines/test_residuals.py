@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from a3c import Diverged, train
-from a3c.engines.residuals import DISTANCES, SHAPE, ResidualSums, residual_table, write_residuals
+from a3c.engines.residuals import DISTANCES, Residuals, residual_table
 from a3c.engines.signal import Signal
 from tests.a3c.oracles import STILL, definitional_targets, definitional_use, small_config, torch_networks
 from tests.environments import scripted_observation
@@ -42,12 +42,13 @@ def by_hand(rollouts, d):
 def test_means_are_over_the_steps_used_at_each_distance(workers, first_late):
     """Each worker's rollouts, of which those from ``first_late`` on are pushed late."""
     sums, pushed, late = [], [], []
-    residuals = np.full(SHAPE, np.nan)
     for rollouts in workers:
-        sums.append(ResidualSums())
+        sums.append(Residuals())
         for place, signal in enumerate(rollouts):
-            write_residuals(signal, residuals)
-            sums[-1].add(residuals, place >= first_late)
+            sums[-1].write(signal)
+            if place >= first_late:
+                sums[-1].turn_late()
+        sums[-1].count()
         pushed += rollouts
         late += rollouts[first_late:]
     rows = [
@@ -117,7 +118,7 @@ def test_a_run_that_diverged_keeps_the_residuals_of_what_was_pushed(at):
 
 
 def test_nothing_pushed_is_a_table_without_rows():
-    table = residual_table([ResidualSums()])
+    table = residual_table([Residuals()])
     assert list(table.columns) == COLUMNS
     assert table.empty
 
