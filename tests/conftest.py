@@ -12,10 +12,19 @@ from pathlib import Path
 import pytest
 
 from tests.faults.servers import MlflowServer
-from tests.sharing import made_once
+from tests.sharing import made_once, read_migrations_once
 from tests.studies.command import ANSWER, THREE_SEEDS, call
 
 COLLECTED = pytest.StashKey[list[pytest.Item]]()
+MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - for folders whose names nobody else knows
+MEMORY_FREE = 4 * 2**30
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests' folders in memory, where there is room: they commit and sync some ten thousand times."""
+    if MEMORY_DISK.is_dir() and shutil.disk_usage(MEMORY_DISK).free >= MEMORY_FREE:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_DISK))
+    read_migrations_once()
 
 
 @pytest.hookimpl(tryfirst=True)

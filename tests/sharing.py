@@ -1,4 +1,4 @@
-"""Places made once a session, by the first of its workers that asks; who changes one takes a copy."""
+"""What is dear and made or read once: places, by the first of the session's workers that asks, and migrations."""
 
 from __future__ import annotations
 
@@ -15,8 +15,24 @@ import pytest
 MADE = ".made"
 
 
+def read_migrations_once() -> None:
+    """Let MLflow and Optuna read their migrations (sixty modules) once a process, not whenever a database is opened."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    read, known = ScriptDirectory.from_config, dict[str | None, ScriptDirectory]()
+
+    def from_config(config: Config) -> ScriptDirectory:
+        location = config.get_alembic_option("script_location")
+        if location not in known:
+            known[location] = read(config)
+        return known[location]
+
+    ScriptDirectory.from_config = from_config  # type: ignore[method-assign]
+
+
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """Return the session's folder of that name, filled by ``make`` if nobody has yet; leave it as it is."""
+    """Return the session's folder of that name, filled by ``make`` if nobody has yet; leave it as it is, take a copy."""
     base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # all workers share it

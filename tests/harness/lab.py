@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,6 +20,7 @@ from harness.mirrors.addresses import MEMORY
 from harness.mirrors.databases import sqlite_url
 from harness.mirrors.memory import MemoryMirror
 from harness.record.json_file import read_as
+from tests.processes import Running
 
 if TYPE_CHECKING:
     import optuna
@@ -155,21 +154,15 @@ class Lab:
         """Read a study as it stands on disk."""
         return load_study(self.out / name)
 
-    def start(self, data: Mapping[str, Any], **options: Any) -> subprocess.Popen[str]:
+    def start(self, data: Mapping[str, Any], **options: Any) -> Running:
         """Run a study in a process of its own."""
         options = {"out": str(self.out), "storage": self.storage, "jobs": 2, **options}
         if not self.has_stores:
             options.setdefault("tracking_uri", MEMORY)
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.harness.study_program", json.dumps(data), json.dumps(options)],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        arguments = [json.dumps(data), json.dumps(options)]
+        return Running("tests.harness.study_program", arguments, self.folder, {**os.environ, "PYTHONPATH": str(ROOT)})
 
-    def finish(self, process: subprocess.Popen[str], send: signal.Signals | None = None) -> tuple[int, str]:
+    def finish(self, process: Running, send: signal.Signals | None = None) -> tuple[int, str]:
         """Send a signal, wait for the end, return the exit code as a shell shows it and standard error."""
         if send is not None:
             process.send_signal(send)

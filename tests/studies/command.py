@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.processes import Running
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0
 
@@ -38,20 +40,21 @@ THREE_SEEDS = TINY.replace("seeds = 1", "seeds = 3")
 ANSWER = "answer.json"  # exit code, standard output and standard error of the command that ran it
 
 
-def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    """Start ``a3c-bench`` in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "studies.cli", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(*arguments: str, cwd: Path) -> Running:
+    """Start ``a3c-bench`` in a process of its own, its libraries loaded."""
+    return Running("studies.cli", [*arguments], cwd, {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"})
+
+
+def start_afresh(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start ``a3c-bench`` in an interpreter of its own, which still has everything to import."""
+    command = [sys.executable, "-m", "studies.cli", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
 def call(*arguments: str, cwd: Path) -> tuple[int, str, str]:
     """Run ``a3c-bench`` to its end; return exit code, standard output and standard error."""
     process = start(*arguments, cwd=cwd)
-    out, errors = process.communicate(timeout=PATIENCE)
-    return process.returncode, out, errors
+    out, errors = process.communicate(PATIENCE)
+    return process.wait(), out, errors

@@ -12,7 +12,7 @@ from mlflow.entities import Run
 
 from studies.cli import run
 from tests.harness.lab import DATABASES, wait_for
-from tests.studies.command import PATIENCE, TINY, start
+from tests.studies.command import PATIENCE, TINY, start, start_afresh
 
 pytestmark = DATABASES
 
@@ -109,7 +109,7 @@ def test_a_stopped_study_says_how_to_continue(place: Path) -> None:
 
 def test_a_signal_before_anything_runs_is_heeded(place: Path) -> None:
     (place / "tiny.toml").write_text(TINY, encoding="utf-8")
-    process = start("run", "tiny.toml", "--jobs", "1", cwd=place)
+    process = start_afresh("run", "tiny.toml", "--jobs", "1", cwd=place)
     maps = Path(f"/proc/{process.pid}/maps")
     wait_for(lambda: process.poll() is not None or "numpy" in maps.read_text(encoding="utf-8"), "an import", PATIENCE)
     process.send_signal(signal.SIGINT)
