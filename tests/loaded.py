@@ -1,23 +1,17 @@
-"""What takes seconds to import, for the processes that are forked after it, see :mod:`tests.processes`."""
-
-import os
-
-from harness.compute.program import SINGLE_THREADED
-
-os.environ.update(SINGLE_THREADED)  # whoever forks has no threads
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+"""Imports what takes seconds, for the processes that are forked after it, see :mod:`tests.processes`."""
 
 import gc
+import os
+from importlib import import_module
 
-import matplotlib.pyplot
-import mlflow.store.tracking.sqlalchemy_store
-import mlflow.tracking
-import optuna
-import seaborn
-
-import a3c.training
-import reports
+from harness.compute.program import SINGLE_THREADED
 from tests.sharing import read_migrations_once
 
+LIBRARIES = ("matplotlib.pyplot", "mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking", "optuna", "seaborn")
+PARTS = ("a3c.training", "a3c.engines.compiled", "harness.commands.dispatcher", "reports")
+
+os.environ.update(SINGLE_THREADED)  # whoever forks has no threads
+for module in (*LIBRARIES, *PARTS):
+    import_module(module)
 read_migrations_once()
 gc.freeze()

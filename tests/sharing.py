@@ -32,7 +32,7 @@ def read_migrations_once() -> None:
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """Return the session's folder of that name, filled by ``make`` if nobody has yet; leave it as it is, take a copy."""
+    """Return the session's folder of that name, filled by ``make`` if nobody has yet; change copies, not it."""
     base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # all workers share it
