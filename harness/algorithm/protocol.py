@@ -6,6 +6,7 @@ processes and clusters, and asks of them only what is written here.
 The *config type* is a frozen pydantic model with a field ``seed``. It may also offer
 
 * ``preset(name, **changes)``, a class method: what ``preset = "..."`` in a study file calls;
+* ``default_metric() -> str``, a static method: the metric of a study that names none;
 * ``effective() -> dict``: the settings that can make a difference. Two configs with equal effective settings
   train identically, so a design keeps one of them (an *alias*);
 * ``labels() -> Mapping[str, str]``: what a run of it would be labelled with here (see below); a study that has runs

@@ -18,6 +18,12 @@ def preset_of(config_type: type[BaseModel]) -> Callable[..., BaseModel] | None:
     return preset
 
 
+def default_metric(config_type: type[BaseModel]) -> str | None:
+    """Return the metric a study compares by that names none; None: it has to name one."""
+    ask: Callable[[], str] | None = getattr(config_type, "default_metric", None)
+    return None if ask is None else ask()
+
+
 def seed_of(config: BaseModel) -> int:
     """Return the seed, 0 without such a field."""
     return int(getattr(config, "seed", 0))

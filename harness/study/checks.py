@@ -11,6 +11,7 @@ import pydantic
 
 from harness.algorithm.problems import problems_of
 from harness.algorithm.protocol import Algorithm
+from harness.algorithm.questions import default_metric
 from harness.errors import BadInput, Problem
 from harness.study.file import implausible, read_tables
 from harness.study.search_space import Choices, Range, SearchSection, Section
@@ -31,7 +32,7 @@ def read_study(study: Path | Mapping[str, Any], algorithm: Algorithm) -> StudySp
     spec, parts, problems = _read(read_tables(study) if isinstance(study, Path) else study)
     if parts is not None:
         problems += settings_problems(parts, algorithm, refused=bool(problems))
-    return _require_valid(spec, problems)
+    return _require_valid(spec, problems).with_metric(default_metric(algorithm.config_type()))
 
 
 def read_spec(path: Path) -> StudySpec:

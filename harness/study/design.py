@@ -16,7 +16,7 @@ from typing import Any
 import pydantic
 
 from harness.algorithm.protocol import Algorithm, with_changes
-from harness.algorithm.questions import effective_settings, metric_traits
+from harness.algorithm.questions import default_metric, effective_settings, metric_traits
 from harness.algorithm.traits import MetricTraits
 from harness.errors import MAX_PROBLEMS, BadInput, Problem, distinct
 from harness.study.names import canonical, label, slug
@@ -118,7 +118,7 @@ def expand(spec: StudySpec, algorithm: Algorithm) -> Design:
     Raises:
         BadInput: naming every invalid field.
     """
-    spec = spec.with_tuning_factor()
+    spec = spec.with_tuning_factor().with_metric(default_metric(algorithm.config_type()))
     compared = spec.compared_only()
     others = [factor for factor in spec.sweep if factor.name != spec.compare.factor]
     _require_few(spec, others)

@@ -138,7 +138,7 @@ def _plain(value: object) -> object:
 
 def _metric_problems(compare: CompareSection, config: pydantic.BaseModel) -> list[Problem]:
     """Check that a run will have the compared metric, and its direction, as far as the config type knows them."""
-    metric = compare.metric
+    metric = compare.metric or questions.default_metric(type(config)) or ""
     known = questions.metric_names(config)
     if known is not None and metric not in known:
         allowed = f"must be one of {', '.join(sorted(known))}{did_you_mean(metric, known)}"

@@ -106,7 +106,7 @@ class CompareSection(Section):
     factor: str
     baseline: Any
     candidates: Annotated[tuple[Any, ...], pydantic.BeforeValidator(as_tuple)]
-    metric: str = "auc"
+    metric: Annotated[str, Field(description="empty: the algorithm's own choice")] = ""
     higher_is_better: bool = True
     diverged_score: Annotated[float | None, Field(description="what a diverged run counts as; None: the worst")] = None
     failed: Annotated[
@@ -177,6 +177,12 @@ class StudySpec(Section):
             return self
         own = Factor(name=TUNING_FACTOR, levels=((SHARED, {}), (TUNED, {})))
         return self.model_copy(update={"sweep": (*self.sweep, own)})
+
+    def with_metric(self, metric: str | None) -> StudySpec:
+        """Return this study, which compares by that metric if it names none itself."""
+        if self.compare.metric or metric is None:
+            return self
+        return self.model_copy(update={"compare": self.compare.model_copy(update={"metric": metric})})
 
     def with_seeds(self, count: int) -> StudySpec:
         """Return this study over ``count`` seeds: its first ones, continued upwards if it has fewer.

@@ -13,7 +13,7 @@ from typing import Literal
 
 from harness.record.run import RunRecord
 from harness.record.study import Study
-from reports.data.names import DIFFERING_SHARE
+from reports.data.names import DIFFERING_SHARE, REPEATING, SCHEDULE
 from reports.data.reading import RunFiles
 
 Finding = Literal["identical", "differs", "chance", "settings", "unchecked"]
@@ -26,7 +26,7 @@ class Control:
     Attributes:
         checked: pairs of runs whose results could be compared bit by bit.
         identical: how many of them agreed in every bit.
-        deterministic: whether all its runs used the round-robin schedule, which leaves no room for chance.
+        deterministic: whether all its runs used a schedule that leaves no room for chance.
         excused: pairs of which nobody can ask that they agree: other settings differ too, as where each arm was tuned,
             or they were computed with different engines.
     """
@@ -67,8 +67,8 @@ def check_control(pairs: Sequence[tuple[RunRecord, RunRecord]], fields: Collecti
     """
     alike = [(one, other) for one, other in pairs if _differ_at_most_in(fields, one, other)]
     answers = [answer for one, other in alike if (answer := identical(one, other, files)) is not None]
-    schedules = {record.config.get("schedule") for pair in alike for record in pair}
-    return Control(len(answers), sum(answers), schedules == {"round_robin"}, len(pairs) - len(alike))
+    schedules = {record.config.get(SCHEDULE) for pair in alike for record in pair}
+    return Control(len(answers), sum(answers), bool(schedules) and schedules <= REPEATING, len(pairs) - len(alike))
 
 
 def identical(one: RunRecord, other: RunRecord, files: RunFiles) -> bool | None:

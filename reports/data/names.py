@@ -1,4 +1,4 @@
-"""Names of metrics and table columns that figures of training use where runs have them."""
+"""Names of metrics, table columns and settings that reports know of, where runs have them."""
 
 from __future__ import annotations
 
@@ -10,3 +10,4 @@ REWARD_THRESHOLD = "reward_threshold"  # the environment's, drawn as a line
 DIFFERING_SHARE = "differing_target_share"  # the share of targets for which the compared tail rule matters
 TARGET_SHIFT = "mean_target_shift"  # by how much, over all targets
 STALENESS = {"mean": "staleness_mean", "median": "staleness_median", "max": "staleness_max"}
+SCHEDULE, REPEATING = "schedule", {"round_robin"}  # the setting, and its values with which runs repeat to the bit

@@ -56,6 +56,11 @@ METRIC_TRAITS = {
 class StudyConfig(TrainConfig):
     """A :class:`~a3c.TrainConfig` that answers the harness, see :mod:`harness.algorithm.protocol`."""
 
+    @staticmethod
+    def default_metric() -> str:
+        """Return the metric of studies that name none: the mean evaluation return over the run."""
+        return "auc"
+
     def labels(self) -> dict[str, str]:
         """Return the labels a run would have on this machine: the engine that would compute it."""
         from a3c.engines.choice import choose_engine

@@ -53,6 +53,10 @@ class FakeConfig(BaseModel):
     learning_rate: float = 0.001
     seed: int = 0
 
+    @staticmethod
+    def default_metric() -> str:
+        return "auc"
+
     def metric_traits(self) -> dict[str, MetricTraits]:
         return METRIC_TRAITS
 

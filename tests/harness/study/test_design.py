@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import BadInput, Design, expand, parse_spec
-from harness.algorithm.protocol import Algorithm
+from harness import Algorithm, BadInput, Design, expand, parse_spec
+from harness.study.checks import read_study
 from harness.study.names import slug
+from studies.algorithms.names import A3C
 from tests.harness.lab import FAKE, study_data
 
 
@@ -115,13 +116,23 @@ def test_aliases_of_the_real_algorithm() -> None:
         "sweep": {"n_step": [5, 20, 40], "rollout_length": [10, "episode"], "target": ["missing_as_zero", "max_terms"]},
         "compare": {"factor": "target", "baseline": "missing_as_zero"},
     }
-    design = expand(parse_spec(data), Algorithm("a3c:TrainConfig", "a3c:train"))
+    design = expand(parse_spec(data), A3C)
+    assert design.spec.compare.metric == "auc"
+    assert read_study(data, A3C).compare.metric == "auc"
     assert [(cell.levels["n_step"], cell.levels["rollout_length"]) for cell in design.cells] == [
         (5, 10), (5, "episode"), (20, 10), (20, "episode"), (40, "episode"),
     ]  # fmt: skip
     (alias,) = design.aliases
     assert alias.levels == {"n_step": 40, "rollout_length": 10}
     assert alias.cell == next(cell.id for cell in design.cells if cell.levels == {"n_step": 20, "rollout_length": 10})
+
+
+def test_an_algorithm_without_a_metric_of_its_own_choice_wants_one() -> None:
+    data = study_data()
+    del data["compare"]["metric"]
+    for read in (lambda: expand(parse_spec(data), FAKE), lambda: read_study(data, FAKE)):
+        with pytest.raises(BadInput, match=r"^compare.metric = '': must be one of score, steps"):
+            read()
 
 
 def test_cells_differ_where_only_one_arm_does() -> None:

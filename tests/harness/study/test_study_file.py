@@ -87,7 +87,7 @@ def test_what_may_be_left_out_has_defaults() -> None:
     assert spec.study.time_limit == 1800.0
     assert spec.base == {}
     assert spec.compare.candidates == ("b",)
-    assert spec.compare.metric == "auc"
+    assert spec.compare.metric == ""
     assert spec.compare.higher_is_better
     assert spec.compare.level == 0.95
     assert spec.compare.primary == ()
