@@ -153,10 +153,7 @@ def run_command(
 @app.command()
 def status(study: StudyName, out: Out = DEFAULT_OUT) -> None:
     """Show how far a study has come."""
-    from harness.record.study import load_study
-    from studies.catalogue import find_folder
-
-    messages.show_status(load_study(find_folder(study, out)))
+    messages.show_status(_load(study, out))
 
 
 @app.command()
@@ -197,11 +194,10 @@ def report(
     import tempfile
 
     from harness.record.folder import study_folder
-    from harness.record.study import load_study
-    from studies.catalogue import find_folder, find_name, named_studies
+    from studies.catalogue import find_name, named_studies
 
     if tracking_uri is None:
-        page = _write_report(load_study(find_folder(study, out)), verify=True)
+        page = _write_report(_load(study, out), verify=True)
     else:
         from harness.mirrors.mlflow.download import download_study
 
@@ -222,12 +218,10 @@ def calibrate(
     out: Out = DEFAULT_OUT,
 ) -> None:
     """The A/A check: redraw a study's own runs so that nothing differs; how often do they still come out DIFFERENT?"""
-    from harness.record.study import load_study
     from reports.comparison.calibration import calibrate as measure
     from reports.comparison.calibration import write_calibration
-    from studies.catalogue import find_folder
 
-    found = load_study(find_folder(study, out), verify=True)
+    found = _load(study, out, verify=True)
     calibration = measure(found, replicates, seed)
     write_calibration(found.folder, calibration)
     for rate in calibration.rates:
@@ -244,11 +238,9 @@ def compare(
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Lay two studies side by side on one page: what differs between them, and cell by cell what each found."""
-    from harness.record.study import load_study
     from reports import write_comparison
-    from studies.catalogue import find_folder
 
-    a, b = (load_study(find_folder(name, out), verify=True) for name in (one, other))
+    a, b = (_load(name, out, verify=True) for name in (one, other))
     for damaged in (*a.damaged, *b.damaged):
         messages.warn(f"{damaged}: left out")
     messages.show_page(write_comparison(a, b, out / f"{a.folder.name}--{b.folder.name}"), open_page, "comparison")
@@ -375,6 +367,14 @@ def doctor(
         healthy &= finding.good
         print(f"{'ok     ' if finding.good else finding.bad:7} {show(finding.what)}: {show(finding.detail, 1000)}")
     return 0 if healthy else 1
+
+
+def _load(study: str, out: Path, verify: bool = False) -> Study:
+    """Read a study that was run, by its name, file or folder."""
+    from harness.record.study import load_study
+    from studies.catalogue import find_folder
+
+    return load_study(find_folder(study, out), verify=verify)
 
 
 def _write_report(study: Study, folder: Path | None = None, verify: bool = False) -> Path:
