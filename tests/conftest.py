@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported: two threads wait for each other
+
 from tests.faults.servers import MlflowServer
 from tests.sharing import made_once, read_migrations_once
 from tests.studies.command import ANSWER, THREE_SEEDS, call

@@ -7,7 +7,7 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -30,10 +30,15 @@ def files(package: str) -> Iterator[Path]:
 
 
 @cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imported(path: Path) -> set[str]:
     """Names of the top-level packages a file imports, wherever in it."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -82,7 +87,7 @@ def test_metrics_of_the_algorithm_are_named_in_one_place(package: str) -> None:
         place = path.relative_to(ROOT).as_posix()
         if place == "reports/data/names.py":
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = tree_of(path)
         asked = [
             *(node.slice for node in ast.walk(tree) if isinstance(node, ast.Subscript) and is_metrics(node.value)),
             *(node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and is_metrics_get(node.func)),
@@ -106,38 +111,41 @@ def test_a_config_is_asked_in_one_place(package: str) -> None:
     for path in files(package):
         if path.relative_to(ROOT).as_posix() == "harness/algorithm/questions.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr"):
                 assert "config" not in ast.unparse(node.args[0]), f"{path}:{node.lineno}"
 
 
-def loaded_after(statement: str) -> set[str]:
-    """The packages a fresh interpreter has loaded after a statement."""
-    program = f"{statement}\nimport json, sys; print('\\n' + json.dumps(sorted(sys.modules)))"
-    answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    return {name.split(".")[0] for name in json.loads(answer.stdout.splitlines()[-1])}
-
-
 HELP = "import sys; sys.argv = ['a3c-bench', '--help']\nfrom studies.cli import run; assert run(['--help']) == 0"
 LIST = "from studies.cli import run; assert run(['list', '--out', 'nowhere']) == 0"
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "import harness", "import harness.study.spec", "import harness.study.design",
-        "import harness.compute.processes", "import harness.commands.dispatcher",
-        "import studies", "import studies.cli", "import reports", "import a3c",
-        "from a3c import TrainConfig", "from harness import StudySpec, parse_spec, expand", HELP, LIST,
-    ],
+WITHOUT_NUMPY = ("import studies", "import studies.cli", HELP)
+AT_EVERY_COMMAND = (
+    *WITHOUT_NUMPY, "import harness", "import harness.study.spec", "import harness.study.design",
+    "import harness.compute.processes", "import harness.commands.dispatcher", "import reports", "import a3c",
+    "from a3c import TrainConfig", "from harness import StudySpec, parse_spec, expand", LIST,
 )  # fmt: skip
-def test_what_is_imported_at_every_command_is_light(statement: str) -> None:
-    assert not loaded_after(statement) & {*HEAVY}
 
 
-@pytest.mark.parametrize("statement", ["import studies", "import studies.cli", HELP])
-def test_the_command_line_starts_without_numpy(statement: str) -> None:
-    assert "numpy" not in loaded_after(statement)
+def loaded_after_each(statements: Iterable[str]) -> dict[str, set[str]]:
+    """The packages that a fresh interpreter has loaded after each of these statements, one after the other."""
+    program = """
+import json, sys
+for statement in json.loads(sys.argv.pop()):
+    exec(statement, {})
+    print("\\n" + json.dumps([statement, sorted(sys.modules)]))
+"""
+    command = [sys.executable, "-c", program, json.dumps([*statements])]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    told = [json.loads(line) for line in answer.stdout.splitlines() if line.startswith('["')]
+    return {statement: {name.split(".")[0] for name in modules} for statement, modules in told}
+
+
+def test_what_is_imported_at_every_command_is_light_and_the_command_line_starts_without_numpy() -> None:
+    """What is heavy is loaded by none of the statements if it is not by all of them together."""
+    loaded = loaded_after_each(AT_EVERY_COMMAND)
+    assert tuple(loaded) == AT_EVERY_COMMAND
+    assert {statement: found for statement in loaded if (found := loaded[statement] & {*HEAVY})} == {}
+    assert [statement for statement in WITHOUT_NUMPY if "numpy" in loaded[statement]] == []
 
 
 PUBLIC = {

@@ -1,12 +1,14 @@
 """A number that is not finite ends the run as diverged, at its step; the global network never receives it."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
 
 from a3c import Diverged, train
 from a3c.streams import Purpose, reset_seed
+from tests.a3c import oracles
 from tests.a3c.failing import (
     EACH_SCHEDULE,
     EACH_WORKER_AND_SCHEDULE,
@@ -39,11 +41,22 @@ def assert_never_received(diverged, states):
         np.testing.assert_array_equal(diverged.result.parameters, states[-1])
 
 
+@cache
+def healthy_run(engine, steps, **env_kwargs):
+    """The run of so many steps in which nothing is wrong, which many runs that diverge are held against."""
+    return train(misbehaving("none", changes={"total_steps": steps, "engine": engine}, **env_kwargs))
+
+
+@cache
+def healthily_evaluated(engine):
+    return train(evaluated("none", changes={"engine": engine}))
+
+
 def assert_trained_as_if_healthy(diverged, schedule, **env_kwargs):
     """Up to where it diverged a run is, under round_robin, the healthy run of as many steps."""
     steps = int(diverged.result.metrics["steps"])
     if schedule == "round_robin" and steps:
-        healthy = train(misbehaving("none", changes={"total_steps": steps}, **env_kwargs))
+        healthy = healthy_run(oracles.SMALL["engine"], steps, **env_kwargs)
         assert healthy.parameters_hash == diverged.result.parameters_hash
         assert healthy.update_log.equals(diverged.result.update_log)
 
@@ -222,7 +235,7 @@ def test_an_evaluation_that_is_not_finite_is_a_divergence_and_infinity_never_bes
     diverged = failure_of(evaluated(where, values=values), Diverged)
     assert str(diverged).startswith("Misbehaving-v0: evaluation")
     assert told in str(diverged)
-    result, healthy = diverged.result, train(evaluated("none"))
+    result, healthy = diverged.result, healthily_evaluated(oracles.SMALL["engine"])
     assert_partial(result, "diverged")
     assert result.metrics == {name: value for name, value in healthy.metrics.items() if name in result.metrics}
     assert result.metrics["steps"] == 200

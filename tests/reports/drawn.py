@@ -5,18 +5,28 @@ from __future__ import annotations
 import base64
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from harness.record.study import Study
 from reports.comparison.cells import Comparison, compare_cells
+from reports.figures.catalogue import CATALOGUE
 from reports.figures.exhibit import Exhibit
 from reports.figures.findings import find
 from reports.figures.style import Picture
+from reports.page import report
 from reports.statistics.intervals import Estimate
 from reports.statistics.verdicts import Judgement, Verdict
+
+
+def draw_only(monkeypatch: pytest.MonkeyPatch, *shown: Exhibit, more: Sequence[Exhibit] = ()) -> None:
+    """Let pages show these figures alone, and ``more`` after them; of the rest they hold tables and words as ever."""
+    kept = [exhibit if exhibit in shown else replace(exhibit, figure=None) for exhibit in CATALOGUE]
+    monkeypatch.setattr(report, "CATALOGUE", (*kept, *more))
 
 
 def table_of(exhibit: Exhibit, study: Study, comparisons: Sequence[Any] = ()) -> pd.DataFrame:

@@ -194,7 +194,7 @@ def invent(run: PlannedRun, score: Score, *, diverged: bool, points: int) -> dic
     }
     if not diverged:
         metrics |= {"auc": level, "final": float(scaled[-1]), "steps_to_threshold": budget * (1.5 - level)}
-    count = (config.total_episodes or 400) // (2 if diverged else 1)
+    count = (config.total_episodes or 100) // (2 if diverged else 1)
     step = np.linspace(20, budget if not by_episode else 80 * count, count).round().astype(int)
     episodes = 22 + (1 - np.exp(-4 * np.arange(count) / count)) * level * 450 * random.uniform(0.6, 1.4, count)
     parameters = np.random.default_rng([config.seed, round(abs(level) * 1e9)]).normal(size=32).astype(np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +14,11 @@ from pydantic import BaseModel, ConfigDict
 
 from harness import Algorithm, BadInput, Study, load_study, parse_spec, run_study
 from harness.algorithm.output import PlainResult
+from harness.mirrors.addresses import MEMORY
 from reports import compare_cells, paired_differences, write_report
 from reports.statistics.verdicts import Verdict
-from tests.harness.lab import DATABASES
+from tests.reports.drawn import draw_only
 from tests.reports.page.test_report import Page
-
-pytestmark = DATABASES
 
 ROUTER = Algorithm(f"{__name__}:Config", f"{__name__}:train")
 DEADLINE, CHANCE = 90.0, -75.0
@@ -73,13 +71,10 @@ def routes(metric: str = "latency", **compare: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def routed(tmp_path_factory: pytest.TempPathFactory, blank_databases: Path) -> Study:
+def routed(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """The study, run by latency; what its plan and records hold is enough to ask for profit, too."""
-    folder = tmp_path_factory.mktemp("routes")
-    shutil.copy(blank_databases / "mlflow.db", folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        return run_study(parse_spec(routes(higher_is_better=False)), ROUTER, out=folder / "out", executor="inline")
+    spec, out = parse_spec(routes(higher_is_better=False)), tmp_path_factory.mktemp("routes")
+    return run_study(spec, ROUTER, out=out, storage=MEMORY, tracking_uri=MEMORY, executor="inline")
 
 
 def by_profit(study: Study) -> Study:
@@ -99,7 +94,8 @@ def test_better_and_worse_are_as_the_algorithm_states(
     assert set(pairs[pairs["candidate"] == "wild"]["candidate_value"]) == {worst}
 
 
-def test_the_page_names_the_units_that_are_stated(routed: Study) -> None:
+def test_the_page_names_the_units_that_are_stated(routed: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_only(monkeypatch)
     page = Page(write_report(routed))
     assert "by latency (milliseconds), lower is better" in page.text
     assert "answers sooner" in page.text

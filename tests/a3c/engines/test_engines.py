@@ -1,5 +1,6 @@
 """Which engine computes, and how its machine code is kept."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -83,49 +84,89 @@ try:
 except TypeError:
     print("refused")
 """
+# An interpreter that has imported Numba, which takes a second, and forks for every line of JSON it reads: the child
+# takes the line's environment and calls the kernel, all of ours being imported by it alone.
+FORKING = f"""
+import json, os, sys
+import numba
+assert not [name for name in sys.modules if name.split(".")[0] in ("a3c", "tiny")]
+for line in sys.stdin:
+    variables = json.loads(line)
+    if not os.fork():
+        for name, value in variables.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({{name: value}})
+        numba.core.config.reload_config()
+        sys.path.insert(0, os.environ["PYTHONPATH"])
+        exec({CALL!r})
+        sys.stdout.flush()
+        os._exit(0)
+    print("ended", os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
-def compiled_once(tmp_path_factory):
+def call():
+    """A function that returns what a fresh process prints that calls the kernel, with these variables set."""
+    command = [sys.executable, "-W", "error", "-c", FORKING]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables) as process:
+
+        def called(**variables):
+            process.stdin.write(json.dumps(variables) + "\n")
+            process.stdin.flush()
+            printed = []
+            for line in process.stdout:
+                if line.startswith("ended "):
+                    assert line == "ended 0\n", printed
+                    return printed
+                printed.append(line.rstrip("\n"))
+            raise AssertionError(printed)
+
+        yield called
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def compiled_once(call, tmp_path_factory):
     """A folder with a module with one kernel, which was called once; and what was printed."""
     folder = tmp_path_factory.mktemp("kernels")
     (folder / "tiny.py").write_text(KERNEL)
-    return folder, run(CALL, PYTHONPATH=str(folder), NUMBA_CACHE_DIR=None)
+    return folder, call(PYTHONPATH=str(folder), NUMBA_CACHE_DIR=None)
 
 
 def kept_in(folder):
     return {path: path.stat().st_mtime_ns for path in sorted((folder / "__pycache__").glob("tiny.twice*"))}
 
 
-def test_a_kernel_is_compiled_once_and_then_read_from_beside_its_source(compiled_once):
+def test_a_kernel_is_compiled_once_and_then_read_from_beside_its_source(call, compiled_once):
     folder, printed = compiled_once
     assert printed == ["compiling kernels: about ten seconds, once", "4.0", "refused"]
     kept = kept_in(folder)
     assert kept
-    assert run(CALL, PYTHONPATH=str(folder), NUMBA_CACHE_DIR=None) == ["4.0", "refused"]
+    assert call(PYTHONPATH=str(folder), NUMBA_CACHE_DIR=None) == ["4.0", "refused"]
     assert kept_in(folder) == kept
 
 
-def test_machine_code_of_other_sources_or_cut_short_is_thrown_away(compiled_once, tmp_path):
+def test_machine_code_of_other_sources_or_cut_short_is_thrown_away(call, compiled_once, tmp_path):
     folder = Path(shutil.copytree(compiled_once[0], tmp_path / "kernels"))
     variables = {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": None}
     kept = list(kept_in(folder))
     for path in kept:  # as older sources would have left it
         path.rename(path.with_name(path.name.replace(DIGEST, "0" * len(DIGEST))))
-    assert run(CALL, **variables)[1:] == ["4.0", "refused"]
+    assert call(**variables)[1:] == ["4.0", "refused"]
     assert list(kept_in(folder)) == kept
     for path in kept:
         path.write_bytes(path.read_bytes()[:20])
-    said, *rest = run(CALL, **variables)
+    said, *rest = call(**variables)
     assert "without a cache" in said
     assert rest == ["4.0", "refused"]
     assert not kept_in(folder)
-    assert run(CALL, **variables) == ["compiling kernels: about ten seconds, once", "4.0", "refused"]
+    assert call(**variables) == ["compiling kernels: about ten seconds, once", "4.0", "refused"]
     assert list(kept_in(folder)) == kept
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_a_cache_that_cannot_be_written_costs_no_failure(tmp_path, asked):
+def test_a_cache_that_cannot_be_written_costs_no_failure(call, tmp_path, asked):
     """Neither the folder asked for can be made nor, where none is, the source's or the user's: all are below files."""
     (tmp_path / "tiny.py").write_text(KERNEL)
     (tmp_path / "__pycache__").write_text("")  # stands where the folder would
@@ -133,6 +174,6 @@ def test_a_cache_that_cannot_be_written_costs_no_failure(tmp_path, asked):
     file.write_text("")
     nowhere = str(file / "below")
     homes = {"HOME": nowhere, "XDG_CACHE_HOME": nowhere, "NUMBA_CACHE_DIR": nowhere if asked else None}
-    first, *rest = run(CALL, PYTHONPATH=str(tmp_path), **homes)
+    first, *rest = call(PYTHONPATH=str(tmp_path), **homes)
     assert "without a cache" in first
     assert rest == ["4.0", "refused"]

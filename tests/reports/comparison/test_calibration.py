@@ -19,6 +19,7 @@ from reports.comparison.calibration import (
     read_calibration,
     write_calibration,
 )
+from tests.reports.drawn import draw_only
 from tests.reports.synthetic import FakeConfig, plan, write_study
 
 SEEDS = {"name": "example", "seeds": {"looks": [10, 20]}}
@@ -63,7 +64,8 @@ def test_the_same_seed_gives_the_same_answer_and_it_reads_back(tmp_path: Path) -
     assert other.seed == 2
 
 
-def test_a_torn_check_is_named_on_the_page_and_ends_no_report(tmp_path: Path) -> None:
+def test_a_torn_check_is_named_on_the_page_and_ends_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_only(monkeypatch)
     study = write_study(tmp_path, plan(study=SEEDS), score=noisy(0), points=1)
     (tmp_path / CALIBRATION_FILE).write_text('{"alpha": 0.05', encoding="utf-8")
     page = write_report(study).read_text(encoding="utf-8")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from harness.record.attempt import Failure
+from harness.record.run import RunRecord
 from harness.record.study import Study
 from reports import compare_cells, paired_differences, seeds_wanted, write_report
 from reports.comparison.cells import comparisons_table
@@ -17,6 +20,7 @@ from reports.page.csv import csv_text
 from reports.page.films import Film
 from reports.statistics.verdicts import Verdict
 from tests.reports.conftest import noisy, staged
+from tests.reports.drawn import draw_only
 from tests.reports.synthetic import FakeConfig, plan, write_study
 
 TARGETS = ["missing_as_zero", "max_terms"]
@@ -24,12 +28,23 @@ AUC = {"factor": "target", "baseline": "missing_as_zero", "metric": "auc"}
 LOOKS = {"name": "example", "seeds": {"looks": [10, 20, 40]}}
 
 
-def test_a_look_is_complete_when_all_its_runs_finished_or_failed(tmp_path: Path) -> None:
-    def late(run: Any) -> bool:
-        return bool(run.seed >= 20 or (run.arm == "max_terms" and run.seed == 12 and run.cell.levels["workers"] == 4))
+def up_to(study: Study, seeds: int) -> Study:
+    """The study when only its first seeds had run."""
+    return replace(study, records=tuple(record for record in study.records if record.seed < seeds))
 
-    study = write_study(
-        tmp_path, staged(), score=noisy, points=2, skip=late, fail=lambda run: run.seed == 3 and run.arm == "max_terms"
+
+def test_a_look_is_complete_when_all_its_runs_finished_or_failed(staged_study: Study) -> None:
+    def late(run: RunRecord) -> bool:
+        return run.arm == "max_terms" and run.seed == 12 and run.levels["workers"] == 4
+
+    def failed(run: RunRecord) -> bool:
+        return run.seed == 3 and run.arm == "max_terms"
+
+    begun = up_to(staged_study, 20).records
+    study = replace(
+        staged_study,
+        records=tuple(run for run in begun if not late(run) and not failed(run)),
+        failures=tuple(Failure(run.run, run.cell, run.arm, run.seed, 3, "") for run in begun if failed(run)),
     )
     for (cell, _), found in gather(study).items():
         assert [len(look) for look in found.looks] == ([10] if "workers-4" in cell else [10, 20])
@@ -37,10 +52,9 @@ def test_a_look_is_complete_when_all_its_runs_finished_or_failed(tmp_path: Path)
         assert found.looks[-1][: len(found.looks[0])] == found.looks[0]
 
 
-def test_seeds_are_wanted_where_a_primary_cell_is_undecided(tmp_path: Path, staged_study: Study) -> None:
-    nothing = write_study(tmp_path / "nothing", staged(), skip=lambda run: True)
-    assert set(seeds_wanted(nothing).values()) == {10}
-    first = write_study(tmp_path / "first", staged(), score=noisy, points=2, skip=lambda run: run.seed >= 10)
+def test_seeds_are_wanted_where_a_primary_cell_is_undecided(staged_study: Study) -> None:
+    assert set(seeds_wanted(up_to(staged_study, 0)).values()) == {10}
+    first = up_to(staged_study, 10)
     verdicts = {(c.cell.levels["n_step"], c.cell.levels["workers"]): c.verdict for c in compare_cells(first)}
     assert verdicts[1, 1] is Verdict.DIFFERENT
     assert verdicts[5, 1] is Verdict.UNDECIDED
@@ -50,8 +64,7 @@ def test_seeds_are_wanted_where_a_primary_cell_is_undecided(tmp_path: Path, stag
     more = {wanted[cell].levels["n_step"] for cell, seeds in seeds_wanted(first).items() if seeds == 20}
     assert more == {5}
     assert sorted(seeds_wanted(first).values()) == [10] * 5 + [20], "neither exploratory cells nor vacuous ones"
-    half = write_study(tmp_path / "half", staged(), score=noisy, points=2, skip=lambda run: run.seed >= 15)
-    assert sorted(seeds_wanted(half).values()) == [10] * 5 + [20], "the second look is not complete"
+    assert sorted(seeds_wanted(up_to(staged_study, 15)).values()) == [10] * 5 + [20], "the second look is not complete"
     assert sorted(seeds_wanted(staged_study).values()) == [10] * 5 + [40], "what a verdict rests on is wanted still"
 
 
@@ -75,7 +88,8 @@ def test_a_failed_run_counts_as_the_worst_value_or_its_pair_is_left_out(tmp_path
     assert list(missing["failed"]) == [0, 0, 0, 0]
 
 
-def test_a_cell_that_lost_every_run_stays_without_a_comparison(tmp_path: Path) -> None:
+def test_a_cell_that_lost_every_run_stays_without_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_only(monkeypatch)
     study = write_study(tmp_path, plan(study={"name": "x", "seeds": 10}), fail=lambda run: True)
     (comparison,) = compare_cells(study)
     assert (comparison.state, comparison.verdict, comparison.failed) == ("no pairs", Verdict.NONE, 20)
@@ -109,7 +123,8 @@ def test_cells_csv_holds_what_each_verdict_rests_on(staged_study: Study) -> None
     assert cells.loc[cells["verdict"] == "VACUOUS", "p_different"].isna().all()
 
 
-def test_films_stand_on_the_page_as_they_are(tmp_path: Path) -> None:
+def test_films_stand_on_the_page_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_only(monkeypatch)
     study = write_study(tmp_path, plan(), points=2)
     film = Film(study.cells[0].id, b"GIF89a...", "a <pole>", "both arms", 6, 4)
     page = write_report(study, films=[film]).read_text()
@@ -127,17 +142,11 @@ def test_what_a_later_look_brings_changes_no_lost_run_of_an_earlier_one(tmp_path
     def lost(run: Any) -> bool:
         return bool(run.seed == 2 and run.cell.levels["n_step"] == 1 and run.arm == "missing_as_zero")
 
+    data = staged(sweep={"target": TARGETS, "n_step": [1, 5], "workers": [1, 4]})
+    study = write_study(tmp_path, data, score=score, points=2, diverge=lost, skip=lambda run: run.seed >= 20)
     values = []
-    for name, seeds in (("first", 10), ("second", 20)):
-        study = write_study(
-            tmp_path / name,
-            staged(),
-            score=score,
-            points=2,
-            diverge=lost,
-            skip=lambda run, seeds=seeds: run.seed >= seeds,
-        )
-        pairs = paired_differences(study)
+    for seeds in (10, 20):
+        pairs = paired_differences(up_to(study, seeds))
         values.append(pairs[(pairs["seed"] == 2) & (pairs["diverged"] == 1)]["baseline_value"].tolist())
     assert values[0] == values[1]
     assert len(values[0]) == 2

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.record.study import Study
 from harness.study.design import PlannedRun
 from reports.data.curves import EVALUATION_COLUMNS, evaluation_curves
 from reports.data.wallclock import POINTS, time_curves
@@ -93,8 +92,9 @@ def test_runs_without_timings_are_left_out(tmp_path: Path) -> None:
     assert list(none.columns) == EVALUATION_COLUMNS
 
 
-def test_they_are_drawn_as_learning_curves_are(main_study: Study) -> None:
-    pictures = pictures_of(OVER_TIME, main_study)
-    assert len(pictures) == 3
+def test_they_are_drawn_as_learning_curves_are(tmp_path: Path) -> None:
+    sweep = {**PAIR["sweep"], "rollout_length": [5, "episode"], "n_step": [1, 5], "workers": [1, 4]}
+    pictures = pictures_of(OVER_TIME, write_study(tmp_path, {**PAIR, "sweep": sweep}, points=4))
+    assert len(pictures) == 2
     assert not any(re.fullmatch(r"\d+m", word) for word in texts(pictures[0]))  # half a second is not 500m
     assert pictures[0].alt.startswith("Learning curves of 4 cells (rollout_length 5). Mean at the end: missing_as")

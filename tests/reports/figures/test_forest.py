@@ -51,7 +51,7 @@ def test_the_table_holds_what_is_drawn(three_arms: Study) -> None:
 
 
 def test_primary_rows_stand_above_exploratory_ones_and_vacuous_ones_say_so(tmp_path: Path) -> None:
-    data = realistic()
+    data = realistic(seeds=1)
     data["compare"]["primary"] = [{"rollout_length": 20}, {"rollout_length": "episode", "n_step": 1}]
     study = write_study(tmp_path, data, points=2)
     (picture,) = pictures_of(FOREST, study, judged(study))

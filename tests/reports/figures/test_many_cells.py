@@ -17,28 +17,34 @@ from harness.record.study import load_study
 from harness.study.checks import parse_spec
 from harness.study.design import expand
 from reports import write_report
+from reports.figures.differences import CELLS
+from reports.figures.forest import FOREST
+from reports.figures.learning import EVALUATIONS, TRAINING
 from reports.figures.thinning import MAX_POINTS, Thinning
 from studies import A3C
 from tests.harness.lab import read_json
 from tests.reports import many_runs
+from tests.reports.drawn import draw_only
 from tests.reports.synthetic import plan, write_study
 
-SHOWN, KEPT = 5, 50
+SHOWN, KEPT = 4, 25
 TARGETS = ["missing_as_zero", "max_terms"]
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a study of 64 cells, half of them vacuous, with a report that shows few."""
+    """The folder of a study of 32 cells, half of them vacuous, with a report that shows few."""
     folder = tmp_path_factory.mktemp("large") / "study"
     data = many_runs.shaped("wide", seeds=5)
     regimes = {name: many_runs.REGIMES[name] for name in ("t20", "episode")}
-    sweep = {"workers": [1, 2, 3, 4], "n_step": list(range(1, 9)), "regime": regimes, "target": TARGETS}
+    sweep = {"workers": [1, 2, 3, 4], "n_step": [1, 2, 4, 8], "regime": regimes, "target": TARGETS}
     many_runs.write_many(folder, {**data, "sweep": sweep})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("reports.figures.selection.CELLS_CHOSEN", SHOWN)
         patch.setattr("reports.page.rendering.ROWS_KEPT", KEPT)
-        patch.setattr("reports.page.rendering.CELLS_SHOWN", 30)  # more controls than that are folded
+        patch.setattr("reports.figures.selection.CELLS_SHOWN", 30)
+        patch.setattr("reports.page.rendering.CELLS_SHOWN", 15)  # more controls than that are folded
+        draw_only(patch, CELLS, FOREST, EVALUATIONS, TRAINING)
         write_report(load_study(folder))
     return folder
 
@@ -81,13 +87,13 @@ def test_the_clearest_differences_are_shown_and_the_others_said_to_be_left_out(
     shown, _, all_of_them = sections["cells"].partition("<details><summary>All ")
     expected = [[str(row.workers), str(row.n_step), row.regime] for row in first.itertuples()]
     assert [row[:3] for row in rows_of(shown)] == expected
-    assert f"{SHOWN} of 64 cells: first those whose interval excludes 0" in shown
-    assert all_of_them.startswith("64 cells")
-    assert f"The first {KEPT} of 64 rows; all of them: " in all_of_them
+    assert f"{SHOWN} of 32 cells: first those whose interval excludes 0" in shown
+    assert all_of_them.startswith("32 cells")
+    assert f"The first {KEPT} of 32 rows; all of them: " in all_of_them
     assert len(rows_of(all_of_them)) == KEPT
     for section, table in (("curves", "curves"), ("training", "training")):
         said = re.sub("<[^>]*>", "", sections[section])
-        assert f"{SHOWN} of 64 cells: first those" in said
+        assert f"{SHOWN} of 32 cells: first those" in said
         assert f"likelier too large than too small. The others: {table}.csv." in said
 
 
@@ -115,15 +121,15 @@ def test_the_map_has_a_field_for_every_cell_and_a_dot_where_an_interval_excludes
 
 
 def test_controls_are_counted_and_folded(sections: dict[str, str], cells: pd.DataFrame) -> None:
-    assert (cells["control"] == "identical").sum() == 32
-    assert "All 32 rows; in 32 every pair is bit-identical" in sections["control"]
+    assert (cells["control"] == "identical").sum() == 16
+    assert "All 16 rows; in 16 every pair is bit-identical" in sections["control"]
 
 
 def test_the_tables_hold_every_run(large: Path) -> None:
     tables = {path.stem: pd.read_csv(path) for path in (large / "tables").iterdir()}
-    assert len(tables["runs"]) == 64 * 2 * 5
+    assert len(tables["runs"]) == 32 * 2 * 5
     for name in ("curves", "training"):
-        assert len(tables[name][["cell", "arm", "seed"]].drop_duplicates()) == 64 * 2 * 5
+        assert len(tables[name][["cell", "arm", "seed"]].drop_duplicates()) == 32 * 2 * 5
 
 
 def test_without_differences_the_first_cells_of_the_design_are_shown(tmp_path: Path) -> None:
@@ -136,7 +142,8 @@ def test_without_differences_the_first_cells_of_the_design_are_shown(tmp_path: P
 def test_too_many_cells_for_a_map_are_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = {"target": TARGETS, "workers": list(range(1, 9)), "n_step": list(range(1, 9)), "gamma": [0.9, 0.99]}
     data = plan(base={"rollout_length": 20}, study={"name": "x", "seeds": 1}, sweep=sweep)
-    study = write_study(tmp_path, data, skip=lambda run: run.cell.levels["n_step"] > 1, points=2)
+    study = write_study(tmp_path, data, skip=lambda run: run.cell.levels["n_step"] > 1, points=1)
+    draw_only(monkeypatch, CELLS)
     monkeypatch.setattr("reports.figures.selection.CELLS_CHOSEN", 1)
     monkeypatch.setattr("reports.figures.overview.MAX_FIELDS", 100)
     assert "The first 1 of 2 panels are drawn." in write_report(study).read_text()

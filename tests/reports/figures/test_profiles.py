@@ -89,23 +89,26 @@ def test_cells_count_alike_whatever_their_seeds(tmp_path: Path) -> None:
     assert set(pooled["band"]) == {"stratified bootstrap"}
 
 
-def test_bands_hold_the_share_and_shares_fall(tmp_path: Path) -> None:
-    study = write_study(tmp_path, realistic(), points=1)
-    table = table_of(PROFILES, study, judged(study))
+@pytest.fixture(scope="module")
+def partly_exploratory(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    data = realistic()
+    data["compare"]["primary"] = [{"rollout_length": 20}, {"rollout_length": "episode"}]
+    return write_study(tmp_path_factory.mktemp("partly"), data, points=1)
+
+
+def test_bands_hold_the_share_and_shares_fall(partly_exploratory: Study) -> None:
+    table = table_of(PROFILES, partly_exploratory, judged(partly_exploratory))
     assert ((table["low"] <= table["share"] + 1e-12) & (table["share"] <= table["high"] + 1e-12)).all()
     for _, own in table.groupby(["scope", "arm"]):
         assert (np.diff(own["share"]) <= 0).all()
         assert (own["share"].iloc[0], own["share"].iloc[-1]) == (1, 0)
 
 
-def test_vacuous_and_exploratory_cells_are_left_out(tmp_path: Path) -> None:
-    data = realistic()
-    data["compare"]["primary"] = [{"rollout_length": 20}, {"rollout_length": "episode"}]
-    study = write_study(tmp_path, data, points=1)
-    table = table_of(PROFILES, study, judged(study))
+def test_vacuous_and_exploratory_cells_are_left_out(partly_exploratory: Study) -> None:
+    table = table_of(PROFILES, partly_exploratory, judged(partly_exploratory))
     assert set(table["cells"]) == {1, 6}
     alone = set(table["scope"]) - {POOLED}
-    assert alone == {cell.id for cell in study.cells if cell.levels["rollout_length"] == 20}
+    assert alone == {cell.id for cell in partly_exploratory.cells if cell.levels["rollout_length"] == 20}
 
 
 def test_lost_runs_stand_at_the_worst_value(tmp_path: Path) -> None:

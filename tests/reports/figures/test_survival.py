@@ -19,7 +19,7 @@ from harness.record.study import Study
 from harness.study.design import PlannedRun
 from reports.figures.survival import SUMMARY, SURVIVAL, Times, _curve
 from tests.reports.drawn import pictures_of, size, table_of, texts
-from tests.reports.synthetic import plan, realistic, write_study
+from tests.reports.synthetic import plan, write_study
 
 ARMS = ["missing_as_zero", "max_terms"]
 BUDGET = 50_000
@@ -155,16 +155,16 @@ def test_where_nothing_says_what_solved_is_there_is_no_figure(tmp_path: Path, lo
 
 
 def test_every_cell_has_a_facet_and_the_alt_text_says_who_never_arrived(tmp_path: Path) -> None:
-    data = realistic(seeds=6)
-    study = write_study(tmp_path, data, change=solved_at(TIMES), points=2)
+    sweep = {"target": ARMS, "rollout_length": [5, "episode"], "n_step": [1, 5], "workers": [1, 4]}
+    study = study_of(tmp_path, TIMES, plan(study={"name": "x", "seeds": 6}, sweep=sweep))
     pictures = pictures_of(SURVIVAL, study)
-    assert len(pictures) == 3
+    assert [picture.title for picture in pictures] == ["rollout_length 5", "rollout_length episode"]
     assert (
         "Runs still below the threshold at the end of the budget: missing_as_zero 66.7\N{NARROW NO-BREAK SPACE}%; "
         "max_terms 16.7\N{NARROW NO-BREAK SPACE}%." in pictures[0].alt
     )
     assert "share of runs below the threshold" in texts(pictures[0])
-    assert size(pictures) < 500_000
+    assert size(pictures) < 250_000
 
 
 def test_one_seed_of_three_arms_is_drawn_without_a_band(tmp_path: Path) -> None:

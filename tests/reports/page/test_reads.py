@@ -20,6 +20,7 @@ from reports.figures.exhibit import SECTIONS, Exhibit, Words
 from reports.figures.style import drawing, new_figure, picture
 from reports.page import report
 from tests.opened import counting
+from tests.reports.drawn import draw_only
 from tests.reports.synthetic import plan, write_study
 from tests.reports.theories import with_residuals
 
@@ -40,42 +41,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_report_opens_every_file_of_a_run_once_at_most(folder: Path) -> None:
-    with counting() as opened:
-        write_report(load_study(folder))
-    for run in (folder / "runs").iterdir():
-        counts = {path.name: opened[str(path)] for path in run.iterdir()}
-        assert max(counts.values()) == 1
-        drawn = {"record.json", "config.json", "evaluations.csv", "episodes.csv", "residuals.csv"}
-        assert {name for name, count in counts.items() if count} == drawn | (
-            {"parameters.npz"} if "episode" in run.name else set()
-        )
-
-
-def test_a_report_that_verifies_opens_every_file_of_a_run_once(folder: Path, tmp_path: Path) -> None:
-    with counting() as opened:
-        write_report(load_study(folder), tmp_path, verify=True)
-    assert {opened[str(path)] for path in folder.glob("runs/*/*")} == {1}
-
-
-@pytest.mark.parametrize("name", ["config.json", "curves.csv", "evaluations.csv", "episodes.csv", "parameters.npz"])
-def test_damage_of_the_same_size_is_found_while_a_report_is_written(folder: Path, tmp_path: Path, name: str) -> None:
-    shutil.copytree(folder, tmp_path / "study")
-    before = [path.read_bytes() for path in sorted((tmp_path / "study").glob("*.html"))]
-    path = next((tmp_path / "study" / "runs").glob(f"*max_terms*/{name}"))
-    content = path.read_bytes()
-    path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
-    study = load_study(tmp_path / "study")
-    if name == "config.json":
-        assert [message for message in study.damaged if str(path) in message]
-        return
-    with pytest.raises(DamagedRecord, match="must be what was written") as caught:
-        write_report(study, verify=True)
-    assert caught.value.path == path
-    assert before == [path.read_bytes() for path in sorted((tmp_path / "study").glob("*.html"))]
-
-
-def test_a_report_builds_every_table_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_opens_every_file_of_a_run_once_at_most_and_builds_every_table_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     built: Counter[str] = Counter()
 
     def counted(name: str, function: Any) -> Any:
@@ -91,9 +59,46 @@ def test_a_report_builds_every_table_once(folder: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(report, "CATALOGUE", tuple(watched(exhibit) for exhibit in CATALOGUE))
     for name in ("compare_cells", "evaluation_curves", "compared_values"):
         monkeypatch.setattr(findings, name, counted(name, getattr(findings, name)))
-    write_report(load_study(folder), tmp_path)
+    with counting() as opened:
+        write_report(load_study(folder), tmp_path)
     assert set(built.values()) == {1}
     assert {exhibit.name for exhibit in CATALOGUE} < built.keys()
+    for run in (folder / "runs").iterdir():
+        counts = {path.name: opened[str(path)] for path in run.iterdir()}
+        assert max(counts.values()) == 1
+        drawn = {"record.json", "config.json", "evaluations.csv", "episodes.csv", "residuals.csv"}
+        assert {name for name, count in counts.items() if count} == drawn | (
+            {"parameters.npz"} if "episode" in run.name else set()
+        )
+
+
+def test_a_report_that_verifies_opens_every_file_of_a_run_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_only(monkeypatch)
+    with counting() as opened:
+        write_report(load_study(folder), tmp_path, verify=True)
+    assert {opened[str(path)] for path in folder.glob("runs/*/*")} == {1}
+
+
+@pytest.mark.parametrize("name", ["config.json", "curves.csv", "evaluations.csv", "episodes.csv", "parameters.npz"])
+def test_damage_of_the_same_size_is_found_while_a_report_is_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    draw_only(monkeypatch)
+    shutil.copytree(folder, tmp_path / "study")
+    before = [path.read_bytes() for path in sorted((tmp_path / "study").glob("*.html"))]
+    path = next((tmp_path / "study" / "runs").glob(f"*max_terms*/{name}"))
+    content = path.read_bytes()
+    path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+    study = load_study(tmp_path / "study")
+    if name == "config.json":
+        assert [message for message in study.damaged if str(path) in message]
+        return
+    with pytest.raises(DamagedRecord, match="must be what was written") as caught:
+        write_report(study, verify=True)
+    assert caught.value.path == path
+    assert before == [path.read_bytes() for path in sorted((tmp_path / "study").glob("*.html"))]
 
 
 def test_a_figure_is_shown_by_being_listed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +111,7 @@ def test_a_figure_is_shown_by_being_listed(folder: Path, tmp_path: Path, monkeyp
         words = Words(f"How to read {section}.", f"Mine in {section}", f"It shows {section}.")
         return Exhibit(f"mine_{section}", "mine", lambda _: table, figure, lambda *_: words, section)
 
-    monkeypatch.setattr(report, "CATALOGUE", (*CATALOGUE, *map(mine, SECTIONS)))
+    draw_only(monkeypatch, more=[mine(section) for section in SECTIONS])
     page = write_report(load_study(folder), tmp_path).read_text()
     sections = {part.partition('"')[0]: part for part in page.split('<section id="')}
     for name in SECTIONS:

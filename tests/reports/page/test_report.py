@@ -21,7 +21,9 @@ import pytest
 import reports
 from harness.record.study import Study
 from reports import write_report
+from reports.figures.learning import TRAINING
 from reports.text import show
+from tests.reports.drawn import draw_only
 from tests.reports.synthetic import FakeConfig, plan, write_study
 
 TABLES = {"cells", "curves", "forest", "pairs", "runs", "throughput", "training"}
@@ -174,7 +176,9 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
         assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_a_bug_in_the_control_is_said_first_and_in_red(tmp_path: Path) -> None:
+def test_a_bug_in_the_control_is_said_first_and_in_red(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_only(monkeypatch)
+
     def differ(run: Any, output: dict[str, Any]) -> None:
         if run.arm == "max_terms":
             output["arrays"]["parameters"]["parameters"][0] += 1
@@ -270,7 +274,10 @@ def test_any_study_has_a_page_that_says_so(
     assert "nan" not in page.text.replace("\N{NARROW NO-BREAK SPACE}", " ").lower().split()
 
 
-def test_training_returns_are_open_where_the_budget_is_in_episodes(tmp_path: Path) -> None:
+def test_training_returns_are_open_where_the_budget_is_in_episodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_only(monkeypatch, TRAINING)
     by_episode = Page(write_report(write_study(tmp_path / "a", plan(base=BY_EPISODE), points=3)))
     by_step = Page(write_report(write_study(tmp_path / "b", plan(), points=3)))
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from harness.record.plan import write_plan
 from harness.record.study import Study, load_study
+from harness.study.checks import parse_spec
 from harness.study.design import expand
 from reports import compare_cells
 from reports.comparison.calibration import Calibration, FalseRate, write_calibration
@@ -18,7 +20,7 @@ from reports.comparison.cells import comparisons_table
 from reports.figures.findings import find
 from reports.page.csv import csv_text
 from reports.page.summary import Summary, summarise
-from tests.reports.synthetic import ALGORITHM, FakeConfig, plan, realistic, write_study
+from tests.reports.synthetic import ALGORITHM, FakeConfig, plan, write_study
 
 TARGETS = ["missing_as_zero", "max_terms"]
 AUC = {"factor": "target", "baseline": "missing_as_zero", "metric": "auc"}
@@ -47,15 +49,23 @@ def mixed(config: FakeConfig) -> float:
     return float(noisy({1: 0.4, 5: -0.3, 15: 0.0}[config.n_step])(config))
 
 
-@pytest.mark.parametrize("higher", [True, False])
-def test_the_sentence_says_what_the_table_says(tmp_path: Path, higher: bool) -> None:
-    data = plan(
+def mixed_plan(**compare: Any) -> dict[str, Any]:
+    return plan(
         study=seeds(10),
         base={"rollout_length": 20},
         sweep={"target": TARGETS, "n_step": [1, 5, 15], "workers": [1, 4]},
-        compare={**AUC, "higher_is_better": higher},
+        compare={**AUC, **compare},
     )
-    study = write_study(tmp_path, data, score=mixed, points=2)
+
+
+@pytest.fixture(scope="module")
+def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return write_study(tmp_path_factory.mktemp("mixed"), mixed_plan(), score=mixed, points=1)
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_the_sentence_says_what_the_table_says(mixed_study: Study, higher: bool) -> None:
+    study = replace(mixed_study, spec=parse_spec(mixed_plan(higher_is_better=higher)))
     text = csv_text(comparisons_table(study, compare_cells(study)))
     cells = pd.read_csv(io.StringIO(text))
     different = cells[cells["verdict"] == "DIFFERENT"]
@@ -82,22 +92,26 @@ def test_the_sentence_says_what_the_table_says(tmp_path: Path, higher: bool) -> 
 
 
 @pytest.mark.parametrize(
-    ("score", "words"),
+    ("count", "score", "words"),
     [
-        (noisy(0.4), "It matters: max_terms converges better than missing_as_zero (by 0.4"),
-        (noisy(-0.4), "It matters: max_terms converges worse than missing_as_zero (by 0."),
-        (noisy(0.0, 0.01), "It makes no difference that matters: max_terms and missing_as_zero are equivalent within"),
-        (noisy(0.0, 0.5), "Undecided: it is undecided between max_terms and missing_as_zero after 40 pairs."),
+        (40, noisy(0.4), "It matters: max_terms converges better than missing_as_zero (by 0.4"),
+        (10, noisy(-0.4), "It matters: max_terms converges worse than missing_as_zero (by 0."),
+        (
+            40,
+            noisy(0.0, 0.01),
+            "It makes no difference that matters: max_terms and missing_as_zero are equivalent within",
+        ),
+        (10, noisy(0.0, 0.5), "Undecided: it is undecided between max_terms and missing_as_zero after 10 pairs."),
     ],
     ids=["better", "worse", "equivalent", "undecided"],
 )
-def test_each_verdict_makes_an_answer(tmp_path: Path, score: Any, words: str) -> None:
-    summary = summary_of(write_study(tmp_path, plan(study=seeds(40)), score=score, points=2))
+def test_each_verdict_makes_an_answer(tmp_path: Path, count: int, score: Any, words: str) -> None:
+    summary = summary_of(write_study(tmp_path, plan(study=seeds(count)), score=score, points=1))
     assert summary.answer.startswith(words)
 
 
 def test_a_difference_too_small_to_matter_is_called_negligible(tmp_path: Path) -> None:
-    summary = summary_of(write_study(tmp_path, plan(study=seeds(40)), score=noisy(0.03, 0.01), points=2))
+    summary = summary_of(write_study(tmp_path, plan(study=seeds(40)), score=noisy(0.03, 0.01), points=1))
     assert summary.answer.startswith("It makes no difference that matters: max_terms converges better than")
     assert ", negligibly)" in summary.answer
 
@@ -120,7 +134,8 @@ def test_looks_are_told(tmp_path: Path) -> None:
 
 
 def test_before_there_are_ten_pairs_there_is_no_verdict(tmp_path: Path) -> None:
-    summary = summary_of(write_study(tmp_path, realistic(5), points=2))
+    data = plan(sweep={"target": TARGETS, "n_step": [1, 5], "workers": [1, 4]})
+    summary = summary_of(write_study(tmp_path, data, points=1))
     assert summary.answer.startswith("No verdict: it needs 10 pairs of runs in a cell, and here are 5.")
     assert "max_terms is ahead of missing_as_zero in " in summary.answer
     assert summary.sureness[0].startswith("The intervals stand each for itself and bear no verdict")
