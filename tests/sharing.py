@@ -1,11 +1,14 @@
-"""Places made once a session, by the first of its workers that asks; who changes one takes a copy."""
+"""What is dear to make, made once: places, by the first of a session's workers that asks, and imports, by each."""
 
 from __future__ import annotations
 
 import fcntl
+import functools
+import gc
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,10 +16,33 @@ from pathlib import Path
 import pytest
 
 MADE = ".made"
+MANY_MODULES = 150  # about as many as what a test imports beside those of the standard library
+_set_aside = 0  # how many modules there were when the garbage collector was last kept off them
+
+
+def set_imports_aside() -> None:
+    """Keep the garbage collector off what has been imported, if that is much more than when it last was.
+
+    MLflow, torch and others are imported when a test first needs them: objects by the 100,000, which the collector
+    would visit again and again.
+    """
+    global _set_aside
+    if len(sys.modules) > _set_aside + MANY_MODULES:
+        gc.collect()
+        gc.freeze()
+        _set_aside = len(sys.modules)
+
+
+@functools.cache
+def read_migrations_once() -> None:
+    """Let the stores' migrations be compiled once a process, instead of whenever a store is opened."""
+    from alembic.util import pyfiles
+
+    pyfiles.load_module_py = functools.cache(pyfiles.load_module_py)
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """Return the session's folder of that name, filled by ``make`` if nobody has yet; leave it as it is."""
+    """Return the session's folder of that name, filled by ``make`` if nobody has yet; who changes it takes a copy."""
     base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # all workers share it

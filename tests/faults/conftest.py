@@ -9,8 +9,14 @@ import pytest
 
 from tests.faults.servers import MlflowServer, Proxy
 from tests.harness.lab import Lab, make_lab
+from tests.sharing import set_imports_aside
 
 pytest.register_assert_rewrite("tests.faults.delivery")
+
+
+@pytest.fixture(autouse=True)
+def imports_set_aside() -> None:
+    set_imports_aside()
 
 
 @pytest.fixture

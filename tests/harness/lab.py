@@ -22,6 +22,7 @@ from harness.mirrors.addresses import MEMORY
 from harness.mirrors.databases import sqlite_url
 from harness.mirrors.memory import MemoryMirror
 from harness.record.json_file import read_as
+from tests.sharing import read_migrations_once
 
 if TYPE_CHECKING:
     import optuna
@@ -125,6 +126,7 @@ class Lab:
         self._in_memory: dict[str, MemoryMirror] = {}
         self.storage, self.tracking_uri = MEMORY, MEMORY
         if blank is not None:
+            read_migrations_once()
             self.storage = sqlite_url(folder / "optuna.db")
             self.tracking_uri = sqlite_url(folder / "mlflow.db")
             shutil.copy(blank / "optuna.db", folder)

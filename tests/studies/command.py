@@ -1,4 +1,4 @@
-"""The command line as a person calls it, and a study of the real algorithm small enough for a test."""
+"""The command line as a person calls it, a study of the real algorithm small enough for a test, its report at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0
@@ -36,6 +40,22 @@ baseline = "missing_as_zero"
 
 THREE_SEEDS = TINY.replace("seeds = 1", "seeds = 3")
 ANSWER = "answer.json"  # exit code, standard output and standard error of the command that ran it
+
+
+def leave_pictures_blank(patch: pytest.MonkeyPatch) -> None:
+    """Let reports be written without the time it takes to draw; tables and words, those of pictures too, are the same."""
+
+    def save(figure: object, file: IO[str], **_: Any) -> None:
+        file.write("<svg/>")
+
+    patch.setattr("matplotlib.figure.Figure.savefig", save)
+    patch.setattr("matplotlib.figure.Figure.get_layout_engine", lambda figure: None)
+
+
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Leave the pictures of reports blank, and their films out."""
+    leave_pictures_blank(patch)
+    patch.setattr("studies.film.choosing.make_film", lambda study: None)
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:

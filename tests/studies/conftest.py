@@ -9,7 +9,13 @@ import pytest
 
 from harness import Study
 from tests.harness.lab import Lab, study_data
-from tests.sharing import copy_place, made_once
+from tests.sharing import copy_place, made_once, read_migrations_once, set_imports_aside
+
+
+@pytest.fixture(autouse=True)
+def imports_set_aside() -> None:
+    read_migrations_once()
+    set_imports_aside()
 
 
 @pytest.fixture

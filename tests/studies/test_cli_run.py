@@ -15,7 +15,7 @@ from reports.comparison.calibration import CALIBRATION_FILE
 from studies.cli import run
 from tests.harness.lab import DATABASES, ROOT
 from tests.sharing import copy_place
-from tests.studies.command import ANSWER, THREE_SEEDS
+from tests.studies.command import ANSWER, THREE_SEEDS, draw_nothing, leave_pictures_blank
 
 pytestmark = DATABASES
 
@@ -144,7 +144,10 @@ def test_list_shows_what_was_run(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_the_report_can_be_written_again(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_can_be_written_again(
+    answer: Answer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_pictures_blank(monkeypatch)
     page = answer.place / "out" / "tiny" / "report.html"
     before = page_text(page)
     page.unlink()
@@ -153,7 +156,10 @@ def test_the_report_can_be_written_again(answer: Answer, capsys: pytest.CaptureF
     assert page_text(page) == before
 
 
-def test_the_report_can_be_written_from_mlflow_alone(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_can_be_written_from_mlflow_alone(
+    answer: Answer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_pictures_blank(monkeypatch)
     uri = f"sqlite:///{answer.place}/mlflow.db"
     assert run(["report", "tiny", "--tracking-uri", uri, "--out", "elsewhere"]) == 0
     captured = capsys.readouterr()
@@ -180,7 +186,10 @@ def test_a_study_in_mlflow_is_named_by_its_file_too(
     assert (len(study.records), folder) == (18, Path("elsewhere/tiny"))
 
 
-def test_the_same_command_again_has_nothing_to_do(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_command_again_has_nothing_to_do(
+    answer: Answer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_nothing(monkeypatch)
     before = load_results("tiny")
     assert run(["run", "tiny.toml", "--jobs", "1"]) == 0
     assert "nothing to do" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from studies.cli import run
 from tests.harness.lab import DATABASES
 from tests.opened import counting
 from tests.sharing import made_once
-from tests.studies.command import TINY
+from tests.studies.command import TINY, draw_nothing
 
 pytestmark = DATABASES
 
@@ -27,6 +27,11 @@ SMALL = (
     .replace("n_step = [10, 20]", "n_step = [10]")
     .replace("total_steps = 300", "total_steps = 200")
 )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_nothing(monkeypatch)
 
 
 @pytest.fixture

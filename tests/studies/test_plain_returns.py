@@ -12,6 +12,7 @@ from reports import compare_cells, paired_differences, write_report
 from reports.statistics.verdicts import Verdict
 from studies import run_study
 from tests.harness.lab import DATABASES
+from tests.studies.command import draw_nothing
 from tests.studies.test_cli_run import page_text
 
 pytestmark = DATABASES
@@ -21,6 +22,11 @@ CRITICS = {
     "calm": {"optimizer": "adam", "critic_learning_rate": 0.01},
     "wild": {"optimizer": "sgd", "critic_learning_rate": 10.0},
 }
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_nothing(monkeypatch)
 
 
 def test_an_arm_that_diverges_in_every_run_is_worse_where_returns_are_negative(workplace: Path) -> None:

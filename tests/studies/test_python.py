@@ -15,7 +15,7 @@ from studies import load_results, run_study
 from studies.catalogue import find_spec
 from tests.harness.lab import DATABASES, without_time
 from tests.sharing import copy_place
-from tests.studies.command import THREE_SEEDS, TINY
+from tests.studies.command import THREE_SEEDS, TINY, draw_nothing
 from tests.studies.test_cli_run import page_text
 
 pytestmark = DATABASES
@@ -34,6 +34,7 @@ def smoked(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """The smoke study, run in a folder that was empty."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("smoke"))
+        draw_nothing(patch)
         return run_study(smoke(), jobs=2, out=Path("out").absolute(), report=lambda study: [write_report(study)])
 
 
