@@ -43,7 +43,7 @@ ANSWER = "answer.json"  # exit code, standard output and standard error of the c
 
 
 def leave_pictures_blank(patch: pytest.MonkeyPatch) -> None:
-    """Let reports be written without the time it takes to draw; tables and words, those of pictures too, are the same."""
+    """Let reports be written without the time drawing takes; tables and words, those of pictures too, are the same."""
 
     def save(figure: object, file: IO[str], **_: Any) -> None:
         file.write("<svg/>")
