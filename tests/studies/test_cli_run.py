@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import Study, load_results
+from harness.compute.executor import InlineExecutor
 from harness.record.folder import DAMAGED_FOLDER, DRAFT_PREFIX
 from reports.comparison.calibration import CALIBRATION_FILE
 from studies.cli import run
@@ -40,6 +41,13 @@ def answer(tmp_path_factory: pytest.TempPathFactory, tiny_place: Path) -> Answer
 @pytest.fixture(autouse=True)
 def _in_place(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(answer.place)
+
+
+@pytest.fixture
+def little_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are written with blank pictures, and films are made in this process."""
+    leave_pictures_blank(monkeypatch)
+    monkeypatch.setattr("studies.film.acting.ProcessExecutor", lambda slots: InlineExecutor())
 
 
 def page_text(page: Path) -> str:
@@ -145,9 +153,8 @@ def test_list_shows_what_was_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_report_can_be_written_again(
-    answer: Answer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    answer: Answer, little_is_drawn: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    leave_pictures_blank(monkeypatch)
     page = answer.place / "out" / "tiny" / "report.html"
     before = page_text(page)
     page.unlink()
@@ -157,9 +164,8 @@ def test_the_report_can_be_written_again(
 
 
 def test_the_report_can_be_written_from_mlflow_alone(
-    answer: Answer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    answer: Answer, little_is_drawn: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    leave_pictures_blank(monkeypatch)
     uri = f"sqlite:///{answer.place}/mlflow.db"
     assert run(["report", "tiny", "--tracking-uri", uri, "--out", "elsewhere"]) == 0
     captured = capsys.readouterr()
