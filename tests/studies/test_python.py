@@ -97,7 +97,8 @@ def test_a_study_is_given_as_file_tables_or_spec(
 
 
 def test_the_same_study_elsewhere_gives_the_same_figures(tiny_place: Path, workplace: Path) -> None:
-    elsewhere = load_results(run_study(tomllib.loads(TINY), executor="inline", out="elsewhere"))
+    stores = {"storage": "memory:", "tracking_uri": "memory:"}
+    elsewhere = load_results(run_study(tomllib.loads(TINY), executor="inline", out="elsewhere", **stores))
     assert len(elsewhere) == 6
     assert without_time(load_results("tiny", tiny_place / "out").head(6)).equals(without_time(elsewhere))
 
