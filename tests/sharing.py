@@ -35,10 +35,16 @@ def set_imports_aside() -> None:
 
 @functools.cache
 def read_migrations_once() -> None:
-    """Let the stores' migrations be compiled once a process, instead of whenever a store is opened."""
+    """Let the stores' migrations be executed once a process, instead of whenever a store is opened."""
     from alembic.util import pyfiles
 
-    pyfiles.load_module_py = functools.cache(pyfiles.load_module_py)
+    execute, execute_once = pyfiles.load_module_py, functools.cache(pyfiles.load_module_py)
+
+    def load(name: str, path: str | Path) -> object:
+        migrates = Path(path).name == "env.py"  # that one does something, whenever a database is made
+        return execute(name, path) if migrates else execute_once(name, path)
+
+    pyfiles.load_module_py = load
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
