@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,6 +22,8 @@ from tests.studies.command import ANSWER, THREE_SEEDS, call
 COLLECTED = pytest.StashKey[list[pytest.Item]]()
 MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - for folders whose names nobody else knows
 MEMORY_FREE = 4 * 2**30
+MANY_MODULES = 150
+_set_aside = 0  # modules, when the garbage collector was last kept off them
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,15 +39,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[COLLECTED] = list(items)
 
 
+def pytest_runtest_setup() -> None:
+    """Keep the garbage collector off what has been imported: libraries by the 100,000 objects, as tests need them."""
+    global _set_aside
+    if len(sys.modules) > _set_aside + MANY_MODULES:
+        gc.collect()
+        gc.freeze()
+        _set_aside = len(sys.modules)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def frozen_imports() -> Iterator[None]:
-    """Keep the garbage collector off what has been imported, once, instead of once a study, which counts it first."""
-    gc.collect()
-    gc.freeze()
+def imports_are_set_aside() -> Iterator[None]:
+    """Spare each study the time to do the same: it counts first what is frozen."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.commands.dispatcher.imports_set_aside", nullcontext)
         yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,6 @@ The program imports everything once and forks; it has one thread, so nothing is 
 from __future__ import annotations
 
 import builtins
-import functools
 import gc
 import hashlib
 import io
@@ -33,8 +32,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from alembic.util import pyfiles
 
 import harness.compute.choice
 from harness import Study, load_results
@@ -416,7 +413,6 @@ def main(place: str, blank: str, *choices: str) -> int:
 
 def warm_up(folder: Path, blank: Path) -> None:
     """Run and read a study here: what it imports and what the stores' libraries work out once, forks need not."""
-    pyfiles.load_module_py = functools.cache(pyfiles.load_module_py)  # migrations, read at every opening of a store
     lab = prepare(SERIES["search"], folder, blank)
     study = finish(lab, SERIES["search"])
     check(lab, json.loads(json.dumps(results_of(study))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,19 +103,18 @@ def searching(lab: Lab) -> dict[str, Any]:
 @databases
 @pytest.mark.fault(10, "a study's plan, identity, search, or note of its stores: missing, empty, truncated, garbage")
 @pytest.mark.parametrize(
-    ("name", "ways"),
+    "damages",
     [
-        ("study.json", ["truncated"]),
-        ("search.json", ["missing"]),
-        *(pytest.param(name, WAYS, marks=SLOW, id=f"{name}, all ways") for name in SMALL_FILES),
+        pytest.param([("study.json", "truncated"), ("search.json", "missing")], id="one way each"),
+        *(pytest.param([(name, way) for way in WAYS], marks=SLOW, id=f"{name}, all ways") for name in SMALL_FILES),
     ],
 )
-def test_a_damaged_small_file_is_kept_and_made_anew(lab: Lab, name: str, ways: Iterable[str]) -> None:
+def test_a_damaged_small_file_is_kept_and_made_anew(lab: Lab, damages: list[tuple[str, str]]) -> None:
     data = searching(lab)
     study = lab.run(data)
     before, table, computed = contents(study), lab.table(), len([*lab.marks().iterdir()])
     kept: list[str] = []
-    for way in ways:
+    for name, way in damages:
         path = sorted(study.folder.glob(name))[0]
         text = path.read_bytes()
         WAYS[way](path)
@@ -214,15 +213,14 @@ def assert_no_traceback(looks: tuple[str, ...], capsys: pytest.CaptureFixture[st
 @databases
 @pytest.mark.fault(10, "a damaged study is looked at: status, list, doctor")
 def test_looks_at_a_damaged_study_end_without_a_traceback(
-    lab: Lab,
+    two_runs: Path,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lab.run(study_data(seeds=1, cells=1))
     for name in FILES:
         place = tmp_path_factory.mktemp("damaged")
-        shutil.copytree(lab.out, place / "out")
+        shutil.copytree(two_runs / "out", place / "out")
         monkeypatch.chdir(place)
         broken(place / "out" / "tiny", name.replace("evaluations", "episodes"), "truncated")
         assert_no_traceback(LOOKS[:3], capsys)

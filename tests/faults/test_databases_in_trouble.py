@@ -27,6 +27,7 @@ from harness.mirrors.databases import LOCK_SECONDS, sqlite_path, sqlite_url
 from harness.record.run import finished_runs
 from tests.faults.locks import Holder, shorten_mlflows_patience, shorten_patience
 from tests.harness.lab import DATABASES, ROOT, Lab, study_data
+from tests.sharing import copy_place
 
 pytestmark = DATABASES
 
@@ -303,9 +304,9 @@ def test_what_looks_whole_is_used_or_told_of(lab: Lab, name: str, how: str) -> N
 
 
 @pytest.mark.fault(8, "a study's folder that takes no note of its stores, once both are open")
-def test_stores_that_cannot_be_noted_are_not_left_open(lab: Lab) -> None:
+def test_stores_that_cannot_be_noted_are_not_left_open(lab: Lab, two_runs: Path) -> None:
     note = lab.out / "tiny" / "stores.json"
-    lab.run(study_data(seeds=1, cells=1))
+    copy_place(two_runs, lab.folder)
     lab.tracking_uri = sqlite_url(lab.folder / "team.db")
     shutil.copy(lab.blank / "mlflow.db", lab.folder / "team.db")
 

@@ -25,13 +25,19 @@ A3C = Algorithm("a3c:TrainConfig", "a3c:train")
 LIMIT = 1.0
 
 
-@pytest.fixture
-def executor() -> Iterator[ProcessExecutor]:
+@pytest.fixture(scope="module")
+def process() -> Iterator[ProcessExecutor]:
     made = ProcessExecutor(1)
-    made.submit(a_run(2, 60.0))
-    assert isinstance(outcome(made), Finished)  # its process has imported and loaded all it needs
     yield made
     made.close()
+
+
+@pytest.fixture
+def executor(process: ProcessExecutor) -> ProcessExecutor:
+    """An executor whose process has imported and loaded all it needs."""
+    process.submit(a_run(2, 60.0))
+    assert isinstance(outcome(process), Finished)
+    return process
 
 
 def outcome(executor: ProcessExecutor) -> Failed | Finished:
@@ -68,7 +74,7 @@ def test_a_worker_that_hangs_is_named_and_its_run_fails_as_a_timeout(executor: P
     assert f"a3c-worker-{worker}:" in failed.detail
     assert "collector.py" in failed.detail
     assert not failed.crashed, "it would hang again"
-    executor.submit(Task("two", FAKE, Config().model_dump(mode="json"), 60.0))
+    executor.submit(a_run(worker, 60.0))
     assert isinstance(outcome(executor), Finished), "the next run has a process of its own"
 
 
@@ -121,12 +127,12 @@ def test_a_study_goes_on_when_a_run_hangs(lab: Lab) -> None:
         assert "MainThread in misbehave (fake_algorithm.py:" in failure.reason
     assert len(lab.attempts("FAILED")) == 2
     (lab.folder / "released").touch()
-    lab.assert_invariant(lab.run(data, executor="processes", jobs=2))
+    lab.assert_invariant(lab.run(data))
 
 
 def test_stacks_name_the_one_apart_from_those_that_wait() -> None:
     gate, mine = threading.Event(), threading.Event()
-    others = {thread.ident for thread in threading.enumerate()} - {threading.main_thread().ident}
+    others = {thread.ident for thread in threading.enumerate()}  # the main one too: it says what is looked for
 
     def wait_with_the_others() -> None:
         gate.wait()
@@ -140,7 +146,7 @@ def test_stacks_name_the_one_apart_from_those_that_wait() -> None:
         thread.start()
     try:
         wait_for(lambda: describe_stacks(others)[1].count("self._cond.wait") >= len(threads), "the threads to wait")
-        summary, stacks = describe_stacks({*others, threading.main_thread().ident})
+        summary, stacks = describe_stacks(others)
         assert stacks.count("wait_with_the_others") >= 3
         assert "the-stray:" in stacks
         assert Path(__file__).name in stacks

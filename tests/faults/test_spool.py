@@ -19,6 +19,7 @@ from tests.faults.kill_points import CrashingExecutor
 from tests.faults.locks import Holder, shorten_mlflows_patience
 from tests.faults.servers import MlflowServer, Proxy, Way
 from tests.harness.lab import DATABASES, FAKE, Lab, study_data
+from tests.sharing import copy_place
 
 pytestmark = DATABASES
 
@@ -59,10 +60,10 @@ def away(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Away]:
     made.let_go()
 
 
-def leave_untold(lab: Lab, away: Away, **base: object) -> None:
-    """Run a study whose second run and all later ones MLflow is not told of."""
+def leave_untold(lab: Lab, away: Away, seeds: int = 1, **base: object) -> None:
+    """Run a study of which MLflow is told one run at most."""
     with pytest.raises(Undelivered):
-        lab.run(study_data(seeds=2, cells=1, **base), observer=away)
+        lab.run(study_data(seeds=seeds, cells=1, **base), observer=away)
     away.let_go()
     assert len(lab.children(status="FINISHED")) < 2
 
@@ -74,18 +75,18 @@ def test_each_store_hears_what_it_missed_itself(lab: Lab, away: Away) -> None:
     warned = Warnings()
     shutil.copy(lab.blank / "mlflow.db", lab.folder / "other.db")
     first, lab.tracking_uri = lab.tracking_uri, sqlite_url(lab.folder / "other.db")
-    lab.assert_invariant(lab.run(study_data(seeds=2, cells=1), tracking_uri=lab.tracking_uri, observer=warned))
+    lab.assert_invariant(lab.run(study_data(seeds=1, cells=1), tracking_uri=lab.tracking_uri, observer=warned))
     assert any("tracked at" in what for what in warned.heard)
     lab.tracking_uri = first
     assert lab.attempts("FINISHED") == missing, "what is there stays as it is"
     sync_study(lab.out / "tiny", lab.storage, first)
-    lab.assert_invariant(lab.run(study_data(seeds=2, cells=1)))
+    lab.assert_invariant(lab.run(study_data(seeds=1, cells=1)))
 
 
 @pytest.mark.fault(7, "an attempt that began while the store was there and failed while it was away")
 def test_an_attempt_that_failed_unheard_stands_once(lab: Lab, away: Away) -> None:
     mended = lab.folder / "mended"
-    leave_untold(lab, away, mode="raise", only_seed=1, until=str(mended))
+    leave_untold(lab, away, seeds=2, mode="raise", only_seed=1, until=str(mended))
     sync_study(lab.out / "tiny", lab.storage)
     attempts = Counter((run.data.tags["run"], run.data.tags["attempt"]) for run in lab.children())
     assert set(attempts.values()) == {1}
@@ -144,7 +145,7 @@ def test_an_interrupt_is_heard_between_deliveries(lab: Lab, away: Away, monkeypa
     monkeypatch.undo()
     assert not [run for run in lab.mlflow_runs() if run.info.status == "RUNNING"]
     sync_study(lab.out / "tiny", lab.storage)
-    lab.assert_invariant(lab.run(study_data(seeds=2, cells=1)))
+    lab.assert_invariant(lab.run(study_data(seeds=1, cells=1)))
 
 
 @pytest.mark.fault(7, "the answer to the making of the study's own run is lost, and the server away at the end")
@@ -180,8 +181,10 @@ def test_an_attempt_is_never_counted_twice(lab: Lab, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.fault(12, "a plan written by a newer version, or whole but no longer taken")
 @pytest.mark.parametrize("change", [{"schema": 2}, {"spec": {"study": {"name": "tiny"}}}])
-def test_a_plan_of_another_version_is_refused_and_stays_where_it_is(lab: Lab, change: dict[str, object]) -> None:
-    lab.run(study_data(seeds=1, cells=1))
+def test_a_plan_of_another_version_is_refused_and_stays_where_it_is(
+    lab: Lab, two_runs: Path, change: dict[str, object]
+) -> None:
+    copy_place(two_runs, lab.folder)
     plan = lab.out / "tiny" / "study.json"
     plan.write_text(json.dumps({**json.loads(plan.read_text(encoding="utf-8")), **change}), encoding="utf-8")
     before = plan.read_bytes()

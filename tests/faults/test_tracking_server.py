@@ -99,10 +99,11 @@ def test_a_server_that_is_away_at_the_start_is_named_within_ten_seconds(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str, way: Way
 ) -> None:
     proxy.behave(way)
-    assert_told_at_once(lab, study_data(name, cells=1), proxy.uri)
+    data = study_data(name, seeds=1, cells=1)
+    assert_told_at_once(lab, data, proxy.uri)
     assert not [request for request in proxy.requests if "runs/create" in request]
     proxy.recover()
-    assert_delivered(lab, mlflow_server, lab.run(study_data(name, cells=1), tracking_uri=proxy.uri))
+    assert_delivered(lab, mlflow_server, lab.run(data, tracking_uri=proxy.uri))
 
 
 @pytest.mark.slow
@@ -305,7 +306,7 @@ def test_the_same_command_delivers_too(lab: Lab, mlflow_server: MlflowServer, pr
 def test_sync_says_when_it_cannot_and_does_nothing_twice(
     lab: Lab, mlflow_server: MlflowServer, proxy: Proxy, name: str
 ) -> None:
-    study = run_undelivered(lab, study_data(name, cells=1), proxy, Way.REFUSE, after=1)
+    study = run_undelivered(lab, study_data(name, seeds=1, cells=1), proxy, Way.REFUSE, after=1)
     waiting = unsynced(lab, mlflow_server, study)
     began = time.monotonic()
     with pytest.raises(StoreUnavailable) as caught:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness import StudyLocked
 from harness.record.folder import LOCK_FILE
 from harness.record.run import finished_runs
 from tests.harness.lab import DATABASES, Lab, alive, children_of, study_data, wait_for
@@ -24,16 +25,23 @@ def waiting_study(lab: Lab) -> dict[str, Any]:
     return study_data(seeds=1, mode="wait", until=str(lab.folder / "go"), marks=str(lab.marks()))
 
 
-def started(lab: Lab, data: dict[str, Any], **options: Any) -> subprocess.Popen[str]:
+def started(lab: Lab, data: dict[str, Any], jobs: int = 2) -> subprocess.Popen[str]:
     """The first runner, which computes."""
-    process = lab.start(data, **options)
-    wait_for(lambda: len([*lab.marks().iterdir()]) == 2 and len(lab.children(status="RUNNING")) == 2, "two runs")
+    process = lab.start(data, jobs=jobs)
+    wait_for(lambda: len([*lab.marks().iterdir()]) == jobs == len(lab.children(status="RUNNING")), f"{jobs} runs")
     return process
 
 
 def contents(folder: Path) -> dict[Path, str]:
     """Everything on disk, the databases with it."""
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_refused_here(lab: Lab, data: dict[str, Any], first: subprocess.Popen[str]) -> None:
+    """This process is refused, without a third one to start; that one's exit code and words: in the test of six."""
+    with pytest.raises(StudyLocked, match=f"is being run by process {first.pid} on {socket.gethostname()}") as caught:
+        lab.run(data)
+    assert caught.value.exit_code == 4
 
 
 def assert_refused(lab: Lab, second: subprocess.Popen[str], first: subprocess.Popen[str]) -> None:
@@ -46,12 +54,12 @@ def assert_refused(lab: Lab, second: subprocess.Popen[str], first: subprocess.Po
 @pytest.mark.fault(11, "a second process on a study that another computes; the first one stopped (SIGSTOP)")
 def test_a_second_runner_is_refused_and_changes_nothing(lab: Lab) -> None:
     data = waiting_study(lab)
-    first = started(lab, data)
+    first = started(lab, data, jobs=1)
     before = contents(lab.folder)
-    assert_refused(lab, lab.start(data), first)
+    assert_refused_here(lab, data, first)
     assert contents(lab.folder) == before
     first.send_signal(signal.SIGSTOP)
-    assert_refused(lab, lab.start(data), first)
+    assert_refused_here(lab, data, first)
     first.send_signal(signal.SIGCONT)
     (lab.folder / "go").touch()
     assert lab.finish(first)[0] == 0

@@ -164,7 +164,7 @@ def test_a_beginning_that_is_refused_leaves_nothing_undelivered(lab: Lab, monkey
         begin(self, run, attempt)
 
     monkeypatch.setattr(MLflowMirror, "started", started)
-    lab.assert_invariant(lab.run(study_data(cells=1)))
+    lab.assert_invariant(lab.run(study_data(seeds=1, cells=1)))
     assert refused
 
 

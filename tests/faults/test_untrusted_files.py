@@ -17,6 +17,7 @@ from harness import HarnessError, RunRecord, Study
 from harness.errors import DamagedRecord
 from harness.mirrors.mlflow.download import download_study
 from tests.harness.lab import Lab, databases, study_data
+from tests.sharing import copy_place
 
 
 class Trap:
@@ -70,8 +71,11 @@ def test_the_trap_is_sprung_by_unpickling(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def study(lab: Lab) -> Study:
-    return lab.run(study_data(seeds=1, cells=1))
+def study(lab: Lab, request: pytest.FixtureRequest) -> Study:
+    if not lab.has_stores:
+        return lab.run(study_data(seeds=1, cells=1))
+    copy_place(request.getfixturevalue("two_runs"), lab.folder)
+    return lab.study()
 
 
 @pytest.mark.fault(18, "a pickle, an array of objects, an array of 8 TB in place of a run's parameters")

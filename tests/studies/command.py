@@ -1,11 +1,21 @@
-"""The command line as a person calls it, and a study of the real algorithm small enough for a test."""
+"""The command line as a person calls it, a study of the real algorithm small enough for a test, its report at once."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from tests.harness.lab import wait_for
+
+if TYPE_CHECKING:
+    import pytest
 
 from tests.processes import Running
 
@@ -40,6 +50,22 @@ THREE_SEEDS = TINY.replace("seeds = 1", "seeds = 3")
 ANSWER = "answer.json"  # exit code, standard output and standard error of the command that ran it
 
 
+def leave_pictures_blank(patch: pytest.MonkeyPatch) -> None:
+    """Let reports be written without the time drawing takes; tables and words, those of pictures too, are the same."""
+
+    def save(figure: object, file: IO[str], **_: Any) -> None:
+        file.write("<svg/>")
+
+    patch.setattr("matplotlib.figure.Figure.savefig", save)
+    patch.setattr("matplotlib.figure.Figure.get_layout_engine", lambda figure: None)
+
+
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Leave the pictures of reports blank, and their films out."""
+    leave_pictures_blank(patch)
+    patch.setattr("studies.film.choosing.make_film", lambda study: None)
+
+
 def start(*arguments: str, cwd: Path) -> Running:
     """Start ``a3c-bench`` in a process of its own, its libraries loaded."""
     return Running("studies.cli", [*arguments], cwd, {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"})
@@ -58,3 +84,26 @@ def call(*arguments: str, cwd: Path) -> tuple[int, str, str]:
     process = start(*arguments, cwd=cwd)
     out, errors = process.communicate(PATIENCE)
     return process.wait(), out, errors
+
+
+@contextmanager
+def signalled(number: signal.Signals, when: Callable[[], object]) -> Iterator[None]:
+    """Send this process a signal when the command that is called in it has come so far."""
+
+    def send() -> None:
+        try:
+            wait_for(when, "the command to come so far", PATIENCE)
+        finally:
+            os.kill(os.getpid(), number)
+
+    def unheeded(*_: object) -> None:
+        raise AssertionError("the command did not heed the signal")
+
+    before = signal.signal(number, unheeded)
+    sender = threading.Thread(target=send)
+    try:
+        sender.start()
+        yield
+    finally:
+        sender.join()
+        signal.signal(number, before)

@@ -20,6 +20,7 @@ from rich.console import Console
 from a3c import TrainConfig
 from a3c.engines.choice import ENGINES
 from harness.commands.single import RunFailed
+from harness.compute.executor import InlineExecutor
 from harness.errors import BadInput, Interrupted
 from studies.bench import contestants
 from studies.bench.contestants import ENVIRONMENT, PAIR, PEER, all_contestants, choose, training
@@ -29,8 +30,8 @@ from studies.bench.record import write_bench
 from studies.bench.runner import Bench, Options, Watcher, run_bench
 from studies.bench.summary import PairRow, Row, Spread, Summary, headlines, summarise
 from studies.cli import run
-from tests.harness.lab import DATABASES, children_of, wait_for
-from tests.studies.command import PATIENCE, start
+from tests.harness.lab import DATABASES, children_of
+from tests.studies.command import signalled
 
 pytestmark = DATABASES
 
@@ -240,13 +241,20 @@ def measuring(pid: int) -> bool:
     return any(b"harness.compute.child" in command.read_bytes() for command in commands if command.exists())
 
 
-def test_an_interrupted_bench_leaves_no_results(workplace: Path) -> None:
-    process = start("bench", "--only", FAST.name, "--seconds", "600", cwd=workplace)
-    wait_for(lambda: process.poll() is not None or measuring(process.pid), "the bench to begin", PATIENCE)
-    assert tracked(workplace) == []
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130, errors
+def test_an_interrupted_bench_leaves_no_results(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[Run] = []
+
+    def begun() -> bool:
+        if not measuring(os.getpid()):
+            return False
+        told.extend(tracked(workplace))
+        return True
+
+    with signalled(signal.SIGINT, begun):
+        code = run(["bench", "--only", FAST.name, "--seconds", "600"])
+    errors = capsys.readouterr().err
+    assert code == 130
+    assert told == [], "MLflow is told of a bench when it has ended"
     assert "Traceback" not in errors
     assert "leaves no results" in errors
     assert [*(workplace / "out" / "bench").iterdir()] == []
@@ -256,7 +264,16 @@ def test_an_interrupted_bench_leaves_no_results(workplace: Path) -> None:
 BROKEN = contestants.Contestant("a3c", "broken", {"engine": "no such engine"})
 
 
-def test_a_contestant_that_fails_leaves_the_others_results(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured in this process, which takes no time to start and stays on its cores."""
+    monkeypatch.setattr("studies.bench.runner.ProcessExecutor", lambda slots: InlineExecutor())
+    monkeypatch.delattr(os, "sched_setaffinity", raising=False)
+
+
+def test_a_contestant_that_fails_leaves_the_others_results(
+    workplace: Path, here: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contestants, "all_contestants", lambda: (contestants.ENVIRONMENT, BROKEN, FAST))
         assert run(["bench", "--rounds", "2", "--seconds", "0.01", "--steps", "200"]) == 1
@@ -267,7 +284,9 @@ def test_a_contestant_that_fails_leaves_the_others_results(workplace: Path, caps
     assert [made.info.status for made in tracked(workplace)] == ["FINISHED"]
 
 
-def test_a_bench_in_which_everybody_fails_has_failed(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bench_in_which_everybody_fails_has_failed(
+    workplace: Path, here: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = BROKEN
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contestants, "all_contestants", lambda: (broken, broken, broken))
@@ -296,7 +315,7 @@ class Disturber(Watcher):
 @pytest.mark.fault(7, "MLflow's store gone while a bench is measured that then fails, or is interrupted")
 @pytest.mark.parametrize("interrupts", [False, True])
 def test_what_ended_a_bench_is_told_though_mlflow_is_away(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, interrupts: bool
+    workplace: Path, here: None, monkeypatch: pytest.MonkeyPatch, interrupts: bool
 ) -> None:
     monkeypatch.setattr(contestants, "all_contestants", lambda: 3 * (BROKEN,))
     with pytest.raises(Interrupted if interrupts else RunFailed) as caught:

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from harness import Study, load_results
+from harness.compute.executor import InlineExecutor
 from harness.record.folder import DAMAGED_FOLDER, DRAFT_PREFIX
 from reports.comparison.calibration import CALIBRATION_FILE
 from studies.cli import run
 from tests.harness.lab import DATABASES, ROOT
 from tests.sharing import copy_place
-from tests.studies.command import ANSWER, THREE_SEEDS
+from tests.studies.command import ANSWER, THREE_SEEDS, draw_nothing, leave_pictures_blank
 
 pytestmark = DATABASES
 
@@ -40,6 +41,13 @@ def answer(tmp_path_factory: pytest.TempPathFactory, tiny_place: Path) -> Answer
 @pytest.fixture(autouse=True)
 def _in_place(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(answer.place)
+
+
+@pytest.fixture
+def little_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are written with blank pictures, and films are made in this process."""
+    leave_pictures_blank(monkeypatch)
+    monkeypatch.setattr("studies.film.acting.ProcessExecutor", lambda slots: InlineExecutor())
 
 
 def page_text(page: Path) -> str:
@@ -144,7 +152,9 @@ def test_list_shows_what_was_run(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_the_report_can_be_written_again(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_can_be_written_again(
+    answer: Answer, little_is_drawn: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = answer.place / "out" / "tiny" / "report.html"
     before = page_text(page)
     page.unlink()
@@ -153,7 +163,9 @@ def test_the_report_can_be_written_again(answer: Answer, capsys: pytest.CaptureF
     assert page_text(page) == before
 
 
-def test_the_report_can_be_written_from_mlflow_alone(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_can_be_written_from_mlflow_alone(
+    answer: Answer, little_is_drawn: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     uri = f"sqlite:///{answer.place}/mlflow.db"
     assert run(["report", "tiny", "--tracking-uri", uri, "--out", "elsewhere"]) == 0
     captured = capsys.readouterr()
@@ -180,7 +192,10 @@ def test_a_study_in_mlflow_is_named_by_its_file_too(
     assert (len(study.records), folder) == (18, Path("elsewhere/tiny"))
 
 
-def test_the_same_command_again_has_nothing_to_do(answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_command_again_has_nothing_to_do(
+    answer: Answer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_nothing(monkeypatch)
     before = load_results("tiny")
     assert run(["run", "tiny.toml", "--jobs", "1"]) == 0
     assert "nothing to do" in capsys.readouterr().out

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from harness import load_study
+from harness.compute.executor import InlineExecutor
 from reports.comparison.calibration import read_calibration
 from studies.cli import run
 from tests.harness.lab import DATABASES
 from tests.opened import counting
 from tests.sharing import made_once
-from tests.studies.command import TINY
+from tests.studies.command import TINY, draw_nothing
 
 pytestmark = DATABASES
 
@@ -29,15 +30,21 @@ SMALL = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_nothing(monkeypatch)
+
+
 @pytest.fixture
 def place(tmp_path_factory: pytest.TempPathFactory, workplace: Path) -> Path:
-    """A working directory in which two studies were run."""
+    """A working directory in which two studies were run, their runs computed in this process."""
 
     def make(place: Path) -> None:
         for name, margin in (("one", 0.5), ("two", 0.001)):
             text = SMALL.replace('name = "tiny"', f'name = "{name}"') + f"margin = {margin}\n"
             (place / f"{name}.toml").write_text(text, encoding="utf-8")
-            with contextlib.chdir(place):
+            with contextlib.chdir(place), pytest.MonkeyPatch.context() as patch:
+                patch.setattr("harness.compute.choice.ProcessExecutor", lambda slots: InlineExecutor())
                 assert run(["run", f"{name}.toml", "--jobs", "1", *IN_MEMORY]) == 0
 
     shutil.copytree(made_once(tmp_path_factory, "verdicts", make) / "out", workplace / "out")

@@ -19,7 +19,7 @@ from studies.catalogue import named_studies
 from studies.cli import run
 from tests.studies.command import TINY
 
-FAST = 150
+FAST = 100
 LONG = 1500
 SECONDS = 5.0  # of this process's time, for one example
 VALID = [path.read_bytes() for path in named_studies().values()] + [TINY.encode()]

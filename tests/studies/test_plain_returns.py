@@ -12,6 +12,7 @@ from reports import compare_cells, paired_differences, write_report
 from reports.statistics.verdicts import Verdict
 from studies import run_study
 from tests.harness.lab import DATABASES
+from tests.studies.command import draw_nothing
 from tests.studies.test_cli_run import page_text
 
 pytestmark = DATABASES
@@ -23,6 +24,11 @@ CRITICS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_nothing(monkeypatch)
+
+
 def test_an_arm_that_diverges_in_every_run_is_worse_where_returns_are_negative(workplace: Path) -> None:
     study = run_study(
         {
@@ -32,6 +38,7 @@ def test_an_arm_that_diverges_in_every_run_is_worse_where_returns_are_negative(w
             "compare": {"factor": "critic", "baseline": "calm", "metric": "final", "margin": 1.0},
         },
         executor="inline",
+        tracking_uri="memory:",
     )
     assert {record.outcome for record in study.records if record.arm == "wild"} == {"diverged"}
     (comparison,) = compare_cells(study)
@@ -63,6 +70,8 @@ def test_a_threshold_that_chance_exceeds_scales_nothing(workplace: Path) -> None
             "compare": {"factor": "gamma", "baseline": 0.9},
         },
         executor="inline",
+        storage="memory:",
+        tracking_uri="memory:",
     )
     assert all("reward_threshold" in record.metrics and "solved" not in record.metrics for record in study.records)
     text = page_text(write_report(study))

@@ -15,7 +15,7 @@ from studies import load_results, run_study
 from studies.catalogue import find_spec
 from tests.harness.lab import DATABASES, without_time
 from tests.sharing import copy_place
-from tests.studies.command import THREE_SEEDS, TINY
+from tests.studies.command import THREE_SEEDS, TINY, draw_nothing
 from tests.studies.test_cli_run import page_text
 
 pytestmark = DATABASES
@@ -34,6 +34,7 @@ def smoked(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """The smoke study, run in a folder that was empty."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("smoke"))
+        draw_nothing(patch)
         return run_study(smoke(), jobs=2, out=Path("out").absolute(), report=lambda study: [write_report(study)])
 
 
@@ -96,7 +97,8 @@ def test_a_study_is_given_as_file_tables_or_spec(
 
 
 def test_the_same_study_elsewhere_gives_the_same_figures(tiny_place: Path, workplace: Path) -> None:
-    elsewhere = load_results(run_study(tomllib.loads(TINY), executor="inline", out="elsewhere"))
+    stores = {"storage": "memory:", "tracking_uri": "memory:"}
+    elsewhere = load_results(run_study(tomllib.loads(TINY), executor="inline", out="elsewhere", **stores))
     assert len(elsewhere) == 6
     assert without_time(load_results("tiny", tiny_place / "out").head(6)).equals(without_time(elsewhere))
 

@@ -57,7 +57,7 @@ def test_a_rule_of_ones_own_is_trained_with_in_spawned_processes(
     tables["sweep"] = {"target": ["drop", "my_rules:drop"]}
     tables["base"] |= {"rollout_length": 5, "n_step": 3}
     tables["compare"]["baseline"] = "drop"
-    study = run_study(tables, jobs=1)
+    study = run_study(tables, jobs=1, storage="memory:", tracking_uri="memory:")
     parameters = {record.arm: record.arrays("parameters")["parameters"].tobytes() for record in study.records}
     assert set(parameters) == {"drop", "my_rules:drop"}
     assert len(set(parameters.values())) == 1
