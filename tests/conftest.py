@@ -48,6 +48,12 @@ def pytest_runtest_setup() -> None:
         _set_aside = len(sys.modules)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Let others see again what is there: Hypothesis looks who holds random numbers."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def imports_are_set_aside() -> Iterator[None]:
     """Spare each study the time to do the same: it counts first what is frozen."""

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-
-from tests.harness.lab import wait_for
 
 if TYPE_CHECKING:
     import pytest
@@ -84,26 +78,3 @@ def call(*arguments: str, cwd: Path) -> tuple[int, str, str]:
     process = start(*arguments, cwd=cwd)
     out, errors = process.communicate(PATIENCE)
     return process.wait(), out, errors
-
-
-@contextmanager
-def signalled(number: signal.Signals, when: Callable[[], object]) -> Iterator[None]:
-    """Send this process a signal when the command that is called in it has come so far."""
-
-    def send() -> None:
-        try:
-            wait_for(when, "the command to come so far", PATIENCE)
-        finally:
-            os.kill(os.getpid(), number)
-
-    def unheeded(*_: object) -> None:
-        raise AssertionError("the command did not heed the signal")
-
-    before = signal.signal(number, unheeded)
-    sender = threading.Thread(target=send)
-    try:
-        sender.start()
-        yield
-    finally:
-        sender.join()
-        signal.signal(number, before)

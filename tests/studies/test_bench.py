@@ -30,8 +30,8 @@ from studies.bench.record import write_bench
 from studies.bench.runner import Bench, Options, Watcher, run_bench
 from studies.bench.summary import PairRow, Row, Spread, Summary, headlines, summarise
 from studies.cli import run
-from tests.harness.lab import DATABASES, children_of
-from tests.studies.command import signalled
+from tests.harness.lab import DATABASES, children_of, wait_for
+from tests.studies.command import PATIENCE, start
 
 pytestmark = DATABASES
 
@@ -241,20 +241,13 @@ def measuring(pid: int) -> bool:
     return any(b"harness.compute.child" in command.read_bytes() for command in commands if command.exists())
 
 
-def test_an_interrupted_bench_leaves_no_results(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told: list[Run] = []
-
-    def begun() -> bool:
-        if not measuring(os.getpid()):
-            return False
-        told.extend(tracked(workplace))
-        return True
-
-    with signalled(signal.SIGINT, begun):
-        code = run(["bench", "--only", FAST.name, "--seconds", "600"])
-    errors = capsys.readouterr().err
-    assert code == 130
-    assert told == [], "MLflow is told of a bench when it has ended"
+def test_an_interrupted_bench_leaves_no_results(workplace: Path) -> None:
+    process = start("bench", "--only", FAST.name, "--seconds", "600", cwd=workplace)
+    wait_for(lambda: process.poll() is not None or measuring(process.pid), "the bench to begin", PATIENCE)
+    assert tracked(workplace) == [], "MLflow is told of a bench when it has ended"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert "leaves no results" in errors
     assert [*(workplace / "out" / "bench").iterdir()] == []

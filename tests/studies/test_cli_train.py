@@ -12,7 +12,7 @@ from mlflow.entities import Run
 
 from studies.cli import run
 from tests.harness.lab import DATABASES, wait_for
-from tests.studies.command import PATIENCE, TINY, signalled, start, start_afresh
+from tests.studies.command import PATIENCE, TINY, start, start_afresh
 
 pytestmark = DATABASES
 
@@ -81,20 +81,15 @@ def test_the_same_settings_give_the_same_figures(place: Path, capsys: pytest.Cap
     assert len(one) > 10
 
 
-def test_a_stopped_run_is_killed_in_mlflow(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told: list[Run] = []
-
-    def begun() -> bool:
-        if not (place / "out" / "train" / "attempts").is_dir():
-            return False
-        told.extend(tracked(place))
-        return True
-
-    with signalled(signal.SIGTERM, begun):
-        code = run(["train", "--total-steps", "100000000", "--evaluations", "0"])
-    assert code == 143
-    assert told == [], "MLflow is told of a run when it has ended"
-    assert "Traceback" not in capsys.readouterr().err
+def test_a_stopped_run_is_killed_in_mlflow(place: Path) -> None:
+    process = start("train", "--total-steps", "100000000", "--evaluations", "0", cwd=place)
+    begun = place / "out" / "train" / "attempts"
+    wait_for(lambda: process.poll() is not None or begun.is_dir(), "the run to begin", PATIENCE)
+    assert tracked(place) == [], "MLflow is told of a run when it has ended"
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143, errors
+    assert "Traceback" not in errors
     assert [made.info.status for made in tracked(place)] == ["KILLED"]
 
 
