@@ -218,7 +218,9 @@ if "harness.compute.child" in sys.orig_argv:
         data = study_data(cells=1, marks=str(lab.marks()))
         study = lab.run(data, executor="processes", jobs=2, observer=diary)
     assert len([*lab.folder.glob("died-*")]) == 2
-    assert [(failure.attempt, retried) for failure, retried in diary.failures] == [(1, True)] * 2
+    deaths = [(failure.attempt, retried) for failure, retried in diary.failures]
+    # the second to start may be the first one's successor
+    assert deaths in ([(1, True), (1, True)], [(1, True), (2, True)])
     assert all("killed by signal 9 (SIGKILL)" in failure.reason for failure, _ in diary.failures)
     assert set(computed(lab).values()) == {1}
     assert_all_done(lab, study)
