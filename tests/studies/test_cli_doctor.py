@@ -89,7 +89,7 @@ def test_what_a_killed_study_left_is_told_and_made_good(lab: Lab, doctor: Doctor
     assert doctor() == 0
 
 
-@pytest.mark.parametrize(("name", "store"), [pytest.param("optuna.db", "Optuna", marks=SLOW), ("mlflow.db", "MLflow")])
+@pytest.mark.parametrize(("name", "store"), [("optuna.db", "Optuna"), ("mlflow.db", "MLflow")])
 def test_results_a_store_does_not_have_are_told_and_delivered(
     lab: Lab, finished: Study, doctor: Doctor, name: str, store: str
 ) -> None:
@@ -100,7 +100,6 @@ def test_results_a_store_does_not_have_are_told_and_delivered(
     lab.assert_invariant(finished)
 
 
-@SLOW
 def test_a_run_that_stands_twice_is_told_and_put_aside(lab: Lab, finished: Study, doctor: Doctor) -> None:
     client, child = MlflowClient(tracking_uri=lab.tracking_uri), lab.children()[0]
     ghost = client.create_run(child.info.experiment_id, tags=child.data.tags)
@@ -119,7 +118,7 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.fault(10, "one bit of a run's file flipped, its size as it was; doctor tells and sets the run aside")
-@pytest.mark.parametrize("name", ["curves.csv", pytest.param("parameters.npz", marks=SLOW)])
+@pytest.mark.parametrize("name", ["curves.csv", "parameters.npz"])
 def test_a_flipped_bit_is_told_and_the_run_set_aside(lab: Lab, finished: Study, doctor: Doctor, name: str) -> None:
     before, record = lab.table(), finished.records[0]
     content = (record.folder / name).read_bytes()
@@ -151,7 +150,7 @@ def test_half_written_things_are_told_and_removed(lab: Lab, finished: Study, doc
     lab.assert_invariant(load_study(finished.folder))
 
 
-@pytest.mark.parametrize("name", ["attempts/*/*.json", pytest.param("identity.json", marks=SLOW)])
+@pytest.mark.parametrize("name", ["attempts/*/*.json", "identity.json"])
 def test_damaged_small_files_are_told_and_set_aside(lab: Lab, finished: Study, doctor: Doctor, name: str) -> None:
     path = sorted(finished.folder.glob(name))[0]
     path.write_bytes(b"\x00")
@@ -232,9 +231,7 @@ def test_looking_makes_no_database_of_an_empty_file(lab: Lab, finished: Study, d
     assert contents(lab.folder) == before
 
 
-@pytest.mark.parametrize(
-    "kind", ["with a failure", "from elsewhere", *(pytest.param(kind, marks=SLOW) for kind in ("finished", "partial"))]
-)
+@pytest.mark.parametrize("kind", ["with a failure", "from elsewhere", "finished", "partial"])
 def test_a_healthy_study_is_clean_and_no_byte_of_it_changes(lab: Lab, doctor: Doctor, kind: str) -> None:
     failing: dict[str, Any] = {"mode": "raise", "only_seed": 1} if kind == "with a failure" else {}
     study = lab.run(study_data(cells=1, **failing))

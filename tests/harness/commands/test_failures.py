@@ -14,9 +14,8 @@ from harness.record.attempt import Failure, failed_attempts
 from tests.harness.lab import DATABASES, FAKE, Lab, databases, study_data
 
 # What a child reports is what the executor's own tests hold; the study does the same with it wherever it comes from.
-PROCESSES = pytest.param("processes", marks=pytest.mark.slow)
-EITHER = pytest.mark.parametrize("executor", [pytest.param("inline", marks=DATABASES), PROCESSES])
-EITHER_IN_MEMORY = pytest.mark.parametrize("executor", ["inline", PROCESSES])
+EITHER = pytest.mark.parametrize("executor", [pytest.param("inline", marks=DATABASES), "processes"])
+EITHER_IN_MEMORY = pytest.mark.parametrize("executor", ["inline", "processes"])
 
 
 class Failures(Observer):
@@ -102,7 +101,6 @@ def test_a_process_that_dies_once_costs_one_attempt(lab: Lab) -> None:
     lab.assert_invariant(study)
 
 
-@pytest.mark.slow
 @pytest.mark.fault(6, "a child that exits in every attempt")
 def test_a_process_that_exits_says_with_which_code(lab: Lab) -> None:
     data = study_data(cells=1, mode="exit", only_seed=1)

@@ -74,10 +74,8 @@ def stopped(sent: signal.Signals, moment: str, row: int, what: str, *marks: pyte
     [
         stopped(signal.SIGINT, "locked", 3, "SIGINT once, before anything runs"),
         stopped(signal.SIGTERM, "half is done", 3, "SIGTERM when half of the runs are done"),
-        stopped(
-            signal.SIGKILL, "planned", 2, "SIGKILL of the parent when the plan is written, children starting", SLOW
-        ),
-        stopped(signal.SIGKILL, "a run began", 2, "SIGKILL of the parent while two children compute", SLOW),
+        stopped(signal.SIGKILL, "planned", 2, "SIGKILL of the parent when the plan is written, children starting"),
+        stopped(signal.SIGKILL, "a run began", 2, "SIGKILL of the parent while two children compute"),
         stopped(signal.SIGKILL, "all is done", 2, "SIGKILL of the parent after the last run, before its end", SLOW),
     ],
 )
@@ -141,7 +139,6 @@ def test_a_second_signal_ends_the_process_at_once(lab: Lab) -> None:
     wait_for(lambda: not any(map(alive, children)), "the children to end", 5)
 
 
-@pytest.mark.slow
 @pytest.mark.fault(11, "a second runner on a study that is being run")
 def test_a_study_that_is_being_run_is_locked(lab: Lab) -> None:
     gate = lab.folder / "gate"

@@ -9,7 +9,7 @@ import pytest
 from harness import load_results
 from harness.mirrors.addresses import MEMORY
 from harness.mirrors.mlflow.download import download_study
-from tests.harness.lab import DATABASES, Lab, databases, study_data
+from tests.harness.lab import Lab, databases, study_data
 from tests.harness.study.test_design import NASTY
 
 STUDIES = [
@@ -24,7 +24,6 @@ STUDIES = [
     "a\n'\"b",
     "/etc/x",
 ]
-HARDEST = ("../../x", "a\0b", "🙂/\u202e")  # for a store; the others are quick in memory alone
 
 
 @databases
@@ -70,19 +69,13 @@ def test_names_as_long_as_can_be_run_fail_and_are_set_aside(lab: Lab) -> None:
 @pytest.mark.fault(
     17, "study names that hold paths, markup, NUL, right-to-left marks, quotes, or are devices on Windows"
 )
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(pytest.param(name, id=f"memory-{name}") for name in STUDIES if name not in HARDEST),
-        *(pytest.param(name, marks=DATABASES) for name in HARDEST),
-        *(pytest.param(name, marks=[pytest.mark.slow, *DATABASES]) for name in STUDIES if name not in HARDEST),
-    ],
-)
+@databases
+@pytest.mark.parametrize("name", STUDIES)
 def test_nasty_study_names_stay_in_the_output_folder(lab: Lab, name: str) -> None:
     study = lab.run(study_data(name=name, seeds=1, cells=1))
     lab.assert_invariant(study)
     assert study.folder.parent == lab.out
-    assert_within(lab.folder, study.folder, lab.has_stores)
+    assert_within(lab.folder, study.folder)
     assert load_results(name, lab.out).equals(load_results(study))
 
 
@@ -110,10 +103,8 @@ def test_a_working_directory_of_any_name_will_do(lab: Lab, monkeypatch: pytest.M
     assert {path.name for path in lab.folder.iterdir()} == {folder, "mlflow.db", "optuna.db"}
 
 
-def assert_within(place: Path, folder: Path, stores: bool = True) -> None:
+def assert_within(place: Path, folder: Path) -> None:
     """Nothing was written beside the study's folder and the stores."""
-    beside = {"mlartifacts", "mlflow.db", "optuna.db"} if stores else set()
-    assert {path.name for path in place.iterdir()} == {"out", *beside}
+    assert {path.name for path in place.iterdir()} == {"out", "mlartifacts", "mlflow.db", "optuna.db"}
     assert [path.name for path in (place / "out").iterdir()] == [folder.name]
-    if stores:
-        assert len([*(place / "mlartifacts").iterdir()]) == 1
+    assert len([*(place / "mlartifacts").iterdir()]) == 1
