@@ -53,6 +53,8 @@ def _tuple(value: object) -> object:
 Rate = Annotated[float, Field(gt=0, le=10)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
+EngineName = Literal["compiled", "autograd"]  # the fastest first
+
 
 class TrainConfig(BaseModel):
     """One training run, whole: the same config gives the same bits under ``round_robin`` (on one machine type).
@@ -74,7 +76,7 @@ class TrainConfig(BaseModel):
     """Threads, each with its own environment and local network."""
     schedule: ScheduleName = "round_robin"
     """The order of pushes: a fixed turn (repeats bit for bit) or first come, first served."""
-    engine: Literal["auto", "compiled", "autograd"] = "auto"
+    engine: Literal["auto", EngineName] = "auto"
     """The arithmetic of the networks: in machine code, or by torch; ``auto`` takes the fastest that can."""
 
     n_step: Annotated[int, Field(ge=1, le=1_000_000)] = 20

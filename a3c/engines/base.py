@@ -4,6 +4,7 @@ The protocol is flat float32 vectors and numpy arrays; no engine's own types lea
 thread: it holds that worker's local network.
 
 ``autograd`` is the reference: torch computes, autograd differentiates. ``compiled`` is the fast one, in machine code.
+What they minimize stands in :mod:`a3c.networks.losses`.
 """
 
 from __future__ import annotations
@@ -65,8 +66,9 @@ class Engine(Protocol):
         """Bind the policy to where rollouts are written, and return ``act(observation, t) -> action``.
 
         ``act`` records the observation, float32 ``[k]``, at ``t`` of ``steps``, samples an action 0 … actions-1
-        with the uniform number there, records and returns it. It raises ``ValueError`` if the observation has
-        another shape, and may raise ``TypeError`` if it is not a float32 array of its own.
+        with the uniform number there, records and returns it. Probabilities are float32: one too small for that is
+        never taken. It raises ``ValueError`` if the observation has another shape, and may raise ``TypeError`` if it
+        is not a float32 array of its own.
         """
 
     def values(self, observations: NDArray[np.float32]) -> NDArray[np.float64]:

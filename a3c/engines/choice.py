@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import assert_never, get_args
 
-from a3c.config import TrainConfig
+from a3c.config import EngineName, TrainConfig
 from a3c.engines.base import Engine
 from a3c.networks.layout import Layout
 from a3c.networks.optimizers import StepCount, Update
 
-ENGINES = ("compiled", "autograd")
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 
-def choose_engine(config: TrainConfig) -> str:
+def choose_engine(config: TrainConfig) -> EngineName:
     """Return the name of the engine a config asks for; ``auto`` takes the fastest this machine can run."""
     if config.engine != "auto":
         return config.engine
@@ -32,13 +33,17 @@ def _compiles() -> bool:
 
 def make_engine(config: TrainConfig, layout: Layout) -> Engine:
     """Make one worker's engine, its network all zeros until parameters are copied in."""
-    if choose_engine(config) == "compiled":
-        from a3c.engines.compiled import CompiledEngine
+    match choose_engine(config):
+        case "compiled":
+            from a3c.engines.compiled import CompiledEngine
 
-        return CompiledEngine(config, layout)
-    from a3c.engines.autograd import AutogradEngine
+            return CompiledEngine(config, layout)
+        case "autograd":
+            from a3c.engines.autograd import AutogradEngine
 
-    return AutogradEngine(config, layout)
+            return AutogradEngine(config, layout)
+        case unknown:
+            assert_never(unknown)
 
 
 def make_update(config: TrainConfig, layout: Layout, critic_count: StepCount) -> Update:
@@ -55,7 +60,7 @@ def make_update(config: TrainConfig, layout: Layout, critic_count: StepCount) ->
 @contextmanager
 def single_threaded(config: TrainConfig) -> Iterator[None]:
     """Keep an engine's library to one thread: workers are the parallelism, more would fight over cores."""
-    if choose_engine(config) == "compiled":
+    if choose_engine(config) != "autograd":
         yield
         return
     import torch

@@ -18,7 +18,7 @@ from harness.algorithm.protocol import Algorithm
 from harness.commands.agenda import Agenda, Batch, Judge
 from harness.commands.damage import repair_files
 from harness.commands.observer import Observer
-from harness.compute.choice import ExecutorName, make_executor
+from harness.compute.choice import EXECUTORS, ExecutorName, make_executor
 from harness.compute.executor import Executor
 from harness.compute.task import Advanced, Event, Failed, Finished, Task
 from harness.errors import BadInput, Problem, StoreUnavailable, disk_errors
@@ -84,6 +84,8 @@ def run_study(
     observer = observer or Observer()
     if jobs is not None and not 1 <= jobs <= MAX_JOBS:
         raise BadInput([Problem("jobs", jobs, f"must be from 1 to {MAX_JOBS}")])
+    if executor not in EXECUTORS:
+        raise BadInput([Problem("executor", executor, f"must be one of {', '.join(EXECUTORS)}")])
     checked_storage_url(storage)
     checked_tracking_uri(tracking_uri)
     if spec.study.looks and judge is None:

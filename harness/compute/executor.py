@@ -21,13 +21,16 @@ class Executor(Protocol):
         """Start importing an algorithm, without waiting for it."""
 
     def submit(self, task: Task) -> None:
-        """Start a task; at most ``slots`` may be running."""
+        """Start a task; at most ``slots`` may be running. At its time limit it is ended and reported as failed."""
 
     def events(self, timeout: float) -> list[Event]:
-        """Return the events since the last call, waiting up to ``timeout`` seconds for one."""
+        """Return the events since the last call, waiting up to ``timeout`` seconds for one while a task runs.
+
+        Progress may be left out; how a task ended may not.
+        """
 
     def close(self) -> None:
-        """End all running tasks at once."""
+        """End all running tasks, at once where they run in processes of their own."""
 
 
 class InlineExecutor:

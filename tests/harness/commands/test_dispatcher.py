@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from harness import BadInput, Design, Observer, RunRecord, StoreUnavailable, StudyChanged, load_results
+from harness.compute.choice import EXECUTORS
 from harness.study.design import PlannedRun
 from tests.harness import fake_algorithm
 from tests.harness.fake_algorithm import STEPS, Config, score
@@ -38,7 +39,9 @@ class Diary(Observer):
         self.ended.append(record.run)
 
 
-@pytest.mark.parametrize("executor", ["inline", pytest.param("processes", marks=DATABASES)])
+@pytest.mark.parametrize(
+    "executor", [pytest.param(name, marks=() if name == "inline" else DATABASES) for name in EXECUTORS]
+)
 def test_every_run_finishes_and_stands_in_both_stores(lab: Lab, executor: str) -> None:
     study = lab.run(study_data(), executor=executor, jobs=2)
     assert len(study.planned) == 8
@@ -267,3 +270,9 @@ def test_results_are_one_row_a_run(lab: Lab) -> None:
     assert load_results(lab.out / "tiny").equals(table)
     with pytest.raises(BadInput, match="run the study first"):
         load_results("nothing", lab.out)
+
+
+def test_an_executor_that_there_is_not_is_refused(lab: Lab) -> None:
+    with pytest.raises(BadInput, match=r"^executor = 'inlien': must be one of processes, inline$"):
+        lab.run(study_data(), executor="inlien")
+    assert not lab.out.exists()

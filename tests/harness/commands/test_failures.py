@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from harness import Algorithm, Observer, StoreUnavailable, Study
+from harness.compute.choice import EXECUTORS
 from harness.mirrors.databases import sqlite_url
 from harness.record.attempt import Failure, failed_attempts
 from tests.harness.lab import DATABASES, FAKE, Lab, databases, study_data
 
 # What a child reports is what the executor's own tests hold; the study does the same with it wherever it comes from.
-EITHER = pytest.mark.parametrize("executor", [pytest.param("inline", marks=DATABASES), "processes"])
-EITHER_IN_MEMORY = pytest.mark.parametrize("executor", ["inline", "processes"])
+EITHER_IN_MEMORY = pytest.mark.parametrize("executor", EXECUTORS)
+REAL = {"inline": DATABASES}
+EITHER = pytest.mark.parametrize("executor", [pytest.param(name, marks=REAL.get(name, ())) for name in EXECUTORS])
 
 
 class Failures(Observer):

@@ -12,13 +12,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from harness import Algorithm
 from harness.algorithm.output import RunOutput
-from harness.compute.choice import ExecutorName, make_executor
+from harness.compute.choice import EXECUTORS, ExecutorName, make_executor
 from harness.compute.executor import Executor, InlineExecutor
 from harness.compute.processes import ProcessExecutor
 from harness.compute.task import Advanced, Event, Failed, Finished, Task
@@ -43,7 +43,7 @@ def outcome(executor: Executor) -> Event:
     raise AssertionError("nothing came back")
 
 
-@pytest.fixture(scope="module", params=get_args(ExecutorName))
+@pytest.fixture(scope="module", params=EXECUTORS)
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     with closing(make_executor(request.param, 1, lambda: False)) as made:
         yield made
@@ -54,6 +54,26 @@ def started() -> Callable[[], list[int]]:
     """The processes this one has started since the test began."""
     before = children_of(os.getpid())
     return lambda: [child for child in children_of(os.getpid()) if child not in before]
+
+
+def test_a_task_over_its_time_limit_is_ended_and_the_next_is_computed(executor: Executor) -> None:
+    executor.submit(task_of("one", limit=0.2, mode="wait", until="/never"))
+    event = outcome(executor)
+    assert isinstance(event, Failed)
+    assert (event.run, event.crashed) == ("one", False)
+    assert "OutOfTime: took longer than its time limit of 0.2 s" in event.reason
+    executor.submit(task_of("two"))
+    assert isinstance(outcome(executor), Finished)
+
+
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_where_nothing_runs_nothing_is_waited_for_and_closing_forgets_what_does(name: ExecutorName) -> None:
+    made = make_executor(name, 1, lambda: False)
+    began = time.monotonic()
+    assert made.events(PATIENCE) == []
+    made.submit(task_of(mode="wait", until="/never"))
+    made.close()
+    assert time.monotonic() - began < PATIENCE / 2
 
 
 def test_a_result_comes_back_as_it_was(executor: Executor) -> None:
