@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported: two threads wait for each other
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy is imported: two threads wait for each other
 
 from tests.faults.servers import MlflowServer
 from tests.sharing import made_once, read_migrations_once
@@ -28,7 +28,8 @@ _set_aside = 0  # modules, when the garbage collector was last kept off them
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the tests' folders in memory, where there is room: they commit and sync some ten thousand times."""
-    if MEMORY_DISK.is_dir() and shutil.disk_usage(MEMORY_DISK).free >= MEMORY_FREE:
+    writable = os.access(MEMORY_DISK, os.W_OK | os.X_OK)
+    if writable and shutil.disk_usage(MEMORY_DISK).free >= MEMORY_FREE:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_DISK))
     read_migrations_once()
 
@@ -55,10 +56,10 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def imports_are_set_aside() -> Iterator[None]:
+def studies_leave_the_collector_alone() -> Iterator[None]:
     """Spare each study the time to do the same: it counts first what is frozen."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.commands.dispatcher.imports_set_aside", nullcontext)
+        patch.setattr("harness.commands.dispatcher._imports_set_aside", nullcontext)
         yield
 
 

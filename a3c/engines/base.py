@@ -55,7 +55,8 @@ class Engine(Protocol):
     Attributes:
         parameters: the local network, float32 ``[size]``; write into it, between rollouts, to change the network.
         gradient: what the last gradients were, float32 ``[size]``, the heads at their spans of the layout.
-        residuals: of the rollouts learnt from; each was pushed when the next is learnt from.
+        residuals: sums over the rollouts pushed so far. Learning from a rollout first counts the one before, so
+            learn again only after pushing, or discard them.
     """
 
     parameters: Vector
@@ -119,5 +120,5 @@ def learn_by_parts(engine: Engine, head: str, rollout: Rollout, between: Callabl
         signal = engine.signal(rollout)
     targets, use = (signal.returns, None) if head == "critic" else (signal.n_step, signal.use)
     actor_loss, entropy = engine.actor_gradient(observations, rollout.actions, targets - signal.values, use)
-    engine.residuals.write(signal)
+    engine.residuals.count_and_write(signal)
     return Learned(critic_loss, actor_loss, entropy, signal.differing, signal.shift)

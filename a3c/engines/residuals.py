@@ -39,7 +39,7 @@ class Residuals:
         self.sums, self.latest = self.arrays
         self._early: Floats | None = None
 
-    def write(self, signal: Signal) -> None:
+    def count_and_write(self, signal: Signal) -> None:
         """Count the rollout written before and write this one."""
         self.count()
         reach = min(len(signal.values), DISTANCES)
@@ -51,9 +51,13 @@ class Residuals:
     def count(self) -> None:
         """Count the rollout written last, which was pushed."""
         self.sums += self.latest
+        self.discard()
+
+    def discard(self) -> None:
+        """Forget the rollout written last, which is not pushed."""
         self.latest[...] = 0
 
-    def turn_late(self) -> None:
+    def begin_second_half(self) -> None:
         """Let the rollout written last begin the second half of the budget, unless one before has."""
         if self._early is None:
             self._early = self.sums.copy()

@@ -210,7 +210,7 @@ def n_step(
 
 
 @helper
-def write_residuals(out: Any, length: int, residuals: Any) -> None:
+def count_and_write_residuals(out: Any, length: int, residuals: Any) -> None:
     """Count the residuals of the rollout before and write this one's, every step used.
 
     Args:
@@ -267,7 +267,7 @@ def learn(
         gradient: receives both gradients.
         out: ``[4, ≥ T + 1]``: receives v, G, the discounted returns, and the advantages.
         use: ``[≥ T]``, all true.
-        residuals: see :func:`write_residuals`.
+        residuals: see :func:`count_and_write_residuals`.
         gamma: see :func:`n_step`, as for the next three.
         n: rewards in a complete window.
         seed_convention: how n counts.
@@ -286,7 +286,7 @@ def learn(
     length = rewards.size
     values(network, scratch, critic, observations, out[0])
     differing, shift = n_step(gamma, n, seed_convention, rule, out, rewards, bootstrap_is_zero)
-    write_residuals(out, length, residuals)
+    count_and_write_residuals(out, length, residuals)
     seen, used, ready = observations[:length], use[:length], length < TILE
     targets = out[1] if head & CRITIC_HEAD else out[2]
     critic_loss = critic_gradient(network, scratch, critic, gradient, seen, targets[:length], used, ready)

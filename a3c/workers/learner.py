@@ -47,6 +47,7 @@ class Learner:
         else:
             learned = learn_by_parts(self._engine, self._head, rollout, self._step_local_critic)
         if not math.isfinite(learned.actor_loss + learned.critic_loss):
+            self._engine.residuals.discard()
             raise Diverged(f"a loss is not finite: actor {learned.actor_loss}, critic {learned.critic_loss}")
         return Push(self._worker, pulled, self._engine.gradient, rollout.length, rollout.episode, learned)
 

@@ -101,12 +101,13 @@ class Worker:
             self._version, late = self._push_and_pull(push, self._parameters)
             self._all_pushed = True
             if late:
-                self._residuals.turn_late()
+                self._residuals.begin_second_half()
             if self._pushed is not None:
                 self._pushed(push)
             if self._store.finished:
                 self._schedule.stop()
 
     def _learn_from(self, rollout: Rollout) -> Push:
+        push = self._learn(rollout, self._version)
         self._all_pushed = False
-        return self._learn(rollout, self._version)
+        return push

@@ -18,10 +18,22 @@ def preset_of(config_type: type[BaseModel]) -> Callable[..., BaseModel] | None:
     return preset
 
 
-def default_metric(config_type: type[BaseModel]) -> str | None:
-    """Return the metric a study compares by that names none; None: it has to name one."""
-    ask: Callable[[], str] | None = getattr(config_type, "default_metric", None)
-    return None if ask is None else ask()
+def default_metric(config_type: type[BaseModel]) -> str:
+    """Return the metric a study compares by that names none; empty: it has to name one.
+
+    Raises:
+        BadInput: if the answer is not a name.
+    """
+    ask: Callable[[], object] = getattr(config_type, "default_metric", str)
+    try:
+        metric = ask()
+    except TypeError as error:
+        raise BadInput(
+            [Problem("default_metric", ask, f"must be a static method without arguments ({error})")]
+        ) from None
+    if not isinstance(metric, str):
+        raise BadInput([Problem("default_metric", metric, "must be the name of a metric")])
+    return metric
 
 
 def seed_of(config: BaseModel) -> int:

@@ -122,7 +122,7 @@ def run_study(
                     interrupts.check,
                 )
                 dispatcher = _Dispatcher(design, algorithm, folder, chosen, mirrors, observer, interrupts, origin)
-                with imports_set_aside():
+                with _imports_set_aside():
                     dispatcher.run(agenda, batch, report)
         return load_study(folder)
 
@@ -145,7 +145,7 @@ def _slots(jobs: int | None, design: Design) -> int:
 
 
 @contextmanager
-def imports_set_aside() -> Iterator[None]:
+def _imports_set_aside() -> Iterator[None]:
     """Keep the garbage collector off the objects of the stores' libraries, some 200,000, while a study runs.
 
     SQLAlchemy makes thousands of objects a run, so they would all be visited, for 0.2 s, every few dozen runs. A caller

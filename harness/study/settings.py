@@ -138,11 +138,13 @@ def _plain(value: object) -> object:
 
 def _metric_problems(compare: CompareSection, config: pydantic.BaseModel) -> list[Problem]:
     """Check that a run will have the compared metric, and its direction, as far as the config type knows them."""
-    metric = compare.metric or questions.default_metric(type(config)) or ""
+    metric = compare.metric or questions.default_metric(type(config))
     known = questions.metric_names(config)
     if known is not None and metric not in known:
         allowed = f"must be one of {', '.join(sorted(known))}{did_you_mean(metric, known)}"
         return [Problem("compare.metric", metric, allowed)]
+    if not metric:
+        return [Problem("compare.metric", metric, "must be the name of a metric: the algorithm has no default_metric")]
     traits = questions.metric_traits(config).get(metric)
     if traits is not None and traits.lower_is_better and compare.higher_is_better:
         return [Problem("compare.higher_is_better", True, f"must be false: of {metric} less is better")]

@@ -5,7 +5,7 @@ A study file is TOML with four tables::
     [study]    name, question, seeds (a number, a list, or { looks = [10, 20, 40] }), time_limit
     [base]     any config field, or preset
     [sweep]    any config field = [levels]; or [sweep.NAME] with named levels that set several fields
-    [compare]  factor, baseline, candidates, metric, margin, level, primary, failed
+    [compare]  factor, baseline, candidates, metric (by default the algorithm's choice), margin, level, primary, failed
 
 and, in search mode, a fifth, ``[search]``: see :mod:`harness.study.search_space`. :mod:`harness.study.checks` reads it.
 """
@@ -106,7 +106,7 @@ class CompareSection(Section):
     factor: str
     baseline: Any
     candidates: Annotated[tuple[Any, ...], pydantic.BeforeValidator(as_tuple)]
-    metric: Annotated[str, Field(description="empty: the algorithm's own choice")] = ""
+    metric: Annotated[str, Field(description="empty: the algorithm's choice")] = ""
     higher_is_better: bool = True
     diverged_score: Annotated[float | None, Field(description="what a diverged run counts as; None: the worst")] = None
     failed: Annotated[
@@ -178,9 +178,9 @@ class StudySpec(Section):
         own = Factor(name=TUNING_FACTOR, levels=((SHARED, {}), (TUNED, {})))
         return self.model_copy(update={"sweep": (*self.sweep, own)})
 
-    def with_metric(self, metric: str | None) -> StudySpec:
+    def with_metric(self, metric: str) -> StudySpec:
         """Return this study, which compares by that metric if it names none itself."""
-        if self.compare.metric or metric is None:
+        if self.compare.metric:
             return self
         return self.model_copy(update={"compare": self.compare.model_copy(update={"metric": metric})})
 

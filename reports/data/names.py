@@ -10,4 +10,5 @@ REWARD_THRESHOLD = "reward_threshold"  # the environment's, drawn as a line
 DIFFERING_SHARE = "differing_target_share"  # the share of targets for which the compared tail rule matters
 TARGET_SHIFT = "mean_target_shift"  # by how much, over all targets
 STALENESS = {"mean": "staleness_mean", "median": "staleness_median", "max": "staleness_max"}
-SCHEDULE, REPEATING = "schedule", {"round_robin"}  # the setting, and its values with which runs repeat to the bit
+SCHEDULE = "schedule"
+REPEATING = frozenset({"round_robin"})  # schedules with which runs repeat to the bit

@@ -6,7 +6,6 @@ import hashlib
 import os
 import signal
 import socket
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from harness import StudyLocked
 from harness.record.folder import LOCK_FILE
 from harness.record.run import finished_runs
 from tests.harness.lab import DATABASES, Lab, alive, children_of, study_data, wait_for
+from tests.processes import Running
 
 pytestmark = DATABASES
 
@@ -25,7 +25,7 @@ def waiting_study(lab: Lab) -> dict[str, Any]:
     return study_data(seeds=1, mode="wait", until=str(lab.folder / "go"), marks=str(lab.marks()))
 
 
-def started(lab: Lab, data: dict[str, Any], jobs: int = 2) -> subprocess.Popen[str]:
+def started(lab: Lab, data: dict[str, Any], jobs: int = 2) -> Running:
     """The first runner, which computes."""
     process = lab.start(data, jobs=jobs)
     wait_for(lambda: len([*lab.marks().iterdir()]) == jobs == len(lab.children(status="RUNNING")), f"{jobs} runs")
@@ -37,14 +37,14 @@ def contents(folder: Path) -> dict[Path, str]:
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
-def assert_refused_here(lab: Lab, data: dict[str, Any], first: subprocess.Popen[str]) -> None:
+def assert_refused_here(lab: Lab, data: dict[str, Any], first: Running) -> None:
     """This process is refused, without a third one to start; that one's exit code and words: in the test of six."""
     with pytest.raises(StudyLocked, match=f"is being run by process {first.pid} on {socket.gethostname()}") as caught:
         lab.run(data)
     assert caught.value.exit_code == 4
 
 
-def assert_refused(lab: Lab, second: subprocess.Popen[str], first: subprocess.Popen[str]) -> None:
+def assert_refused(lab: Lab, second: Running, first: Running) -> None:
     code, errors = lab.finish(second)
     assert code == 4, errors
     assert f"is being run by process {first.pid} on {socket.gethostname()}" in errors

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -162,7 +163,7 @@ class Lab:
         arguments = [json.dumps(data), json.dumps(options)]
         return Running("tests.harness.study_program", arguments, self.folder, {**os.environ, "PYTHONPATH": str(ROOT)})
 
-    def finish(self, process: Running, send: signal.Signals | None = None) -> tuple[int, str]:
+    def finish(self, process: Running | subprocess.Popen[str], send: signal.Signals | None = None) -> tuple[int, str]:
         """Send a signal, wait for the end, return the exit code as a shell shows it and standard error."""
         if send is not None:
             process.send_signal(send)

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from tests.processes import Running
+
 if TYPE_CHECKING:
     import pytest
-
-from tests.processes import Running
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0

@@ -489,7 +489,7 @@ def test_residuals_are_those_of_the_rollout_and_of_what_was_learnt_before(name, 
     engine, expected = case.engine(name, **changes), Residuals()
     for one in (random_rollout(case.random, 1 + before, case.layout), rollout):
         engine.learn(one)
-        expected.write(engine.signal(one))
+        expected.count_and_write(engine.signal(one))
     np.testing.assert_array_equal(engine.residuals.arrays[:, 0], expected.arrays[:, 0])
     assert engine.residuals.arrays == close(expected.arrays, expected.arrays)
 

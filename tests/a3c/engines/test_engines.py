@@ -94,7 +94,9 @@ for line in sys.stdin:
     variables = json.loads(line)
     if not os.fork():
         for name, value in variables.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({{name: value}})
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
         numba.core.config.reload_config()
         sys.path.insert(0, os.environ["PYTHONPATH"])
         exec({CALL!r})

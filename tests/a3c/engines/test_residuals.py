@@ -1,5 +1,7 @@
 """How far targets lie from values by distance to the cut: counts, means, and which rollouts are in them."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from a3c import Diverged, train
+from a3c import Diverged, Targets, WorkerFailed, tail_rule, train
+from a3c.engines.choice import ENGINES
 from a3c.engines.residuals import DISTANCES, Residuals, residual_table
 from a3c.engines.signal import Signal
+from a3c.targets.registry import TAIL_RULES
 from tests.a3c.oracles import STILL, definitional_targets, definitional_use, small_config, torch_networks
 from tests.environments import scripted_observation
 
@@ -45,9 +49,9 @@ def test_means_are_over_the_steps_used_at_each_distance(workers, first_late):
     for rollouts in workers:
         sums.append(Residuals())
         for place, signal in enumerate(rollouts):
-            sums[-1].write(signal)
+            sums[-1].count_and_write(signal)
             if place >= first_late:
-                sums[-1].turn_late()
+                sums[-1].begin_second_half()
         sums[-1].count()
         pushed += rollouts
         late += rollouts[first_late:]
@@ -114,6 +118,27 @@ def test_a_run_that_diverged_keeps_the_residuals_of_what_was_pushed(at):
     with pytest.raises(Diverged) as caught:
         train(small_config(env_id="Misbehaving-v0", env_kwargs=kwargs, total_steps=5000))
     of_push, _ = lengths_of_rollouts(caught.value.result)
+    assert caught.value.result.residuals["count"].tolist() == expected_counts(of_push)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_whose_rule_raises_keeps_the_residuals_of_what_was_pushed(engine):
+    calls = itertools.count(1)
+
+    @tail_rule
+    def raising_at_the_twelfth(w):
+        if next(calls) == 12:
+            raise RuntimeError("told to")
+        return Targets(w.rewards, np.ones_like(w.missing))
+
+    try:
+        config = small_config(engine=engine, target="raising_at_the_twelfth", workers=1, total_steps=5000)
+        with pytest.raises(WorkerFailed) as caught:
+            train(config)
+    finally:
+        del TAIL_RULES["raising_at_the_twelfth"]
+    of_push, _ = lengths_of_rollouts(caught.value.result)
+    assert len(of_push) > 3
     assert caught.value.result.residuals["count"].tolist() == expected_counts(of_push)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Engine
 
 from harness import Algorithm, Observer, RunRecord, StoreUnavailable
 from harness.commands import dispatcher
-from harness.commands.dispatcher import imports_set_aside
+from harness.commands.dispatcher import _imports_set_aside
 from harness.mirrors.mlflow.mirror import MLflowMirror
 from harness.mirrors.mlflow.payload import CURVE_POINTS
 from harness.provenance import collect
@@ -109,12 +109,12 @@ class Thermometer(Observer):
 
 
 @pytest.fixture
-def imports_are_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+def collector_as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     """As by every study but those of other tests."""
-    monkeypatch.setattr(dispatcher, "imports_set_aside", imports_set_aside)
+    monkeypatch.setattr(dispatcher, "_imports_set_aside", _imports_set_aside)
 
 
-@pytest.mark.usefixtures("imports_are_set_aside")
+@pytest.mark.usefixtures("collector_as_in_production")
 def test_the_garbage_collector_leaves_imports_alone_while_a_study_runs(lab: Lab) -> None:
     gc.unfreeze()
     try:
@@ -126,7 +126,7 @@ def test_the_garbage_collector_leaves_imports_alone_while_a_study_runs(lab: Lab)
         gc.freeze()
 
 
-@pytest.mark.usefixtures("imports_are_set_aside")
+@pytest.mark.usefixtures("collector_as_in_production")
 def test_what_the_caller_has_frozen_stays_frozen(lab: Lab) -> None:
     before = gc.get_freeze_count()
     lab.run(study_data(seeds=1, cells=1))

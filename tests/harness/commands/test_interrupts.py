@@ -174,12 +174,14 @@ def test_a_study_run_inline_is_stopped_by_a_signal_too(lab: Lab) -> None:
 def test_the_command_line_says_how_to_continue_and_so_it_continues(
     lab: Lab, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = TINY.replace("seeds = 1", "seeds = 6").replace('[10, "episode"]', "[10]")  # 24 short runs: never all done
+    text = TINY.replace("seeds = 1", "seeds = 12").replace('[10, "episode"]', "[10]").replace("[10, 20]", "[10]")
+    text = text.replace("total_steps = 300", "total_steps = 5000")  # seconds, from the first of 24 runs to the last
     (lab.folder / "tiny.toml").write_text(text, encoding="utf-8")
     stores = ("--storage", lab.storage, "--tracking-uri", lab.tracking_uri)
     process = start("run", "tiny.toml", "--jobs", "1", *stores, cwd=lab.folder)
     wait_for(finished(lab, 1), "a finished run", 2 * PATIENCE)
     code, errors = lab.finish(process, signal.SIGINT)
+    assert not finished(lab, 24)(), "the signal came too late"
     assert code == 130
     said, told = errors.splitlines()
     assert said.startswith("stopped; what was finished is kept. To continue: ")

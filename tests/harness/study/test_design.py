@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
 
 from harness import Algorithm, BadInput, Design, expand, parse_spec
 from harness.study.checks import read_study
 from harness.study.names import slug
+from harness.study.spec import StudySpec
 from studies.algorithms.names import A3C
 from tests.harness.lab import FAKE, study_data
 
@@ -117,8 +120,6 @@ def test_aliases_of_the_real_algorithm() -> None:
         "compare": {"factor": "target", "baseline": "missing_as_zero"},
     }
     design = expand(parse_spec(data), A3C)
-    assert design.spec.compare.metric == "auc"
-    assert read_study(data, A3C).compare.metric == "auc"
     assert [(cell.levels["n_step"], cell.levels["rollout_length"]) for cell in design.cells] == [
         (5, 10), (5, "episode"), (20, 10), (20, "episode"), (40, "episode"),
     ]  # fmt: skip
@@ -127,12 +128,47 @@ def test_aliases_of_the_real_algorithm() -> None:
     assert alias.cell == next(cell.id for cell in design.cells if cell.levels == {"n_step": 20, "rollout_length": 10})
 
 
-def test_an_algorithm_without_a_metric_of_its_own_choice_wants_one() -> None:
+class Silent(BaseModel):
+    """Settings of an algorithm that answers no question."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seed: int = 0
+    arm: str = "a"
+    n: int = 1
+
+
+class NoMetric(Silent):
+    @staticmethod
+    def default_metric() -> int:
+        return 3
+
+
+class Unbound(Silent):
+    def default_metric(self) -> str:
+        return "score"
+
+
+@pytest.mark.parametrize("read", [lambda data, by: expand(parse_spec(data), by).spec, read_study])
+def test_a_study_that_names_no_metric_compares_by_the_algorithms(read: Callable[..., StudySpec]) -> None:
     data = study_data()
     del data["compare"]["metric"]
-    for read in (lambda: expand(parse_spec(data), FAKE), lambda: read_study(data, FAKE)):
-        with pytest.raises(BadInput, match=r"^compare.metric = '': must be one of score, steps"):
-            read()
+    a3c = {
+        **data,
+        "sweep": {"n_step": [5, 20], "target": ["missing_as_zero", "max_terms"]},
+        "base": {"total_steps": 100},
+    }
+    a3c["compare"] = {"factor": "target", "baseline": "max_terms"}
+    assert read(a3c, A3C).compare.metric == "auc"
+    refused = {
+        FAKE: "compare.metric = '': must be one of score, steps",
+        Algorithm(f"{__name__}:Silent", FAKE.train): "compare.metric = '': must be the name of a metric: the algorithm",
+        Algorithm(f"{__name__}:NoMetric", FAKE.train): "default_metric = 3: must be the name of a metric",
+        Algorithm(f"{__name__}:Unbound", FAKE.train): "default_metric = .*: must be a static method without arguments",
+    }
+    for algorithm, message in refused.items():
+        with pytest.raises(BadInput, match=f"^{message}"):
+            read(data, algorithm)
 
 
 def test_cells_differ_where_only_one_arm_does() -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from harness import Study
+from harness.study.design import PlannedRun
 from reports import compare_cells, write_comparison
 from reports.comparison.matching import match_cells, same_runs
 from reports.page.comparison_of_studies import agreement_sentence, differences
@@ -51,7 +52,10 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Study]:
 
     a = write_study(folder / "a", swept("first", n_step=[1, 5, 10, 15, 20]), score=one, points=1)
     data = swept("second", n_step=[1, 5, 10, 15, 20], workers=[1, 4])
-    skip = lambda run: run.cell.levels["workers"] == 1 and run.seed > 0  # noqa: E731 - the other study has none of these
+
+    def skip(run: PlannedRun) -> bool:
+        return run.cell.levels["workers"] == 1 and run.seed > 0  # the other study has none of these
+
     return a, write_study(folder / "b", data, score=other, points=1, skip=skip)
 
 
