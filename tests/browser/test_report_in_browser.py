@@ -65,7 +65,8 @@ def button(browser: Browser, name: str) -> Any:
     return browser.driver.find_element(By.XPATH, f"//table[@id='all-cells']//th/button[normalize-space()='{name}']")
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("dark", [False, True])
 def test_it_opens_without_a_complaint_or_a_request_and_fits(
     browser: Browser, page: str, width: int, dark: bool
 ) -> None:
