@@ -11,6 +11,8 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from numpy.typing import ArrayLike
 
 from a3c.errors import EnvironmentUnsuitable
 
@@ -64,6 +66,18 @@ def make(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") 
     return _without_order_check(environment)
 
 
+def registered(env_id: str) -> EnvSpec | None:
+    """Return an environment's registration, or None: an id without its version is made all the same."""
+    found = gym.registry.get(env_id.partition(":")[2] or env_id)
+    return found if isinstance(found, EnvSpec) else None
+
+
+def require_shape(observation: ArrayLike, shape: tuple[int, ...]) -> None:
+    """Refuse what numpy would broadcast: an observation has the shape the environment declared."""
+    if np.shape(observation) != shape:
+        raise ValueError(f"observation of shape {np.shape(observation)}, must be {shape}")
+
+
 def _import_module_of(env_id: str) -> None:
     """Import the module that registers ``module:id``; Gymnasium would, but it may do anything then."""
     module, colon, _ = env_id.partition(":")
@@ -92,7 +106,8 @@ def spaces_of(environment: Environment, env_id: str) -> Spaces:
     """
     try:
         actions, observations = environment.action_space, environment.observation_space
-        threshold = environment.spec.reward_threshold if environment.spec is not None else None
+        spec = registered(env_id) or environment.spec  # a wrapper's own spec is that of what is inside
+        threshold = spec.reward_threshold if spec is not None else None
     except ENVIRONMENT_ERRORS as error:
         what = f"must have a Discrete action space and a flat Box observation ({type(error).__name__}: {error})"
         raise EnvironmentUnsuitable("env_id", env_id, what) from error

@@ -1,11 +1,15 @@
-"""Evaluation: all parameter snapshots of a run together, after training, in one vectorised batch."""
+"""Play episodes after training: in every environment as training steps it, several at a time.
+
+An environment is made for each episode, reset once with a seed of its own and never again, at most ``LANES`` of them at
+a time; what training does not read (infos, options) is not asked for. Gymnasium's hand-vectorised CartPole, which is
+proven to step as its single one does, plays all episodes of a run in one batch.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -16,11 +20,12 @@ from a3c.config import TrainConfig
 from a3c.environments.making import (
     ENVIRONMENT_ERRORS,
     LONGEST_EPISODE,
-    Environment,
     Spaces,
     close,
     first_not_finite,
     make,
+    registered,
+    require_shape,
 )
 from a3c.errors import Diverged, EpisodeTooLong, EvaluationFailed
 from a3c.networks.layout import Layout
@@ -28,11 +33,18 @@ from a3c.streams import Purpose, generator, reset_seed
 
 RANDOM_EPISODES = 200
 RANDOM_SEED = 0
-_RANDOM_RETURNS: dict[str, float] = {}  # of this process: every run of a study asks for the same one
+LANES = 32  # environments open at a time
+CARTPOLE = "gymnasium.envs.classic_control.cartpole:"
+CARTPOLE_ARGUMENTS = {
+    "sutton_barto_reward",
+    "max_episode_steps",
+    "render_mode",
+}  # of which both of its kinds make the same
+# Of this process: every run of a study asks for the same one. The registration is kept with it, as it may be replaced.
+_RANDOM_RETURNS: dict[str, tuple[object, float]] = {}
 
 Observations = NDArray[np.float32]
-Environments = gym.vector.VectorEnv[Any, Any, Any]
-Policy = Callable[[Observations], NDArray[np.int64]]
+Policy = Callable[[Observations, NDArray[np.int64], int], NDArray[np.int64]]
 
 
 class Episodes(NamedTuple):
@@ -42,7 +54,9 @@ class Episodes(NamedTuple):
     lengths: NDArray[np.int64]
 
 
-def evaluate(config: TrainConfig, layout: Layout, spaces: Spaces, snapshots: NDArray[np.float32]) -> Episodes:
+def evaluate(
+    config: TrainConfig, layout: Layout, spaces: Spaces, snapshots: NDArray[np.float32], endless: bool = False
+) -> Episodes:
     """Evaluate K snapshots on ``evaluation_episodes`` episodes each.
 
     Args:
@@ -50,28 +64,43 @@ def evaluate(config: TrainConfig, layout: Layout, spaces: Spaces, snapshots: NDA
         layout: the networks' shapes.
         spaces: the environment's spaces.
         snapshots: flat parameters, float32 ``[K, size]``.
+        endless: whether no episode ended in training: then one is played alone first, so that it is soon known
+            whether any ends.
 
     Returns:
         Returns and lengths, each ``[K, evaluation_episodes]``.
 
     Raises:
         Diverged: if an observation, a reward or a return is not finite.
-        EvaluationFailed: if the environments raise anything, or an episode does not end.
+        EvaluationFailed: if an environment raises anything, or an episode does not end.
     """
     count, episodes = len(snapshots), config.evaluation_episodes
     layers = layout.layers(snapshots, "actor")
     random = generator(config.seed, Purpose.EVALUATION_ACTIONS)
 
-    def policy(observations: Observations) -> NDArray[np.int64]:
-        logits = forward(layers, config.activation, observations.reshape(count, episodes, -1))
-        if config.evaluation_policy == "sampled":  # by the Gumbel-max trick
-            logits += random.gumbel(size=logits.shape).astype(np.float32)
-        return np.asarray(logits.argmax(axis=-1).reshape(-1) + spaces.first_action)
+    def policy_of(first: int, last: int) -> Policy:
+        some = [(weight[first:last], bias[first:last]) for weight, bias in layers]
+
+        def policy(observations: Observations, playing: object, step: object) -> NDArray[np.int64]:
+            batches = observations.reshape(last - first, -1, spaces.observation_size)
+            logits = forward(some, config.activation, batches)
+            if config.evaluation_policy == "sampled":  # by the Gumbel-max trick
+                logits += random.gumbel(size=logits.shape).astype(np.float32)
+            return np.asarray(logits.argmax(axis=-1).reshape(-1) + spaces.first_action)
+
+        return policy
 
     seed = reset_seed(config.seed, Purpose.EVALUATION_ENVIRONMENT)
     who = f"evaluation at step {{step}} of its episodes, seed {config.seed}"
-    played = play(config, count * episodes, policy, seed, who)
-    return Episodes(played.returns.reshape(count, episodes), played.lengths.reshape(count, episodes))
+    if endless:
+        play(config, spaces, 1, policy_of(count - 1, count), seed, who)
+    at_once = count if _is_vectorised_by_hand(config) else 1
+    played = [
+        play(config, spaces, at_once * episodes, policy_of(k, k + at_once), seed + k * episodes, who)
+        for k in range(0, count, at_once)
+    ]
+    returns, lengths = (np.concatenate(parts).reshape(count, episodes) for parts in zip(*played, strict=True))
+    return Episodes(returns, lengths)
 
 
 def forward(
@@ -86,14 +115,16 @@ def forward(
     return x
 
 
-def play(config: TrainConfig, count: int, policy: Policy, seed: int, who: str) -> Episodes:
-    """Play one episode in each of ``count`` environments; the hand-vectorised environment is used where one exists.
+def play(config: TrainConfig, spaces: Spaces, count: int, policy: Policy, seed: int, who: str) -> Episodes:
+    """Play ``count`` episodes, each in an environment of its own.
 
     Args:
         config: names the environment.
+        spaces: its spaces.
         count: how many.
-        policy: observations ``[count, k]`` → the environments' actions ``[count]``.
-        seed: of the environments.
+        policy: called with the observations of those that run, float32 ``[n, k]``, their numbers ``[n]``, and how
+            many steps each has taken; returns the environments' actions ``[n]``.
+        seed: of the first environment; each has the one after.
         who: whose episodes they are, for error messages, which fill in ``{step}``.
 
     Raises:
@@ -106,8 +137,15 @@ def play(config: TrainConfig, count: int, policy: Policy, seed: int, who: str) -
         return f"{config.env_id}: {who.format(step=played.lengths.max())}: {error}"
 
     try:
-        with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore"):
-            _play(config, _vectorised(config, count, stack), policy, seed, played)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if _is_vectorised_by_hand(config):
+                _play_in_a_batch(config, policy, seed, played)
+            else:
+                for start in range(0, count, LANES):
+                    lanes = slice(start, start + LANES)
+                    side_by_side = Episodes(played.returns[lanes], played.lengths[lanes])
+                    _play_side_by_side(config, spaces, policy, seed, start, side_by_side)
+            _require_finite("return", played.returns)
     except Diverged as error:
         raise Diverged(message(error)) from error
     except ENVIRONMENT_ERRORS as error:
@@ -115,30 +153,84 @@ def play(config: TrainConfig, count: int, policy: Policy, seed: int, who: str) -
     return played
 
 
-def _play(config: TrainConfig, environments: Environments, policy: Policy, seed: int, played: Episodes) -> None:
-    """Play one episode in each environment into ``played``, which an error leaves as far as they got."""
+def _play_side_by_side(
+    config: TrainConfig, spaces: Spaces, policy: Policy, seed: int, first: int, played: Episodes
+) -> None:
+    """Play the episodes from number ``first`` on into ``played``, which an error leaves as far as they got."""
     returns, lengths = played
-    observations, _ = environments.reset(seed=seed)
-    running = np.ones(len(returns), dtype=np.bool_)
-    _require_finite("observation", observations, running)
-    while running.any():
-        if lengths.max() >= LONGEST_EPISODE:
-            raise EpisodeTooLong(LONGEST_EPISODE, _kwargs_field(config))
-        observations, rewards, terminated, truncated, _ = environments.step(policy(observations))
-        returns[running] += rewards[running]
-        lengths += running
-        _require_finite("reward", rewards, running)
-        _require_finite("observation", observations, running)
-        running &= ~(terminated | truncated)
-    _require_finite("return", returns, np.ones_like(running))
+    count, size = len(returns), spaces.observation_size
+    observations, rewards = np.empty((count, size), dtype=np.float32), np.zeros(count)
+    kwargs, field = evaluation_kwargs(config), _kwargs_field(config)
+    with ExitStack() as stack:  # closes them, each for itself, whichever fails to be made or to close
+        environments = []
+        for _ in range(count):
+            environments.append(make(config.env_id, kwargs, field))
+            stack.callback(close, environments[-1])
+        for lane, environment in enumerate(environments):
+            observation = environment.reset(seed=seed + first + lane)[0]
+            require_shape(observation, (size,))
+            observations[lane] = observation
+        _require_finite("observation", observations)
+        running, step = np.arange(count), 0
+        while running.size:
+            _require_an_end(config, step)
+            actions = policy(observations[running], first + running, step).tolist()
+            going = []
+            for lane, action in zip(running.tolist(), actions, strict=True):
+                observation, rewards[lane], terminated, truncated, _ = environments[lane].step(action)
+                require_shape(observation, (size,))
+                observations[lane] = observation
+                if not (terminated or truncated):
+                    going.append(lane)
+            returns[running] += rewards[running]
+            lengths[running] += 1
+            _require_finite("reward", rewards[running])
+            _require_finite("observation", observations[running])
+            running, step = np.array(going, dtype=np.int64), step + 1
 
 
-def _require_finite(name: str, values: NDArray[Any], running: NDArray[np.bool_]) -> None:
-    """Raise ``Diverged`` if a running environment shows what is not finite; those that are done may show anything."""
-    if np.isfinite(values).all():
-        return
-    if (index := first_not_finite(values[running])) is not None:
-        raise Diverged(f"{name} is not finite: {values[running][index]}")
+def _play_in_a_batch(config: TrainConfig, policy: Policy, seed: int, played: Episodes) -> None:
+    """Play as :func:`_play_side_by_side` does, all in one environment that is vectorised by hand."""
+    returns, lengths = played
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
+        environments: gym.vector.VectorEnv[Any, Any, Any] = gym.make_vec(
+            config.env_id, num_envs=len(returns), **evaluation_kwargs(config)
+        )
+    with ExitStack() as stack:
+        stack.callback(close, environments)
+        observations, _ = environments.reset(seed=seed)
+        running, everyone, step = np.ones(len(returns), dtype=np.bool_), np.arange(len(returns)), 0
+        while running.any():
+            _require_an_end(config, step)
+            actions = policy(observations, everyone, step)
+            observations, rewards, terminated, truncated, _ = environments.step(actions)
+            returns[running] += rewards[running]
+            lengths += running
+            running &= ~(terminated | truncated)
+            step += 1
+
+
+def _is_vectorised_by_hand(config: TrainConfig) -> bool:
+    """Return whether the environment is Gymnasium's own CartPole, with arguments that its batch takes alike."""
+    spec = registered(config.env_id)
+    return (
+        spec is not None
+        and (spec.entry_point, spec.vector_entry_point) == (CARTPOLE + "CartPoleEnv", CARTPOLE + "CartPoleVectorEnv")
+        and not spec.additional_wrappers
+        and {*spec.kwargs, *evaluation_kwargs(config)} <= CARTPOLE_ARGUMENTS
+    )
+
+
+def _require_an_end(config: TrainConfig, step: int) -> None:
+    if step >= LONGEST_EPISODE:
+        raise EpisodeTooLong(LONGEST_EPISODE, _kwargs_field(config))
+
+
+def _require_finite(name: str, values: NDArray[Any]) -> None:
+    """Raise ``Diverged`` at the first of the values that is not finite."""
+    if (index := first_not_finite(values)) is not None:
+        raise Diverged(f"{name} is not finite: {values[index]}")
 
 
 def random_return(config: TrainConfig, spaces: Spaces) -> float:
@@ -149,9 +241,12 @@ def random_return(config: TrainConfig, spaces: Spaces) -> float:
         EvaluationFailed: likewise.
     """
     key = repr((config.env_id, evaluation_kwargs(config)))
-    if key not in _RANDOM_RETURNS:
-        _RANDOM_RETURNS[key] = _random_return(config, spaces)
-    return _RANDOM_RETURNS[key]
+    registration = registered(config.env_id)
+    known, value = _RANDOM_RETURNS.get(key, (None, 0.0))
+    if known is None or known is not registration:
+        value = _random_return(config, spaces)
+        _RANDOM_RETURNS[key] = registration, value
+    return value
 
 
 def evaluation_kwargs(config: TrainConfig) -> Mapping[str, Any]:
@@ -166,34 +261,12 @@ def _kwargs_field(config: TrainConfig) -> str:
 
 def _random_return(config: TrainConfig, spaces: Spaces) -> float:
     random = generator(RANDOM_SEED, Purpose.EVALUATION_ACTIONS)
+    drawn: list[NDArray[np.int64]] = []  # step by step for all episodes, those that have ended, too
 
-    def policy(observations: Observations) -> NDArray[np.int64]:
-        return np.asarray(spaces.first_action + random.integers(spaces.actions, size=len(observations)))
+    def policy(observations: object, playing: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+        while len(drawn) <= step:
+            drawn.append(random.integers(spaces.actions, size=RANDOM_EPISODES))
+        return np.asarray(spaces.first_action + drawn[step][playing])
 
     who = f"the random policy at step {{step}} of its episodes, seed {RANDOM_SEED}"
-    return float(play(config, RANDOM_EPISODES, policy, RANDOM_SEED, who).returns.mean())
-
-
-def _vectorised(config: TrainConfig, count: int, stack: ExitStack) -> Environments:
-    """Make ``count`` environments; the stack closes them, each for itself, whichever fails to be made or to close."""
-    kwargs, field = evaluation_kwargs(config), _kwargs_field(config)
-    environments = []
-    for _ in range(count):
-        environments.append(make(config.env_id, kwargs, field))
-        stack.callback(close, environments[-1])
-        spec = environments[-1].unwrapped.spec
-        if spec is not None and spec.vector_entry_point is not None:
-            return _by_hand(config.env_id, kwargs, count, stack)
-    return gym.vector.SyncVectorEnv([partial(_itself, environment) for environment in environments])
-
-
-def _itself(environment: Environment) -> Environment:
-    return environment
-
-
-def _by_hand(env_id: str, env_kwargs: Mapping[str, Any], count: int, stack: ExitStack) -> Environments:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
-        environments: Environments = gym.make_vec(env_id, num_envs=count, **env_kwargs)
-    stack.callback(close, environments)
-    return environments
+    return float(play(config, spaces, RANDOM_EPISODES, policy, RANDOM_SEED, who).returns.mean())

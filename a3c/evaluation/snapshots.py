@@ -41,7 +41,7 @@ def evaluate_run(config: TrainConfig, spaces: Spaces, layout: Layout, store: Par
     """
     taken = len(store.snapshot_steps)
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused
-        played = evaluate(config, layout, spaces, store.snapshots[:taken])
+        played = evaluate(config, layout, spaces, store.snapshots[:taken], endless=not store.episodes)
         random = random_return(config, spaces)
         means = played.returns.mean(axis=1)
         scale = evaluation_scale(config, random, spaces.reward_threshold)

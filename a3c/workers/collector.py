@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from a3c.environments.making import LONGEST_EPISODE, Environment, Spaces, first_not_finite
+from a3c.environments.making import LONGEST_EPISODE, Environment, Spaces, first_not_finite, require_shape
 from a3c.errors import Diverged, EpisodeTooLong
 from a3c.rollout import FIRST_CAPACITY, Act, Episode, Rollout, Steps
 from a3c.schedules import Schedule, Stopped
@@ -140,18 +140,13 @@ class Collector:
         return self._act
 
     def _as_vector(self, observation: ArrayLike) -> NDArray[np.float32]:
-        self._require_shape(observation)
+        require_shape(observation, self._shape)
         return np.array(observation, dtype=np.float32)
 
     def _record(self, observation: ArrayLike, t: int) -> None:
         if getattr(observation, "shape", None) != self._shape:
-            self._require_shape(observation)
+            require_shape(observation, self._shape)
         self._steps.observations[t] = observation
-
-    def _require_shape(self, observation: ArrayLike) -> None:
-        """Refuse what numpy would broadcast: an observation has the shape the environment declared."""
-        if np.shape(observation) != self._shape:
-            raise ValueError(f"observation of shape {np.shape(observation)}, must be {self._shape}")
 
     def _require_finite(self, start: int, end: int) -> None:
         """Raise ``Diverged`` at the first reward or observation of steps ``start`` to ``end`` that is not finite."""
@@ -164,5 +159,5 @@ class Collector:
     def _reset(self) -> Any:
         seed, self._reset_seed = self._reset_seed, None  # later episodes follow from the environment's own generator
         observation = self._environment.reset(seed=seed)[0]
-        self._require_shape(observation)
+        require_shape(observation, self._shape)
         return observation

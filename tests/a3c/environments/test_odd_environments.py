@@ -325,13 +325,13 @@ class TestEveryEnvironmentThatWasMadeIsClosedOnce:
         kwargs = {"evaluation_env_kwargs": {"fault": "step"}}
         with pytest.raises(EvaluationFailed, match="evaluation at step 3 "):
             train(small_config(env_id="Leaky-v0", evaluations=2, **kwargs))
-        assert_closed(leaky, 1 + 2 + 2 * 2)
+        assert_closed(leaky, 1 + 2 + 2)
 
     def test_where_evaluation_is_interrupted(self, leaky):
         kwargs = {"evaluation_env_kwargs": {"fault": "interrupt"}}
         with pytest.raises(KeyboardInterrupt):
             train(small_config(env_id="Leaky-v0", evaluations=2, **kwargs))
-        assert_closed(leaky, 1 + 2 + 2 * 2)
+        assert_closed(leaky, 1 + 2 + 2)
 
 
 def test_a_threshold_that_is_not_finite_is_none():
