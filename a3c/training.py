@@ -11,7 +11,7 @@ from typing import NamedTuple
 from a3c.config import TrainConfig
 from a3c.engines.choice import make_engine, single_threaded
 from a3c.engines.residuals import Residuals
-from a3c.environments.making import Spaces, close, make, spaces_of
+from a3c.environments.making import Spaces, close, make, require_no_statistics, spaces_of
 from a3c.environments.probing import require_same_spaces
 from a3c.errors import Diverged, EvaluationFailed, WorkerFailed
 from a3c.evaluation.snapshots import evaluate_run
@@ -72,6 +72,8 @@ def _train(config: TrainConfig, emit: Emit | None, profile: Profile | None) -> T
             environments.append(make(config.env_id, config.env_kwargs))
             stack.callback(close, environments[-1])
         spaces = spaces_of(environments[0], config.env_id)
+        if config.evaluations:
+            require_no_statistics(environments[0], config.env_id)
         if config.evaluations and config.evaluation_env_kwargs is not None:
             require_same_spaces(config, spaces)
         layout = Layout(spaces.observation_size, spaces.actions, config.hidden_sizes)

@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.wrappers.utils import RunningMeanStd
 from numpy.typing import ArrayLike
 
 from a3c.errors import EnvironmentUnsuitable
@@ -19,6 +20,10 @@ from a3c.errors import EnvironmentUnsuitable
 Environment = gym.Env[Any, Any]
 
 LONGEST_EPISODE = 100_000  # steps after which an episode, in training or evaluation, is taken for one that never ends
+CARRIES_OVER = (
+    "must not carry anything from one episode to the next (as wrappers that normalise by running statistics do): "
+    "evaluation plays in new environments, without it. With evaluations = 0 it can be trained on"
+)
 ENVIRONMENT_ERRORS = (Exception, SystemExit)  # by an environment: its way out of a process is not this one's
 
 
@@ -120,6 +125,19 @@ def spaces_of(environment: Environment, env_id: str) -> Spaces:
     if threshold is not None and not math.isfinite(threshold):
         threshold = None
     return Spaces(observations.shape[0], int(actions.n), int(actions.start), threshold)
+
+
+def require_no_statistics(environment: Environment, env_id: str) -> None:
+    """Refuse what evaluation would begin anew: a wrapper's running statistics.
+
+    Raises:
+        EnvironmentUnsuitable: if there are any.
+    """
+    layer: Any = environment
+    while layer is not None:
+        if any(isinstance(part, RunningMeanStd) for part in getattr(layer, "__dict__", {}).values()):
+            raise EnvironmentUnsuitable("env_id", env_id, f"{CARRIES_OVER} ({type(layer).__name__})")
+        layer = layer.env if isinstance(layer, gym.Wrapper) else None
 
 
 def close(environment: Environment | gym.vector.VectorEnv[Any, Any, Any]) -> None:

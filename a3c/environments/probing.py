@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
 from a3c.config import TrainConfig
-from a3c.environments.making import ENVIRONMENT_ERRORS, Spaces, close, make, spaces_of
+from a3c.environments.making import CARRIES_OVER, ENVIRONMENT_ERRORS, Environment, Spaces, close, make, spaces_of
 from a3c.errors import EnvironmentUnsuitable
 
 PROBE_SECONDS = 60.0  # an environment that takes longer to be made and stepped once is taken for one that hangs
+PROBE_STEPS = 50
+
+Returned = TypeVar("Returned")
 
 
-def probe(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs") -> Spaces:
+class _Unanswered(Exception):
+    """A call took too long."""
+
+
+def probe(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs", threaded: bool = False) -> Spaces:
     """Make an environment, take one step in it, and return its spaces.
+
+    Args:
+        env_id: Gymnasium's id.
+        env_kwargs: its arguments.
+        field: where they stand in the config.
+        threaded: whether to step it in another thread than it was made in, as a worker does.
 
     Raises:
         EnvironmentUnsuitable: if anything about it does not fit.
@@ -26,11 +40,11 @@ def probe(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs")
     try:
         spaces = spaces_of(environment, env_id)
         try:
-            first, _ = environment.reset(seed=0)
-            following, reward, _, _, _ = environment.step(spaces.first_action)
-            shapes = [np.shape(observation) for observation in (first, following)]
+            play = partial(_first_step, environment, spaces)
+            shapes, reward = _in_a_thread(play) if threaded else play()
         except ENVIRONMENT_ERRORS as error:
-            what = f"must survive a reset and a step ({type(error).__name__}: {error})"
+            where = " in another thread than it was made in" if threaded and _survives(play) else ""
+            what = f"must survive a reset and a step{where} ({type(error).__name__}: {error})"
             raise EnvironmentUnsuitable("env_id", env_id, what) from error
         for shape in shapes:
             if shape != (spaces.observation_size,):
@@ -41,6 +55,87 @@ def probe(env_id: str, env_kwargs: Mapping[str, Any], field: str = "env_kwargs")
         return spaces
     finally:
         close(environment)
+
+
+def _first_step(environment: Environment, spaces: Spaces) -> tuple[list[tuple[int, ...]], object]:
+    """Reset and step; return the shapes of both observations, and the reward."""
+    first = environment.reset(seed=0)[0]
+    following, reward, _, _, _ = environment.step(spaces.first_action)
+    return [np.shape(first), np.shape(following)], reward
+
+
+def _survives(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except ENVIRONMENT_ERRORS:
+        return False
+    return True
+
+
+def _in_a_thread(call: Callable[[], Returned], seconds: float | None = None) -> Returned:
+    """Call in a thread of its own; what it raises is raised here.
+
+    Raises:
+        _Unanswered: if it takes longer than ``seconds``; the thread is left to itself.
+    """
+    answers: list[Returned] = []
+    raised: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            answers.append(call())
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=ask, name="a3c-prober", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if raised:
+        raise raised[0]
+    if not answers:
+        raise _Unanswered
+    return answers[0]
+
+
+def require_nothing_carried_over(env_id: str, env_kwargs: Mapping[str, Any], spaces: Spaces) -> None:
+    """Play the start of an episode in two environments, and again in the first, and see that it is the same.
+
+    Evaluation plays in new environments: what one keeps from one episode to the next (the statistics of a wrapper that
+    normalises) is not there.
+
+    Raises:
+        EnvironmentUnsuitable: if only the environment that has played before shows something else.
+    """
+    environments = [make(env_id, env_kwargs) for _ in range(3)]
+    try:
+        used, new, other = environments
+        first = _start_of_episode(used, spaces, 0)
+        again, fresh, elsewhere = (
+            _start_of_episode(environment, spaces, seed) for environment, seed in ((used, 0), (new, 0), (other, 1))
+        )
+    except ENVIRONMENT_ERRORS:
+        return  # of an environment that breaks on its way, training says where
+    finally:
+        for environment in environments:
+            close(environment)
+    if again != first == fresh != elsewhere:
+        raise EnvironmentUnsuitable("env_id", env_id, CARRIES_OVER)
+
+
+def _start_of_episode(environment: Environment, spaces: Spaces, seed: int) -> list[tuple[bytes, float, bool, bool]]:
+    """Return what an environment shows from a reset with that seed on, under actions that are always the same."""
+    actions = np.random.default_rng(0).integers(spaces.actions, size=PROBE_STEPS) + spaces.first_action
+    shown = [(_bytes_of(environment.reset(seed=seed)[0]), 0.0, False, False)]
+    for action in actions.tolist():
+        observation, reward, terminated, truncated, _ = environment.step(action)
+        shown.append((_bytes_of(observation), float(reward), bool(terminated), bool(truncated)))
+        if terminated or truncated:
+            break
+    return shown
+
+
+def _bytes_of(observation: Any) -> bytes:
+    return np.asarray(observation, dtype=np.float32).tobytes()
 
 
 def require_same_spaces(config: TrainConfig, training: Spaces) -> None:
@@ -61,30 +156,19 @@ def problems_of_environments(config: TrainConfig) -> list[tuple[str, object, str
 
     In a thread of its own, so that one that hangs is a misfit, too, and does not block the caller.
     """
-    found: list[tuple[str, object, str]] = []
-    raised: list[BaseException] = []
-
-    def ask() -> None:
-        try:
-            found.extend(_misfits(config))
-        except BaseException as error:
-            raised.append(error)
-
-    prober = threading.Thread(target=ask, name="a3c-prober", daemon=True)
-    prober.start()
-    prober.join(PROBE_SECONDS)
-    if prober.is_alive():
+    try:
+        return _in_a_thread(lambda: _misfits(config), PROBE_SECONDS)
+    except _Unanswered:
         return [("env_id", config.env_id, f"must be made, reset and stepped within {PROBE_SECONDS:g} s")]
-    if raised:
-        raise raised[0]
-    return found
 
 
 def _misfits(config: TrainConfig) -> list[tuple[str, object, str]]:
     try:
-        training = probe(config.env_id, config.env_kwargs)
+        training = probe(config.env_id, config.env_kwargs, threaded=True)
         if config.evaluation_env_kwargs is not None:
             require_same_spaces(config, training)
+        if config.evaluations:
+            require_nothing_carried_over(config.env_id, config.env_kwargs, training)
     except EnvironmentUnsuitable as error:
         return [(error.field, error.value, error.allowed)]
     return []
