@@ -474,12 +474,14 @@ class Record(RuleBasedStateMachine):
         return False
 
     def small_files(self) -> list[Path]:
-        """The plan and what tells the study from others are not both damaged by one fault.
+        """The plan and what tells the study from others are not both lost: neither is damaged while the other is gone.
 
-        On the attempts at runs that are finished nothing depends.
+        (A repair sets a damaged plan aside; only the next run declares it anew.) On the attempts at runs that are
+        finished nothing depends.
         """
         attempts = [path for path in self.study.glob("attempts/*/*.json") if path.parent.name not in self.kept()]
-        return sorted([*attempts, *self.study.glob("study.json"), *self.study.glob("identity.json")])
+        both = [self.study / "study.json", self.study / "identity.json"]
+        return sorted([*attempts, *(both if all(path.exists() for path in both) else [])])
 
     def everything(self) -> dict[str, str]:
         """Digests of all files and of both databases; the lock is told apart by those who hold it."""
