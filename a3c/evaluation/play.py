@@ -35,11 +35,7 @@ RANDOM_EPISODES = 200
 RANDOM_SEED = 0
 LANES = 32  # environments open at a time
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:"
-CARTPOLE_ARGUMENTS = {
-    "sutton_barto_reward",
-    "max_episode_steps",
-    "render_mode",
-}  # of which both of its kinds make the same
+CARTPOLE_ARGUMENTS = {"sutton_barto_reward", "max_episode_steps", "render_mode"}  # its batch takes them alike
 # Of this process: every run of a study asks for the same one. The registration is kept with it, as it may be replaced.
 _RANDOM_RETURNS: dict[str, tuple[object, float]] = {}
 
@@ -213,12 +209,17 @@ def _play_in_a_batch(config: TrainConfig, policy: Policy, seed: int, played: Epi
 
 def _is_vectorised_by_hand(config: TrainConfig) -> bool:
     """Return whether the environment is Gymnasium's own CartPole, with arguments that its batch takes alike."""
-    spec = registered(config.env_id)
+    spec, kwargs = registered(config.env_id), evaluation_kwargs(config)
+    if spec is None:
+        return False
+    limit = kwargs.get("max_episode_steps", spec.max_episode_steps)
     return (
-        spec is not None
+        type(limit) is int
+        and limit > 0  # the single one may have none
         and (spec.entry_point, spec.vector_entry_point) == (CARTPOLE + "CartPoleEnv", CARTPOLE + "CartPoleVectorEnv")
         and not spec.additional_wrappers
-        and {*spec.kwargs, *evaluation_kwargs(config)} <= CARTPOLE_ARGUMENTS
+        and not spec.kwargs
+        and kwargs.keys() <= CARTPOLE_ARGUMENTS
     )
 
 

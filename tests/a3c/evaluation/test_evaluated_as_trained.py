@@ -392,16 +392,26 @@ def test_the_cartpole_that_is_vectorised_by_hand_has_the_episodes_of_the_single_
                 running.remove(one)
 
 
+BATCH = {"vector_entry_point": f"{play.CARTPOLE}CartPoleVectorEnv"}
+
+
 @pytest.mark.parametrize(
-    "spec",
+    ("made", "spec"),
     [
-        {"vector_entry_point": "gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv"},
-        {"kwargs": {"anything": 1}},
+        ("tests.a3c.evaluation.test_evaluated_as_trained:Line", {**BATCH, "max_episode_steps": 30}),
+        (f"{play.CARTPOLE}CartPoleEnv", {"max_episode_steps": 30}),
+        (f"{play.CARTPOLE}CartPoleEnv", BATCH),
+        (f"{play.CARTPOLE}CartPoleEnv", {**BATCH, "max_episode_steps": 30, "kwargs": {"sutton_barto_reward": True}}),
     ],
 )
-def test_nothing_else_is_taken_for_it(spec):
-    with registered("tests.a3c.evaluation.test_evaluated_as_trained:Line", **spec):
+def test_nothing_else_is_taken_for_it(made, spec):
+    with registered(made, **spec):
         assert not play._is_vectorised_by_hand(config_of())
+
+
+@pytest.mark.parametrize("limit", [-1, 0, None])
+def test_an_episode_without_a_limit_is_not_taken_for_it(limit):
+    assert not play._is_vectorised_by_hand(config_of(env_id="CartPole-v1", env_kwargs={"max_episode_steps": limit}))
 
 
 # What is known of an environment
