@@ -98,7 +98,7 @@ def _in_a_thread(call: Callable[[], Returned], seconds: float | None = None) -> 
 
 
 def require_nothing_carried_over(env_id: str, env_kwargs: Mapping[str, Any], spaces: Spaces) -> None:
-    """Play the start of an episode in two environments, and again in the first, and see that it is the same.
+    """Play the start of an episode twice in one environment, and where that differs, in new ones.
 
     Evaluation plays in new environments: what one keeps from one episode to the next (the statistics of a wrapper that
     normalises) is not there.
@@ -106,20 +106,26 @@ def require_nothing_carried_over(env_id: str, env_kwargs: Mapping[str, Any], spa
     Raises:
         EnvironmentUnsuitable: if only the environment that has played before shows something else.
     """
-    environments = [make(env_id, env_kwargs) for _ in range(3)]
     try:
-        used, new, other = environments
-        first = _start_of_episode(used, spaces, 0)
-        again, fresh, elsewhere = (
-            _start_of_episode(environment, spaces, seed) for environment, seed in ((used, 0), (new, 0), (other, 1))
-        )
+        first, again = _starts_of_episodes(env_id, env_kwargs, spaces, 0, 0)
+        if first == again:
+            return
+        (new,), (other,) = (_starts_of_episodes(env_id, env_kwargs, spaces, seed) for seed in (0, 1))
     except ENVIRONMENT_ERRORS:
         return  # of an environment that breaks on its way, training says where
-    finally:
-        for environment in environments:
-            close(environment)
-    if again != first == fresh != elsewhere:
+    if first == new != other:
         raise EnvironmentUnsuitable("env_id", env_id, CARRIES_OVER)
+
+
+def _starts_of_episodes(
+    env_id: str, env_kwargs: Mapping[str, Any], spaces: Spaces, *seeds: int
+) -> list[list[tuple[bytes, float, bool, bool]]]:
+    """Play the start of an episode for each seed, one after the other in one new environment."""
+    environment = make(env_id, env_kwargs)
+    try:
+        return [_start_of_episode(environment, spaces, seed) for seed in seeds]
+    finally:
+        close(environment)
 
 
 def _start_of_episode(environment: Environment, spaces: Spaces, seed: int) -> list[tuple[bytes, float, bool, bool]]:

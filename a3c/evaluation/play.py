@@ -75,6 +75,7 @@ def evaluate(
     random = generator(config.seed, Purpose.EVALUATION_ACTIONS)
 
     def policy_of(first: int, last: int) -> Policy:
+        """Return the policy of these snapshots, for as many episodes of each, snapshot by snapshot."""
         some = [(weight[first:last], bias[first:last]) for weight, bias in layers]
 
         def policy(observations: Observations, playing: object, step: object) -> NDArray[np.int64]:
